@@ -1,0 +1,1 @@
+fn main(){wcodec::kernel_bench()}

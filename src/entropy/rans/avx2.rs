@@ -1,0 +1,105 @@
+//! 8 lanes a vector: AVX2.
+#![allow(unsafe_code)]
+
+use super::vector::{Lanes, Parameters, entry_point};
+use crate::backend::Backend;
+use std::arch::x86_64::*;
+
+struct Avx2;
+
+/// For each set of empty lanes, the word that each lane takes: the number of empty lanes before it.
+static SPREAD: [[u8; 8]; 256] = {
+    let mut table = [[0u8; 8]; 256];
+    let mut set = 0;
+    while set < 256 {
+        let (mut lane, mut next) = (0, 0);
+        while lane < 8 {
+            table[set][lane] = next;
+            next += (set >> lane & 1) as u8;
+            lane += 1;
+        }
+        set += 1;
+    }
+    table
+};
+
+// SAFETY: each method is the intrinsics that do what the trait says.
+unsafe impl Lanes for Avx2 {
+    type V = __m256i;
+    const WIDTH: usize = 8;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u32) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(v: __m256i, to: *mut u32) {
+        // SAFETY: the caller's.
+        unsafe { _mm256_storeu_si256(to.cast(), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_contexts(from: *const u8) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(entries: *const u32, state: __m256i, context: Option<__m256i>, p: Parameters) -> __m256i {
+        // SAFETY: the caller's; indices are masked to the table.
+        unsafe {
+            let slot = _mm256_and_si256(state, _mm256_set1_epi32((1i32 << p.bits) - 1));
+            let index = match context {
+                None => slot,
+                Some(c) => {
+                    let c = _mm256_and_si256(c, _mm256_set1_epi32(p.context_mask as i32));
+                    _mm256_or_si256(slot, _mm256_sll_epi32(c, _mm_cvtsi32_si128(p.bits as i32)))
+                }
+            };
+            _mm256_i32gather_epi32::<4>(entries.cast(), index)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn advance(state: __m256i, entry: __m256i, bits: u32) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe {
+            let quotient = _mm256_srl_epi32(state, _mm_cvtsi32_si128(bits as i32));
+            let offset = _mm256_and_si256(_mm256_srli_epi32::<8>(entry), _mm256_set1_epi32(0xfff));
+            _mm256_add_epi32(_mm256_mullo_epi32(quotient, _mm256_srli_epi32::<20>(entry)), offset)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_symbols(entry: __m256i, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe {
+            // The low byte of each lane to the low word of its half, then both words together.
+            let pick = _mm256_setr_epi8(
+                0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1,
+                -1, -1, -1, -1, -1,
+            );
+            let bytes = _mm256_shuffle_epi8(entry, pick);
+            let both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+            _mm_storel_epi64(to.cast(), both);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn refill(state: __m256i, from: *const u8) -> (__m256i, usize) {
+        // SAFETY: the caller's: 16 bytes may be read.
+        unsafe {
+            let empty = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(state), _mm256_setzero_si256());
+            let set = _mm256_movemask_ps(_mm256_castsi256_ps(empty)) as usize;
+            let words = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            let order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(SPREAD[set & 255].as_ptr().cast()));
+            let spread = _mm256_permutevar8x32_epi32(words, order);
+            let filled = _mm256_or_si256(_mm256_slli_epi32::<16>(state), spread);
+            (_mm256_blendv_epi8(state, filled, empty), 2 * set.count_ones() as usize)
+        }
+    }
+}
+
+entry_point!(Avx2, 4, Backend::Avx2, "avx2", "popcnt");

@@ -1,0 +1,150 @@
+//! Every backend against the scalar one, and the coder against itself.
+
+use super::*;
+use crate::entropy::{EncodeTables, Frequencies};
+use proptest::prelude::*;
+
+fn xorshift(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+struct Case {
+    tables: Vec<Frequencies>,
+    symbols: Vec<u8>,
+    contexts: Vec<u8>,
+    seeds: Seeds,
+}
+
+/// Geometric-like symbols under a few tables.
+fn case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Case {
+    let mut s = seed | 1;
+    let contexts: Vec<u8> = (0..len).map(|_| (xorshift(&mut s) % count as u64) as u8).collect();
+    let symbols: Vec<u8> = contexts
+        .iter()
+        .map(|&c| {
+            let x = xorshift(&mut s);
+            ((x.trailing_zeros() << spread) as u8).wrapping_add((x >> 40 & ((1 << spread) - 1)) as u8).wrapping_add(c)
+        })
+        .collect();
+    let mut counts = vec![[0u64; 256]; count];
+    contexts.iter().zip(&symbols).for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
+    let tables = counts.iter().map(|c| Frequencies::normalise(c, prob_bits)).collect();
+    Case { tables, symbols, contexts, seeds: std::array::from_fn(|_| xorshift(&mut s) as u16) }
+}
+
+impl Case {
+    fn encode(&self) -> (Vec<u8>, usize) {
+        let mut out = Vec::new();
+        let contexts = if self.tables.len() == 1 { &[][..] } else { &self.contexts };
+        let words = encode(&EncodeTables::new(&self.tables), &self.symbols, contexts, &self.seeds, &mut out);
+        (out, words)
+    }
+
+    /// Contexts of whole steps, as `decode` takes them.
+    fn padded_contexts(&self) -> Vec<u8> {
+        let mut contexts = if self.tables.len() == 1 { vec![] } else { self.contexts.clone() };
+        if !contexts.is_empty() {
+            contexts.resize(contexts.len().next_multiple_of(LANES), 0);
+        }
+        contexts
+    }
+}
+
+fn decode_copies(backend: Backend, case: &Case, bytes: &[u8], words: usize, copies: usize) -> Vec<Vec<u8>> {
+    let tables = DecodeTables::new(&case.tables).unwrap();
+    let contexts = case.padded_contexts();
+    let padded = case.symbols.len().next_multiple_of(LANES);
+    let mut outputs = vec![vec![0xaau8; padded]; copies];
+    let mut streams = vec![Stream::new(bytes).unwrap(); copies];
+    // In two pieces, so that a stream is also resumed.
+    let cut = padded / 2 / LANES * LANES;
+    for range in [0..cut, cut..padded] {
+        let mut runs: Vec<Run> = streams
+            .iter_mut()
+            .zip(&mut outputs)
+            .map(|(stream, out)| Run {
+                stream,
+                contexts: if contexts.is_empty() { &[] } else { &contexts[range.clone()] },
+                symbols: &mut out[range.clone()],
+            })
+            .collect();
+        decode(backend, &tables, &mut runs);
+    }
+    for stream in streams {
+        assert_eq!(stream.finish(words).unwrap(), case.seeds);
+    }
+    outputs.iter_mut().for_each(|out| out.truncate(case.symbols.len()));
+    outputs
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_backend_decodes_what_was_encoded(
+        seed: u64, len in 0usize..3000, count in 1usize..=16, prob_bits in 8u32..=12, spread in 0u32..=2,
+        copies in 1usize..=4,
+    ) {
+        let case = case(seed, len, count, prob_bits, spread);
+        let (bytes, words) = case.encode();
+        for backend in Backend::available() {
+            for out in decode_copies(backend, &case, &bytes, words, copies) {
+                prop_assert_eq!(&out, &case.symbols, "{}", backend);
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_streams_end_alike_on_every_backend(
+        bytes in proptest::collection::vec(any::<u8>(), STATES_BYTES..2000), len in 1usize..40,
+    ) {
+        let case = case(7, 4096, 4, 11, 2);
+        let tables = DecodeTables::new(&case.tables).unwrap();
+        let contexts = vec![1u8; len * LANES];
+        let mut expected = None;
+        for backend in Backend::available() {
+            let mut stream = Stream::new(&bytes).unwrap();
+            let mut symbols = vec![0u8; len * LANES];
+            decode(backend, &tables, &mut [Run { stream: &mut stream, contexts: &contexts, symbols: &mut symbols }]);
+            let outcome = (symbols, stream.states, stream.position, stream.overrun);
+            prop_assert_eq!(expected.get_or_insert_with(|| outcome.clone()), &outcome, "{}", backend);
+        }
+    }
+}
+
+#[test]
+fn the_vector_algorithm_runs_on_a_plain_array() {
+    for (count, len) in [(1, 5000), (4, 4999)] {
+        let case = case(11, len, count, 11, 2);
+        let (bytes, words) = case.encode();
+        let tables = DecodeTables::new(&case.tables).unwrap();
+        let contexts = case.padded_contexts();
+        let mut stream = Stream::new(&bytes).unwrap();
+        let mut symbols = vec![0u8; len.next_multiple_of(LANES)];
+        let run = Run { stream: &mut stream, contexts: &contexts, symbols: &mut symbols };
+        #[allow(unsafe_code)]
+        // SAFETY: plain arrays need no special instructions.
+        unsafe {
+            match count {
+                1 => vector::decode::<portable::Portable, 8, 1, false>(&tables, &mut [run]),
+                _ => vector::decode::<portable::Portable, 8, 1, true>(&tables, &mut [run]),
+            }
+        }
+        assert_eq!(stream.finish(words).unwrap(), case.seeds);
+        assert_eq!(symbols[..len], case.symbols);
+    }
+}
+
+#[test]
+fn the_coded_size_is_the_tables_cost() {
+    let case = case(3, 1 << 16, 4, 11, 2);
+    let (_, words) = case.encode();
+    let mut counts = vec![[0u64; 256]; 4];
+    case.contexts.iter().zip(&case.symbols).for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
+    let ideal: f64 = case.tables.iter().zip(&counts).map(|(t, c)| t.cost(c)).sum();
+    // Start states hold 16 bits of seed each, which the words do not pay for.
+    let got = (8 * words) as f64;
+    assert!((got - ideal).abs() < 32.0 * 16.0 + ideal * 1e-4, "{got} bits for {ideal}");
+}

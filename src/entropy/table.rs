@@ -1,0 +1,54 @@
+//! Decode tables: one packed entry per slot.
+
+use super::freq::{Frequencies, MAX_TABLES};
+
+/// The frequency tables of a tensor, ready to decode with.
+///
+/// Entry of a slot, from bit 0: symbol (8 bits), slot minus the symbol's first slot (12 bits),
+/// frequency (12 bits). The symbol lowest, so that a vector of entries truncates to symbols; the
+/// frequency highest, so that one shift extracts it.
+///
+/// Invariant (vector gathers rely on it): `entries.len() == count << prob_bits`, `count` a power of
+/// two; so every context masked by `count - 1` and every slot below `1 << prob_bits` has an entry.
+#[derive(Debug)]
+pub(crate) struct DecodeTables {
+    entries: Vec<u32>,
+    prob_bits: u32,
+    count: usize,
+}
+
+impl DecodeTables {
+    /// Tables for contexts `0..tables.len()`; further contexts up to the next power of two repeat
+    /// the last table. `None` if there is no table, too many, or they differ in `prob_bits`.
+    pub(crate) fn new(tables: &[Frequencies]) -> Option<Self> {
+        let last = tables.last()?;
+        let prob_bits = last.prob_bits();
+        if tables.len() > MAX_TABLES || tables.iter().any(|t| t.prob_bits() != prob_bits) {
+            return None;
+        }
+        let count = tables.len().next_power_of_two();
+        let mut entries = Vec::with_capacity(count << prob_bits);
+        for context in 0..count {
+            let table = tables.get(context).unwrap_or(last);
+            for (symbol, &f) in table.freq().iter().enumerate() {
+                let f = u32::from(f);
+                entries.extend((0..f).map(|offset| f << 20 | offset << 8 | symbol as u32));
+            }
+        }
+        assert_eq!(entries.len(), count << prob_bits, "frequencies sum to their total");
+        Some(Self { entries, prob_bits, count })
+    }
+
+    pub(crate) fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+
+    pub(crate) fn prob_bits(&self) -> u32 {
+        self.prob_bits
+    }
+
+    /// Number of tables, a power of two.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+}

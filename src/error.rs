@@ -1,0 +1,244 @@
+//! The one error type.
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+/// Result with wcodec's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, by what the caller does next. The text says where, and what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Reading or writing failed: look at the disk, the path, the permissions; then try again.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done, to which file.
+        context: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Not a wcodec file at all.
+    #[error("{file}: not a .wcodec file: {what}")]
+    NotWcodec {
+        /// File, or a description of the source.
+        file: String,
+        /// What was found instead.
+        what: String,
+    },
+    /// Written by a later major version of the format: upgrade wcodec.
+    #[error("{file}: format version {major}.{minor} is newer than this wcodec reads ({supported}.x): upgrade wcodec")]
+    Version {
+        /// File, or a description of the source.
+        file: String,
+        /// Major version of the file.
+        major: u16,
+        /// Minor version of the file.
+        minor: u16,
+        /// Highest major version that is read.
+        supported: u16,
+    },
+    /// The file is damaged, cut off, or was made to harm: download or encode it again.
+    #[error("corrupt file: {at}: {what}: get the file again, or restore it from its original")]
+    Corrupt {
+        /// Where.
+        at: Box<Location>,
+        /// What does not hold.
+        what: String,
+    },
+    /// The file asks for more than [`Limits`](crate::Limits) allow: raise the limit if it is trusted.
+    #[error("limit exceeded: {at}: {what}: raise the limit if you trust the file")]
+    Limit {
+        /// Where.
+        at: Box<Location>,
+        /// Which limit, its value, and what was asked.
+        what: String,
+    },
+    /// A tool or method that this version of wcodec does not know: upgrade wcodec.
+    #[error("unsupported: {at}: {what}: a newer wcodec may read it")]
+    Unsupported {
+        /// Where.
+        at: Box<Location>,
+        /// What is not known.
+        what: String,
+    },
+    /// No tensor of that name in the file.
+    #[error("{file}: no tensor named {name:?}{hint}")]
+    NoTensor {
+        /// File, or a description of the source.
+        file: String,
+        /// The name asked for.
+        name: String,
+        /// A similar name, or nothing.
+        hint: String,
+    },
+    /// The call does not fit: fix the call.
+    #[error("{0}")]
+    Usage(String),
+    /// The input checkpoint is not valid, or not what was promised: fix the input.
+    #[error("{file}: {what}")]
+    Input {
+        /// File, or a description of the source.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Decoded data differ from what they were compared with.
+    #[error("{at}: {what}")]
+    Differs {
+        /// Where.
+        at: Box<Location>,
+        /// What differs.
+        what: String,
+    },
+    /// Memory could not be had.
+    #[error("{at}: no memory for {bytes} bytes: free some, or decode by rows")]
+    OutOfMemory {
+        /// Where.
+        at: Box<Location>,
+        /// What was asked of the allocator.
+        bytes: u64,
+    },
+    /// The caller cancelled the work; nothing was left under the final name.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    pub(crate) fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let context = context.into();
+        move |source| Self::Io { context, source: Arc::new(source) }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::Usage(what.into())
+    }
+
+    pub(crate) fn input(file: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Input { file: file.into(), what: what.into() }
+    }
+
+    /// Where it happened, if it happened at a place in a file.
+    pub fn location(&self) -> Option<&Location> {
+        match self {
+            Self::Corrupt { at, .. }
+            | Self::Limit { at, .. }
+            | Self::Unsupported { at, .. }
+            | Self::Differs { at, .. }
+            | Self::OutOfMemory { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// A part of a `.wcodec` file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Section {
+    /// The 32 bytes at the start.
+    Prefix,
+    /// The JSON index.
+    Index,
+    /// The original file's header, kept as it was.
+    SourceHeader,
+    /// A tensor's head: chunk table and parameters.
+    Head,
+    /// A tensor's chunk.
+    Chunk,
+    /// A tensor's decoded data.
+    Data,
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prefix => "prefix",
+            Self::Index => "index",
+            Self::SourceHeader => "source header",
+            Self::Head => "head",
+            Self::Chunk => "chunk",
+            Self::Data => "data",
+        })
+    }
+}
+
+/// A place in a file: which file, section, tensor, chunk and offset, as far as they are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Location {
+    /// File, or a description of the source. Empty if it is not known.
+    pub file: String,
+    /// Part of the file.
+    pub section: Section,
+    /// Name of the tensor.
+    pub tensor: Option<String>,
+    /// Index of the chunk within its tensor.
+    pub chunk: Option<u64>,
+    /// Offset in bytes from the start of the file.
+    pub offset: Option<u64>,
+}
+
+impl Location {
+    pub(crate) fn new(section: Section) -> Self {
+        Self { file: String::new(), section, tensor: None, chunk: None, offset: None }
+    }
+
+    pub(crate) fn file(mut self, file: impl Into<String>) -> Self {
+        self.file = file.into();
+        self
+    }
+
+    pub(crate) fn tensor(mut self, name: impl Into<String>) -> Self {
+        self.tensor = Some(name.into());
+        self
+    }
+
+    pub(crate) fn chunk(mut self, chunk: u64) -> Self {
+        self.chunk = Some(chunk);
+        self
+    }
+
+    pub(crate) fn offset(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    pub(crate) fn corrupt(self, what: impl Into<String>) -> Error {
+        Error::Corrupt { at: Box::new(self), what: what.into() }
+    }
+
+    pub(crate) fn limit(self, what: impl Into<String>) -> Error {
+        Error::Limit { at: Box::new(self), what: what.into() }
+    }
+
+    pub(crate) fn unsupported(self, what: impl Into<String>) -> Error {
+        Error::Unsupported { at: Box::new(self), what: what.into() }
+    }
+
+    pub(crate) fn differs(self, what: impl Into<String>) -> Error {
+        Error::Differs { at: Box::new(self), what: what.into() }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}: ", self.file)?;
+        }
+        self.section.fmt(f)?;
+        if let Some(tensor) = &self.tensor {
+            write!(f, " of tensor {tensor:?}")?;
+        }
+        if let Some(chunk) = self.chunk {
+            write!(f, ", chunk {chunk}")?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, ", at byte {offset}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A path as it appears in messages.
+pub(crate) fn display(path: impl Into<PathBuf>) -> String {
+    path.into().display().to_string()
+}
