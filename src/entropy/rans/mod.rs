@@ -25,6 +25,7 @@ mod neon;
 #[cfg(any(test, target_arch = "aarch64"))]
 mod portable;
 mod scalar;
+pub(crate) mod serial;
 #[cfg(test)]
 mod tests;
 mod vector;
