@@ -2,18 +2,18 @@
 
 use super::freq::{Frequencies, SYMBOLS};
 
-/// How to encode one symbol.
-///
-/// With `q = floor(x * reciprocal / 2^64)`, the new state is `x + bias + q * complement`: the usual
-/// `(x / f) << prob_bits | start + x % f` rewritten so that the quotient is one high multiply
-/// (Fabian Giesen's formulation, with a 64-bit reciprocal because states are 32 bits wide).
-#[derive(Clone, Copy, Debug, Default)]
+/// How to encode one symbol of frequency `f`, before which `start` slots belong to other symbols.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct EncodeSymbol {
+    /// `ceil(2^(32 + prob_bits) / f)`. Below `limit`, where every state is after shedding, the product
+    /// `x * reciprocal` stays below `2^64`, and `x / f = x * reciprocal >> (32 + prob_bits)` exactly:
+    /// the reciprocal is too large by less than 1, which makes the quotient too large by less than `1 / f`.
     pub(crate) reciprocal: u64,
-    /// States at or above this shed a word first.
+    /// States at or above this, `f << (32 - prob_bits)`, shed a word first.
     pub(crate) limit: u32,
-    pub(crate) bias: u32,
-    pub(crate) complement: u32,
+    /// `f << 20 | start`: all that the vector encoder looks up.
+    pub(crate) freq_start: u32,
 }
 
 /// The frequency tables of a tensor, ready to encode with.
@@ -21,21 +21,33 @@ pub(crate) struct EncodeTables {
     symbols: Vec<[EncodeSymbol; SYMBOLS]>,
     /// The most frequent symbol of each table.
     likeliest: Vec<u8>,
+    prob_bits: u32,
 }
 
 impl EncodeTables {
+    /// # Panics
+    /// If there is no table, or they differ in `prob_bits`.
     pub(crate) fn new(tables: &[Frequencies]) -> Self {
-        let symbols = tables.iter().map(|t| entries(t)).collect();
+        let prob_bits = tables[0].prob_bits();
+        assert!(tables.iter().all(|t| t.prob_bits() == prob_bits));
         let likeliest = tables
             .iter()
             .map(|t| (0..SYMBOLS).max_by_key(|&s| t.freq()[s]).unwrap_or(0) as u8)
             .collect();
-        Self { symbols, likeliest }
+        Self {
+            symbols: tables.iter().map(entries).collect(),
+            likeliest,
+            prob_bits,
+        }
     }
 
-    /// The 256 symbols of the table for `context`.
-    pub(crate) fn symbols(&self, context: usize) -> &[EncodeSymbol; SYMBOLS] {
-        &self.symbols[context]
+    /// The 256 symbols of each table.
+    pub(crate) fn symbols(&self) -> &[[EncodeSymbol; SYMBOLS]] {
+        &self.symbols
+    }
+
+    pub(crate) fn prob_bits(&self) -> u32 {
+        self.prob_bits
     }
 
     /// Number of tables.
@@ -50,22 +62,18 @@ impl EncodeTables {
 }
 
 fn entries(table: &Frequencies) -> [EncodeSymbol; SYMBOLS] {
-    let total = 1u32 << table.prob_bits();
+    let bits = table.prob_bits();
     let mut start = 0u32;
-    let mut out = [EncodeSymbol::default(); SYMBOLS];
-    for (entry, &f) in out.iter_mut().zip(table.freq()) {
+    table.freq().map(|f| {
         let f = u32::from(f);
-        if f == 0 {
-            continue;
-        }
-        *entry = EncodeSymbol {
-            // f = 1 would need 2^64: one less gives q = x - 1, which the bias makes up for.
-            reciprocal: if f == 1 { u64::MAX } else { u64::MAX / u64::from(f) + 1 },
-            limit: f << (32 - table.prob_bits()),
-            bias: if f == 1 { start + total - 1 } else { start },
-            complement: total - f,
+        let reciprocal = (1u64 << (32 + bits)).div_ceil(u64::from(f.max(1)));
+        // Past the last symbol, `start` is `1 << bits`, which may not fit: nothing encodes with it.
+        let entry = EncodeSymbol {
+            reciprocal,
+            limit: f << (32 - bits),
+            freq_start: f << 20 | start & 0xfff,
         };
         start += f;
-    }
-    out
+        entry
+    })
 }

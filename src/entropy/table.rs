@@ -36,7 +36,11 @@ impl DecodeTables {
             }
         }
         assert_eq!(entries.len(), count << prob_bits, "frequencies sum to their total");
-        Some(Self { entries, prob_bits, count })
+        Some(Self {
+            entries,
+            prob_bits,
+            count,
+        })
     }
 
     pub(crate) fn entries(&self) -> &[u32] {

@@ -1,10 +1,14 @@
 //! The encoder: runs backwards over the symbols, so that the decoder runs forwards.
 
-use super::{LANES, STATE_LOW};
+use super::{LANES, STATE_LOW, STATES_BYTES};
 use crate::entropy::EncodeTables;
 
 /// Sixteen bits for each lane that the decoder gets back at the end of the run.
 pub(crate) type Seeds = [u16; LANES];
+
+/// Encodes whole steps, the last first: tables, symbols, contexts, states, words, `at`. Words, little-endian,
+/// go before `at`, where there must be room for one a symbol. Gives the new `at`.
+pub(super) type Steps = fn(&EncodeTables, &[u8], &[u8], &mut [u32; LANES], &mut [[u8; 2]], usize) -> usize;
 
 /// Appends a stream to `out`: 32 states, then words. Gives the length of the words in bytes.
 ///
@@ -23,9 +27,12 @@ pub(crate) fn encode(
 ) -> usize {
     assert!(contexts.is_empty() || contexts.len() == symbols.len());
     let mut states = seeds.map(|seed| STATE_LOW + u32::from(seed));
-    // Every symbol sheds at most one word: probabilities have at most 12 bits, words 16.
-    let mut words = vec![0u16; symbols.len().next_multiple_of(LANES)];
-    let mut at = words.len();
+    // Words are written from the end of the most room that they can take, then moved to the states:
+    // every symbol sheds at most one word, as probabilities have at most 12 bits and words 16.
+    let (head, room) = (out.len() + STATES_BYTES, symbols.len().next_multiple_of(LANES));
+    out.resize(head + 2 * room, 0);
+    let words = out[head..].as_chunks_mut().0;
+    let mut at = room;
     let full = symbols.len() / LANES * LANES;
     if full < symbols.len() {
         let mut last = [tables.likeliest(0); LANES];
@@ -34,48 +41,66 @@ pub(crate) fn encode(
         if !contexts.is_empty() {
             last_contexts[..symbols.len() - full].copy_from_slice(&contexts[full..]);
         }
-        at = scalar(tables, &last, &last_contexts, &mut states, &mut words, at);
+        at = scalar(tables, &last, &last_contexts, &mut states, words, at);
     }
-    let contexts = if contexts.is_empty() { contexts } else { &contexts[..full] };
-    at = steps(tables, &symbols[..full], contexts, &mut states, &mut words, at);
-    states.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
-    let words = &words[at..];
-    out.reserve(2 * words.len());
-    words.iter().for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
-    2 * words.len()
+    let contexts = if contexts.is_empty() {
+        contexts
+    } else {
+        &contexts[..full]
+    };
+    at = steps()(tables, &symbols[..full], contexts, &mut states, words, at);
+    out.copy_within(head + 2 * at.., head);
+    out.truncate(head + 2 * (room - at));
+    for (bytes, x) in out[head - STATES_BYTES..].as_chunks_mut().0.iter_mut().zip(states) {
+        *bytes = x.to_le_bytes();
+    }
+    2 * (room - at)
 }
 
-fn steps(tables: &EncodeTables, symbols: &[u8], contexts: &[u8], states: &mut [u32; LANES], words: &mut [u16], at: usize) -> usize {
+/// The fastest [`Steps`] that this CPU can run.
+fn steps() -> Steps {
     #[cfg(target_arch = "x86_64")]
     if super::encode_avx512::is_available() {
-        return super::encode_avx512::steps(tables, symbols, contexts, states, words, at);
+        return super::encode_avx512::steps;
     }
-    scalar(tables, symbols, contexts, states, words, at)
+    scalar
 }
 
-/// Encodes whole steps, the last first; words go before `at`. Gives the new `at`.
+/// [`Steps`] in plain Rust.
 pub(super) fn scalar(
     tables: &EncodeTables,
     symbols: &[u8],
     contexts: &[u8],
     states: &mut [u32; LANES],
-    words: &mut [u16],
+    words: &mut [[u8; 2]],
     mut at: usize,
 ) -> usize {
-    for start in (0..symbols.len()).step_by(LANES).rev() {
+    const NONE: [u8; LANES] = [0; LANES];
+    let bits = tables.prob_bits();
+    let contexts = contexts.as_chunks().0;
+    for (i, symbols) in symbols.as_chunks::<LANES>().0.iter().enumerate().rev() {
+        let contexts = contexts.get(i).unwrap_or(&NONE);
+        let Some(room) = words[..at].last_chunk_mut::<LANES>() else {
+            unreachable!("a word a symbol")
+        };
+        let mut free = LANES;
         // Words of a step are taken in lane order, so shed in the reverse.
         for lane in (0..LANES).rev() {
-            let context = contexts.get(start + lane).map_or(0, |&c| usize::from(c));
-            let s = tables.symbols(context)[usize::from(symbols[start + lane])];
+            let s = tables.symbols()[usize::from(contexts[lane])][usize::from(symbols[lane])];
             let mut x = states[lane];
-            if x >= s.limit {
-                at -= 1;
-                words[at] = x as u16;
-                x >>= 16;
-            }
-            let quotient = (u128::from(x) * u128::from(s.reciprocal) >> 64) as u32;
-            states[lane] = x.wrapping_add(s.bias).wrapping_add(quotient.wrapping_mul(s.complement));
+            // Shedding is a coin toss, so no branch: a word is always written, and is overwritten by
+            // the next one if it was not wanted.
+            let full = x >= s.limit;
+            room[(free - 1) % LANES] = (x as u16).to_le_bytes();
+            free -= usize::from(full);
+            x >>= 16 * u32::from(full);
+            let quotient = (u64::from(x).wrapping_mul(s.reciprocal) >> (32 + bits)) as u32;
+            let complement = (1 << bits) - (s.freq_start >> 20);
+            states[lane] = x
+                .wrapping_add(s.freq_start & 0xfff)
+                .wrapping_add(quotient.wrapping_mul(complement));
         }
+        at -= LANES - free;
     }
     at
 }

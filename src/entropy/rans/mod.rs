@@ -68,7 +68,12 @@ impl<'a> Stream<'a> {
         for (state, b) in states.iter_mut().zip(head.chunks_exact(4)) {
             *state = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
         }
-        Some(Self { states, bytes: rest, position: 0, overrun: false })
+        Some(Self {
+            states,
+            bytes: rest,
+            position: 0,
+            overrun: false,
+        })
     }
 
     /// Ends the run: `words_len` is what the words take in the file. Gives the seeds.

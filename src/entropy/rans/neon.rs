@@ -51,7 +51,12 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn look_up(entries: *const u32, state: uint32x4_t, context: Option<uint32x4_t>, p: Parameters) -> uint32x4_t {
+    unsafe fn look_up(
+        entries: *const u32,
+        state: uint32x4_t,
+        context: Option<uint32x4_t>,
+        p: Parameters,
+    ) -> uint32x4_t {
         let array = |v| {
             let mut out = [0u32; 4];
             // SAFETY: the array has room for the four lanes.

@@ -41,7 +41,11 @@ unsafe impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn advance(state: [u32; 4], entry: [u32; 4], bits: u32) -> [u32; 4] {
-        std::array::from_fn(|i| (entry[i] >> 20).wrapping_mul(state[i] >> bits).wrapping_add(entry[i] >> 8 & 0xfff))
+        std::array::from_fn(|i| {
+            (entry[i] >> 20)
+                .wrapping_mul(state[i] >> bits)
+                .wrapping_add(entry[i] >> 8 & 0xfff)
+        })
     }
 
     #[inline(always)]

@@ -26,26 +26,50 @@ fn case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Cas
         .iter()
         .map(|&c| {
             let x = xorshift(&mut s);
-            ((x.trailing_zeros() << spread) as u8).wrapping_add((x >> 40 & ((1 << spread) - 1)) as u8).wrapping_add(c)
+            ((x.trailing_zeros() << spread) as u8)
+                .wrapping_add((x >> 40 & ((1 << spread) - 1)) as u8)
+                .wrapping_add(c)
         })
         .collect();
     let mut counts = vec![[0u64; 256]; count];
-    contexts.iter().zip(&symbols).for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
+    contexts
+        .iter()
+        .zip(&symbols)
+        .for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
     let tables = counts.iter().map(|c| Frequencies::normalise(c, prob_bits)).collect();
-    Case { tables, symbols, contexts, seeds: std::array::from_fn(|_| xorshift(&mut s) as u16) }
+    Case {
+        tables,
+        symbols,
+        contexts,
+        seeds: std::array::from_fn(|_| xorshift(&mut s) as u16),
+    }
 }
 
 impl Case {
     fn encode(&self) -> (Vec<u8>, usize) {
         let mut out = Vec::new();
-        let contexts = if self.tables.len() == 1 { &[][..] } else { &self.contexts };
-        let words = encode(&EncodeTables::new(&self.tables), &self.symbols, contexts, &self.seeds, &mut out);
+        let contexts = if self.tables.len() == 1 {
+            &[][..]
+        } else {
+            &self.contexts
+        };
+        let words = encode(
+            &EncodeTables::new(&self.tables),
+            &self.symbols,
+            contexts,
+            &self.seeds,
+            &mut out,
+        );
         (out, words)
     }
 
     /// Contexts of whole steps, as `decode` takes them.
     fn padded_contexts(&self) -> Vec<u8> {
-        let mut contexts = if self.tables.len() == 1 { vec![] } else { self.contexts.clone() };
+        let mut contexts = if self.tables.len() == 1 {
+            vec![]
+        } else {
+            self.contexts.clone()
+        };
         if !contexts.is_empty() {
             contexts.resize(contexts.len().next_multiple_of(LANES), 0);
         }
@@ -67,7 +91,11 @@ fn decode_copies(backend: Backend, case: &Case, bytes: &[u8], words: usize, copi
             .zip(&mut outputs)
             .map(|(stream, out)| Run {
                 stream,
-                contexts: if contexts.is_empty() { &[] } else { &contexts[range.clone()] },
+                contexts: if contexts.is_empty() {
+                    &[]
+                } else {
+                    &contexts[range.clone()]
+                },
                 symbols: &mut out[range.clone()],
             })
             .collect();
@@ -123,7 +151,11 @@ fn the_vector_algorithm_runs_on_a_plain_array() {
         let contexts = case.padded_contexts();
         let mut stream = Stream::new(&bytes).unwrap();
         let mut symbols = vec![0u8; len.next_multiple_of(LANES)];
-        let run = Run { stream: &mut stream, contexts: &contexts, symbols: &mut symbols };
+        let run = Run {
+            stream: &mut stream,
+            contexts: &contexts,
+            symbols: &mut symbols,
+        };
         #[allow(unsafe_code)]
         // SAFETY: plain arrays need no special instructions.
         unsafe {
@@ -142,9 +174,91 @@ fn the_coded_size_is_the_tables_cost() {
     let case = case(3, 1 << 16, 4, 11, 2);
     let (_, words) = case.encode();
     let mut counts = vec![[0u64; 256]; 4];
-    case.contexts.iter().zip(&case.symbols).for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
+    case.contexts
+        .iter()
+        .zip(&case.symbols)
+        .for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
     let ideal: f64 = case.tables.iter().zip(&counts).map(|(t, c)| t.cost(c)).sum();
     // Start states hold 16 bits of seed each, which the words do not pay for.
     let got = (8 * words) as f64;
-    assert!((got - ideal).abs() < 32.0 * 16.0 + ideal * 1e-4, "{got} bits for {ideal}");
+    assert!(
+        (got - ideal).abs() < 32.0 * 16.0 + ideal * 1e-4,
+        "{got} bits for {ideal}"
+    );
+}
+
+/// The encoder as textbooks have it: with a division.
+fn textbook(tables: &[Frequencies], symbols: &[u8], contexts: &[u8], states: &mut [u32; LANES]) -> Vec<[u8; 2]> {
+    let mut words = Vec::new();
+    for i in (0..symbols.len()).rev() {
+        let table = &tables[contexts.get(i).map_or(0, |&c| usize::from(c))];
+        let freq = table.freq().map(u32::from);
+        let (f, start) = (
+            freq[usize::from(symbols[i])],
+            freq[..usize::from(symbols[i])].iter().sum::<u32>(),
+        );
+        let x = &mut states[i % LANES];
+        if u64::from(*x) >= u64::from(f) << (32 - table.prob_bits()) {
+            words.push((*x as u16).to_le_bytes());
+            *x >>= 16;
+        }
+        *x = (*x / f) << table.prob_bits() | (start + *x % f);
+    }
+    words.reverse();
+    words
+}
+
+fn every_encoder_follows_the_textbook(tables: &[Frequencies], symbols: &[u8], contexts: &[u8], states: [u32; LANES]) {
+    let mut expected = states;
+    let words = textbook(tables, symbols, contexts, &mut expected);
+    let encode_tables = EncodeTables::new(tables);
+    let check = |name, encoder: encode::Steps| {
+        let (mut got, mut room) = (states, vec![[0xaa; 2]; symbols.len() + 3]);
+        let at = encoder(&encode_tables, symbols, contexts, &mut got, &mut room, symbols.len());
+        assert_eq!((&room[at..symbols.len()], got), (&words[..], expected), "{name}");
+        assert_eq!(room[symbols.len()..], [[0xaa; 2]; 3], "{name}");
+    };
+    check("scalar", encode::scalar);
+    #[cfg(target_arch = "x86_64")]
+    if encode_avx512::is_available() {
+        check("avx512", encode_avx512::steps);
+    }
+}
+
+proptest! {
+    #[test]
+    fn encoders_follow_the_textbook(
+        seed: u64, len in 0usize..40, count in 1usize..=16, prob_bits in 8u32..=12, spread in 0u32..=2,
+    ) {
+        let case = case(seed, len * LANES, count, prob_bits, spread);
+        let contexts = if count == 1 { &[][..] } else { &case.contexts };
+        let states = case.seeds.map(|seed| STATE_LOW + u32::from(seed));
+        every_encoder_follows_the_textbook(&case.tables, &case.symbols, contexts, states);
+    }
+}
+
+#[test]
+fn encoders_follow_the_textbook_for_every_frequency() {
+    for prob_bits in 8..=12 {
+        for f in 1..1u32 << prob_bits {
+            let mut counts = [0u64; 256];
+            (counts[3], counts[200]) = (u64::from(f), (1 << prob_bits) - u64::from(f));
+            let tables = [Frequencies::normalise(&counts, prob_bits)];
+            assert_eq!(u32::from(tables[0].freq()[3]), f);
+            // Where a quotient is hardest: around the largest multiples below the limit, and the ends.
+            let limit = u64::from(f) << (32 - prob_bits);
+            let states = std::array::from_fn(|lane| {
+                let x = match lane {
+                    0..8 => limit - 1 - lane as u64,
+                    8..16 => limit + lane as u64 - 8,
+                    16..24 => limit - u64::from(f) * (lane as u64 - 16) - 1,
+                    24..30 => limit - u64::from(f) * (lane as u64 - 24),
+                    30 => u64::from(STATE_LOW),
+                    _ => u64::from(u32::MAX),
+                };
+                x.clamp(u64::from(STATE_LOW), u64::from(u32::MAX)) as u32
+            });
+            every_encoder_follows_the_textbook(&tables, &[3; LANES], &[], states);
+        }
+    }
 }

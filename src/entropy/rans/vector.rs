@@ -54,7 +54,10 @@ pub(super) unsafe fn decode<L: Lanes, const G: usize, const K: usize, const CONT
     runs: &mut [Run],
 ) {
     assert!(runs.len() == K && G * L::WIDTH == LANES);
-    let p = Parameters { bits: tables.prob_bits(), context_mask: tables.count() as u32 - 1 };
+    let p = Parameters {
+        bits: tables.prob_bits(),
+        context_mask: tables.count() as u32 - 1,
+    };
     let entries = tables.entries().as_ptr();
     let len = runs[0].symbols.len();
     let mut done = 0;
