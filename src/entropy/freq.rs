@@ -1,15 +1,10 @@
 //! Frequency tables: how often each symbol occurs, out of `2^prob_bits`.
 
 use crate::bits::BitReader;
+use crate::format::MAX_PROB_BITS;
 #[cfg(feature = "encode")]
 use crate::bits::BitWriter;
 
-/// Fewest bits of a probability. Tables finer than this cost next to nothing.
-pub(crate) const MIN_PROB_BITS: u32 = 8;
-/// Most bits of a probability: what a packed table entry has room for.
-pub(crate) const MAX_PROB_BITS: u32 = 12;
-/// Most tables of one tensor.
-pub(crate) const MAX_TABLES: usize = 16;
 /// Symbols an alphabet can have.
 pub(crate) const SYMBOLS: usize = 256;
 
@@ -159,6 +154,7 @@ impl Frequencies {
 #[cfg(all(test, feature = "encode"))]
 mod tests {
     use super::*;
+    use crate::format::MIN_PROB_BITS;
     use proptest::prelude::*;
 
     fn round_trip(table: &Frequencies) -> Frequencies {

@@ -12,5 +12,5 @@ mod table;
 
 #[cfg(feature = "encode")]
 pub(crate) use encode_table::EncodeTables;
-pub(crate) use freq::{Frequencies, MAX_PROB_BITS, MAX_TABLES, MIN_PROB_BITS};
+pub(crate) use freq::{Frequencies, SYMBOLS};
 pub(crate) use table::DecodeTables;

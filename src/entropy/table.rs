@@ -1,6 +1,7 @@
 //! Decode tables: one packed entry per slot.
 
-use super::freq::{Frequencies, MAX_TABLES};
+use super::freq::Frequencies;
+use crate::format::MAX_TABLES;
 
 /// The frequency tables of a tensor, ready to decode with.
 ///

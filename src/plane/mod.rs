@@ -3,7 +3,6 @@
 //! A float splits into a *token* (the top bits of its magnitude, entropy coded) and *raw bits* (sign
 //! and low mantissa bits, stored as they are). An integer splits into its bytes.
 
-pub(crate) mod bytes;
 pub(crate) mod float;
 pub(crate) mod hybrid;
 pub(crate) mod narrow;

@@ -3,54 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use crate::format::TileShape;
 use std::ops::Range;
-
-/// Rows and columns of a tile that no edge clips.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum TileShape {
-    /// 16 rows of 16 elements.
-    T16x16,
-    /// 8 rows of 32 elements.
-    T8x32,
-    /// 32 rows of 8 elements.
-    T32x8,
-}
-
-impl TileShape {
-    /// Every shape, at the index of its wire code.
-    pub(crate) const ALL: [Self; 3] = [Self::T16x16, Self::T8x32, Self::T32x8];
-
-    /// Elements of a tile that no edge clips, the same for every shape.
-    pub(crate) const ELEMENTS: usize = 256;
-
-    /// The shape of a wire code, if there is one.
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(code)).copied()
-    }
-
-    /// The wire code.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::T16x16 => 0,
-            Self::T8x32 => 1,
-            Self::T32x8 => 2,
-        }
-    }
-
-    /// Rows of an unclipped tile.
-    pub(crate) fn height(self) -> usize {
-        match self {
-            Self::T16x16 => 16,
-            Self::T8x32 => 8,
-            Self::T32x8 => 32,
-        }
-    }
-
-    /// Columns of an unclipped tile.
-    pub(crate) fn width(self) -> usize {
-        Self::ELEMENTS / self.height()
-    }
-}
 
 /// One tile: its first element and its size after clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

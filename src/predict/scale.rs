@@ -7,7 +7,8 @@
 use crate::bits::BitReader;
 #[cfg(feature = "encode")]
 use crate::bits::BitWriter;
-use crate::entropy::{Frequencies, MAX_PROB_BITS, rans::serial};
+use crate::entropy::{Frequencies, rans::serial};
+use crate::format::MAX_PROB_BITS;
 
 /// The scale steps of a matrix.
 ///

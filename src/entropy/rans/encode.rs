@@ -1,16 +1,14 @@
 //! The encoder: runs backwards over the symbols, so that the decoder runs forwards.
 
-use super::{LANES, STATE_LOW, STATES_BYTES};
+use super::{LANES, STATE_LOW, STATES_BYTES, Seeds, WORDS_ALIGNMENT};
 use crate::entropy::EncodeTables;
-
-/// Sixteen bits for each lane that the decoder gets back at the end of the run.
-pub(crate) type Seeds = [u16; LANES];
 
 /// Encodes whole steps, the last first: tables, symbols, contexts, states, words, `at`. Words, little-endian,
 /// go before `at`, where there must be room for one a symbol. Gives the new `at`.
 pub(super) type Steps = fn(&EncodeTables, &[u8], &[u8], &mut [u32; LANES], &mut [[u8; 2]], usize) -> usize;
 
-/// Appends a stream to `out`: 32 states, then words. Gives the length of the words in bytes.
+/// Appends a stream to `out`: 32 states, then words, then zeros up to a multiple of 16 bytes. Gives
+/// the length of words and zeros in bytes.
 ///
 /// `contexts` has one entry a symbol, or none at all (every context is 0). Lanes of a last step that
 /// `symbols` does not fill code the likeliest symbol of table 0.
@@ -54,7 +52,9 @@ pub(crate) fn encode(
     for (bytes, x) in out[head - STATES_BYTES..].as_chunks_mut().0.iter_mut().zip(states) {
         *bytes = x.to_le_bytes();
     }
-    2 * (room - at)
+    let words_len = (2 * (room - at)).next_multiple_of(WORDS_ALIGNMENT);
+    out.resize(head + words_len, 0);
+    words_len
 }
 
 /// The fastest [`Steps`] that this CPU can run.

@@ -31,7 +31,7 @@ mod tests;
 mod vector;
 
 #[cfg(feature = "encode")]
-pub(crate) use encode::{Seeds, encode};
+pub(crate) use encode::encode;
 
 use super::DecodeTables;
 use crate::backend::Backend;
@@ -42,6 +42,10 @@ pub(crate) const LANES: usize = 32;
 pub(crate) const STATE_LOW: u32 = 1 << 16;
 /// Bytes of the states at the head of a stream.
 pub(crate) const STATES_BYTES: usize = LANES * 4;
+/// Words are followed by zeros up to a multiple of this many bytes.
+pub(crate) const WORDS_ALIGNMENT: usize = 16;
+/// Sixteen bits for each lane that the decoder gets back at the end of the run.
+pub(crate) type Seeds = [u16; LANES];
 /// Bytes that a step takes at most: one word a lane.
 const STEP_BYTES: usize = LANES * 2;
 /// Streams decoded side by side, to hide the latency of table look-ups.
@@ -76,12 +80,12 @@ impl<'a> Stream<'a> {
         })
     }
 
-    /// Ends the run: `words_len` is what the words take in the file. Gives the seeds.
+    /// Ends the run: `words_len` is what the words take in the file, padded to 16 bytes. Gives the seeds.
     ///
     /// # Errors
     /// A sentence, if the words did not end where they should or a lane is not back at its start.
-    pub(crate) fn finish(self, words_len: usize) -> Result<[u16; LANES], &'static str> {
-        if self.overrun || self.position != words_len {
+    pub(crate) fn finish(&self, words_len: usize) -> Result<Seeds, &'static str> {
+        if self.overrun || self.position.next_multiple_of(WORDS_ALIGNMENT) != words_len {
             return Err("the entropy-coded words do not end where the chunk says");
         }
         if self.states.iter().any(|s| s >> 16 != 1) {

@@ -1,1 +1,0 @@
-fn main(){wcodec::kernel_bench()}

@@ -1,0 +1,148 @@
+//! Decoding of the `float` method: token plane, raw planes, escapes.
+
+use super::Problem;
+use super::plan::Chunk;
+use super::tokens::{self, Classes, Decoded, LAST_BLOCK};
+use crate::backend::Backend;
+use crate::bits::BitReader;
+use crate::dtype::DType;
+use crate::entropy::rans::STATES_BYTES;
+use crate::entropy::{DecodeTables, Frequencies};
+use crate::plane::float::{self, Block, Escape, FloatSplit, Widen};
+use crate::plane::raw;
+use crate::predict::scale::Scale;
+
+/// Bits of an escape's position; its token has the rest of 32.
+pub(crate) const ESCAPE_POSITION_BITS: u32 = 20;
+/// Most raw planes: 64 bits make eight.
+const MAX_PLANES: usize = 11;
+
+#[derive(Debug)]
+pub(super) struct FloatCoder {
+    split: FloatSplit,
+    widen: Widen,
+    tables: DecodeTables,
+    scale: Option<(Scale, Classes)>,
+}
+
+impl FloatCoder {
+    /// Parameters: base (16 bits); with a matrix, row and column steps; `2^fraction` tables.
+    pub(super) fn parse(
+        dtype: DType,
+        stored: DType,
+        token_mantissa: u32,
+        matrix: Option<(usize, usize)>,
+        fraction_bits: u32,
+        prob: u32,
+        parameters: &[u8],
+    ) -> Result<Self, &'static str> {
+        let dtype = if dtype == DType::C64 { DType::F32 } else { dtype };
+        let widen = Widen::between(stored, dtype).ok_or("its stored dtype does not widen to the tensor's")?;
+        let layout = stored.float_layout().ok_or("its stored dtype is no float")?;
+        let mut reader = BitReader::new(parameters);
+        let base = reader.bits(16).ok_or("the base token is cut off")? as u16;
+        let scale = match matrix {
+            Some((rows, columns)) => {
+                Some((Scale::parse(&mut reader, rows, columns)?, Classes::Fraction((1 << fraction_bits) - 1)))
+            }
+            None => None,
+        };
+        let tables = (0..1 << fraction_bits)
+            .map(|_| Frequencies::parse(&mut reader, prob))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            split: FloatSplit { layout, token_mantissa, base, fraction_bits },
+            widen,
+            tables: DecodeTables::new(&tables).ok_or("it has no tables")?,
+            scale,
+        })
+    }
+
+    pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
+        let parts = chunks.iter().map(|c| Parts::of(c, self.split)).collect::<Result<Vec<_>, _>>()?;
+        let streams: Vec<_> = parts.iter().map(|p| (p.stream, p.words)).collect();
+        let size = chunks.first().map_or(1, |c| c.out.len() / c.units.max(1));
+        let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
+        tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
+            self.join(backend, chunk, &parts[decoded.chunk], &decoded, size);
+            Ok(())
+        })
+    }
+
+    fn join(&self, backend: Backend, chunk: &mut Chunk, parts: &Parts, decoded: &Decoded, size: usize) {
+        let (first, n) = (decoded.first, decoded.symbols.len());
+        let bits = self.split.raw_bits();
+        let mut patched = [0u8; LAST_BLOCK];
+        let mut planes = [&[][..]; MAX_PLANES];
+        let (mut start, mut count) = (0, 0);
+        if let (Some(seeds), Some(p)) = (decoded.seeds, raw::pieces(bits).last()) {
+            // The end of the last plane came with the coder's seeds.
+            let from = parts.raw_len - raw::plane_len(chunk.units, p) + group_offset(first, p);
+            let stored = parts.raw.get(from..).unwrap_or(&[]);
+            patched[..stored.len()].copy_from_slice(stored);
+            let seeds = seeds.iter().flat_map(|s| s.to_le_bytes());
+            patched[stored.len()..].iter_mut().zip(seeds).for_each(|(to, seed)| *to = seed);
+        }
+        for p in raw::pieces(bits) {
+            let (from, len) = (start + group_offset(first, p), raw::plane_len(n, p));
+            start += raw::plane_len(chunk.units, p);
+            let last = decoded.seeds.is_some() && start == parts.raw_len;
+            planes[count] = if last { &patched[..len] } else { &parts.raw[from..from + len] };
+            count += 1;
+        }
+        let from = parts.escapes.partition_point(|e| (e.position as usize) < first);
+        let to = parts.escapes.partition_point(|e| (e.position as usize) < first + n);
+        let block = Block {
+            split: self.split,
+            widen: self.widen,
+            symbols: decoded.symbols,
+            steps: decoded.steps,
+            planes: &planes[..count],
+            escapes: &parts.escapes[from..to],
+            first: first as u32,
+        };
+        float::join(backend, &block, &mut chunk.out[first * size..(first + n) * size]);
+    }
+}
+
+/// Offset of unit `first`, the first of a group, in a plane of `p`-bit pieces.
+fn group_offset(first: usize, p: u32) -> usize {
+    first / raw::GROUP * raw::plane_len(raw::GROUP, p)
+}
+
+/// A chunk taken apart: states and words, raw planes, escapes.
+struct Parts<'a> {
+    /// From the states on, to the chunk's end: vector decoders look ahead.
+    stream: &'a [u8],
+    words: usize,
+    /// The raw planes but for what the seeds carry.
+    raw: &'a [u8],
+    /// Bytes of the raw planes with what the seeds carry.
+    raw_len: usize,
+    /// In order of position.
+    escapes: Vec<Escape>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(chunk: &Chunk<'a>, split: FloatSplit) -> Result<Self, Problem> {
+        let raw_len = raw::planes_len(chunk.units, split.raw_bits());
+        let stored = raw_len - raw::seeded_len(chunk.units, split.raw_bits());
+        let sized = chunk.escapes.checked_mul(4).and_then(|escapes| chunk.bytes.len().checked_sub(escapes));
+        let (escapes_at, words) = sized
+            .and_then(|at| Some((at, at.checked_sub(stored)?.checked_sub(STATES_BYTES)?)))
+            .ok_or_else(|| chunk.problem("it is shorter than its parts"))?;
+        let raw = &chunk.bytes[STATES_BYTES + words..escapes_at];
+        let mut escapes = Vec::with_capacity(chunk.escapes);
+        let mut next = 0;
+        for b in chunk.bytes[escapes_at..].as_chunks().0 {
+            let word = u32::from_le_bytes(*b);
+            let (position, token) = (word & ((1 << ESCAPE_POSITION_BITS) - 1), (word >> ESCAPE_POSITION_BITS) as u16);
+            if position < next || position as usize >= chunk.units || token > split.token_mask() {
+                return Err(chunk.problem("an escape is out of order or out of range"));
+            }
+            next = position + 1;
+            escapes.push(Escape { position, token });
+        }
+        Ok(Self { stream: chunk.bytes, words, raw, raw_len, escapes })
+    }
+}

@@ -1,0 +1,23 @@
+//! Tensors to chunks and back: mathematics, no input or output.
+
+mod bytes;
+mod float;
+mod plan;
+mod tiles;
+mod tokens;
+
+
+
+
+pub(crate) use plan::Plan;
+
+/// What is wrong with a tensor's payload; who reads the file knows which file and tensor.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The head does not hold.
+    Head(String),
+    /// A chunk does not hold.
+    Chunk(u64, String),
+    /// The recipe is from a later version.
+    Unknown(String),
+}

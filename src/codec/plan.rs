@@ -1,0 +1,176 @@
+//! What it takes to decode a tensor's chunks: its parsed and checked head.
+
+use super::{Problem, bytes::ByteCoder, float::FloatCoder, tiles::TileCoder};
+use crate::backend::Backend;
+use crate::entropy::rans::MAX_IN_FLIGHT;
+use crate::format::head::{ChunkEntry, Head};
+use crate::format::{Method, TensorInfo, checksum};
+use std::ops::Range;
+
+/// A tensor's head, ready to decode chunks with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    units: u64,
+    unit_bytes: usize,
+    chunk_units: u64,
+    chunks: Vec<ChunkEntry>,
+    offsets: Vec<u64>,
+    coder: Coder,
+}
+
+#[derive(Debug)]
+enum Coder {
+    Raw,
+    Constant([u8; 8]),
+    Float(FloatCoder),
+    Bytes(ByteCoder),
+    Tiles(TileCoder),
+}
+
+/// A chunk to decode: where it is, its bytes, and where its units go.
+pub(crate) struct ChunkJob<'a> {
+    pub(crate) index: u64,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) out: &'a mut [u8],
+}
+
+/// A chunk whose checksum and length have been seen to.
+pub(super) struct Chunk<'a> {
+    pub(super) index: u64,
+    /// First unit, within the tensor.
+    pub(super) first: usize,
+    pub(super) units: usize,
+    /// The `escapes` field of its entry.
+    pub(super) escapes: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) out: &'a mut [u8],
+}
+
+impl Chunk<'_> {
+    pub(super) fn problem(&self, what: impl Into<String>) -> Problem {
+        Problem::Chunk(self.index, what.into())
+    }
+}
+
+impl Plan {
+    /// Parses the head of a tensor.
+    pub(crate) fn parse(tensor: &TensorInfo, head: &[u8]) -> Result<Self, Problem> {
+        let Some(recipe) = tensor.recipe() else {
+            return Err(Problem::Unknown(format!("recipe {:?}", tensor.recipe_text())));
+        };
+        let unknown = |what: &str| Problem::Head(format!("recipe {recipe}: {what}"));
+        let (units, dtype) = (tensor.units(), tensor.dtype());
+        let head = Head::parse(head, units.div_ceil(recipe.chunk), tensor.encoded_len()).map_err(Problem::Head)?;
+        let fits = usize::try_from(units).map_err(|_| unknown("too many units for this machine"))?;
+        let rows = |columns: u64| -> Result<(usize, usize), Problem> {
+            match usize::try_from(columns) {
+                Ok(columns) if columns > 0 && fits.is_multiple_of(columns) => Ok((fits / columns, columns)),
+                _ => Err(unknown("its columns do not divide the tensor")),
+            }
+        };
+        let parameters = head.parameters;
+        let coder = match recipe.method {
+            Method::Raw => Coder::Raw,
+            Method::Constant => {
+                let mut unit = [0; 8];
+                if parameters.len() != dtype.unit_bytes() || head.chunks.iter().any(|c| c.len != 0) {
+                    return Err(unknown("its head does not hold one unit and empty chunks"));
+                }
+                unit[..parameters.len()].copy_from_slice(parameters);
+                Coder::Constant(unit)
+            }
+            Method::Float { stored, mantissa, columns, fraction, prob } => {
+                let matrix = if columns == 0 { None } else { Some(rows(columns)?) };
+                let coder = FloatCoder::parse(dtype, stored, mantissa, matrix, fraction, prob, parameters);
+                Coder::Float(coder.map_err(|e| unknown(e))?)
+            }
+            Method::Bytes { columns, tables, prob } => {
+                let matrix = if columns == 0 { None } else { Some(rows(columns)?) };
+                let coder = ByteCoder::parse(dtype.unit_bytes(), matrix, tables as usize, prob, parameters);
+                Coder::Bytes(coder.map_err(|e| unknown(e))?)
+            }
+            Method::Tiles { shape, columns, prob } => {
+                let (_, columns) = rows(columns)?;
+                if recipe.chunk % (shape.height() as u64 * columns as u64) != 0 {
+                    return Err(unknown("its chunks do not hold whole rows of tiles"));
+                }
+                Coder::Tiles(TileCoder::parse(dtype, shape, columns, prob, parameters).map_err(|e| unknown(e))?)
+            }
+        };
+        Ok(Self {
+            units,
+            unit_bytes: dtype.unit_bytes(),
+            chunk_units: recipe.chunk,
+            chunks: head.chunks,
+            offsets: head.offsets,
+            coder,
+        })
+    }
+
+    /// Number of chunks.
+    pub(crate) fn chunks(&self) -> u64 {
+        self.chunks.len() as u64
+    }
+
+    /// Decoded bytes of a full chunk.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        self.chunk_units as usize * self.unit_bytes
+    }
+
+    /// Where the encoded bytes of a chunk lie, from the start of the tensor's payload.
+    pub(crate) fn range(&self, chunk: u64) -> Range<u64> {
+        let (start, len) = (self.offsets[chunk as usize], self.chunks[chunk as usize].len);
+        start..start + u64::from(len)
+    }
+
+    /// How many chunks to hand to `decode` at once.
+    pub(crate) fn in_flight(&self) -> usize {
+        MAX_IN_FLIGHT
+    }
+
+    /// Decodes chunks, up to `in_flight` of them side by side. Their checksums are checked first.
+    ///
+    /// # Panics
+    /// If a job's buffer is not as long as its chunk's units.
+    pub(crate) fn decode(&self, backend: Backend, jobs: &mut [ChunkJob]) -> Result<(), Problem> {
+        let mut chunks = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let entry = self.chunks[job.index as usize];
+            let first = job.index * self.chunk_units;
+            let units = self.chunk_units.min(self.units - first) as usize;
+            assert!(job.out.len() == units * self.unit_bytes, "a buffer of the chunk's length");
+            if job.bytes.len() != entry.len as usize {
+                return Err(Problem::Chunk(job.index, "it is cut off".into()));
+            }
+            if checksum(job.bytes) != entry.checksum {
+                return Err(Problem::Chunk(job.index, "its checksum does not match".into()));
+            }
+            let (first, escapes) = (first as usize, entry.escapes as usize);
+            chunks.push(Chunk { index: job.index, first, units, escapes, bytes: job.bytes, out: job.out });
+        }
+        // Chunks of one length run in lockstep; only a tensor's last one can differ.
+        let lockstep = chunks.iter().take_while(|c| c.units == chunks[0].units).count();
+        let (same, other) = chunks.split_at_mut(lockstep);
+        self.decode_alike(backend, same)?;
+        if other.is_empty() { Ok(()) } else { self.decode_alike(backend, other) }
+    }
+
+    fn decode_alike(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
+        match &self.coder {
+            Coder::Float(coder) => return coder.decode(backend, chunks),
+            Coder::Bytes(coder) => return coder.decode(backend, chunks),
+            _ => {}
+        }
+        for chunk in chunks {
+            match &self.coder {
+                Coder::Raw if chunk.bytes.len() == chunk.out.len() => chunk.out.copy_from_slice(chunk.bytes),
+                Coder::Constant(unit) => {
+                    chunk.out.chunks_exact_mut(self.unit_bytes).for_each(|o| o.copy_from_slice(&unit[..self.unit_bytes]));
+                }
+                Coder::Tiles(coder) => coder.decode(backend, chunk)?,
+                _ => return Err(chunk.problem("its length is not that of its units")),
+            }
+        }
+        Ok(())
+    }
+}

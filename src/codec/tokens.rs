@@ -1,0 +1,119 @@
+//! Symbols of several chunks, decoded side by side in blocks that stay in the first-level cache.
+
+use super::Problem;
+use super::plan::Chunk;
+use crate::backend::Backend;
+use crate::entropy::DecodeTables;
+use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
+use crate::predict::scale::Scale;
+
+/// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
+/// always covers what the coder's seeds carry.
+pub(super) const BLOCK: usize = 1024;
+/// Most symbols of a block.
+pub(super) const LAST_BLOCK: usize = 2 * BLOCK;
+
+/// How a scale step picks a frequency table.
+#[derive(Clone, Debug)]
+pub(super) enum Classes {
+    /// Its low bits, those under this mask.
+    Fraction(u8),
+    /// The number of thresholds that are not above it.
+    Thresholds(Vec<u8>),
+}
+
+impl Classes {
+    pub(super) fn pick(&self, steps: &[u8], contexts: &mut [u8]) {
+        match self {
+            Self::Fraction(mask) => contexts.iter_mut().zip(steps).for_each(|(c, s)| *c = s & mask),
+            Self::Thresholds(thresholds) => {
+                contexts.fill(0);
+                for &t in thresholds {
+                    contexts.iter_mut().zip(steps).for_each(|(c, &s)| *c += u8::from(s >= t));
+                }
+            }
+        }
+    }
+}
+
+/// A decoded block, given to the join.
+pub(super) struct Decoded<'a> {
+    /// Which of the chunks.
+    pub(super) chunk: usize,
+    /// First unit of the block, within the chunk.
+    pub(super) first: usize,
+    pub(super) symbols: &'a [u8],
+    /// One a symbol, or empty without scale prediction.
+    pub(super) steps: &'a [u8],
+    /// With a chunk's last block: what the coder ended on.
+    pub(super) seeds: Option<Seeds>,
+}
+
+struct Lockstep<'a> {
+    stream: Stream<'a>,
+    symbols: [u8; LAST_BLOCK],
+    steps: [u8; LAST_BLOCK],
+    contexts: [u8; LAST_BLOCK],
+}
+
+/// Decodes the entropy-coded streams of `chunks`, all of one number of units, and hands every block
+/// to `join`. `words[i]` is the length of chunk `i`'s words with their padding; the stream is at
+/// `streams[i]`.
+pub(super) fn decode<'a>(
+    backend: Backend,
+    tables: &DecodeTables,
+    scale: Option<(&Scale, &Classes)>,
+    chunks: &mut [Chunk<'a>],
+    streams: &[(&'a [u8], usize)],
+    mut join: impl FnMut(&mut Chunk<'a>, Decoded) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let Some(units) = chunks.first().map(|c| c.units) else { return Ok(()) };
+    let mut lockstep = Vec::with_capacity(chunks.len());
+    for (chunk, (bytes, _)) in chunks.iter().zip(streams) {
+        let stream = Stream::new(bytes).ok_or_else(|| chunk.problem("its coder states are cut off"))?;
+        lockstep.push(Lockstep {
+            stream,
+            symbols: [0; LAST_BLOCK],
+            steps: [0; LAST_BLOCK],
+            contexts: [0; LAST_BLOCK],
+        });
+    }
+    let mut first = 0;
+    while first < units {
+        let left = units - first;
+        let (n, last) = if left >= LAST_BLOCK { (BLOCK, false) } else { (left, true) };
+        let padded = n.next_multiple_of(LANES);
+        if let Some((scale, classes)) = scale {
+            for (chunk, l) in chunks.iter().zip(&mut lockstep) {
+                scale.steps(chunk.first + first, &mut l.steps[..n]);
+                l.contexts[n..padded].fill(0);
+                classes.pick(&l.steps[..n], &mut l.contexts[..n]);
+            }
+        }
+        let contexts_len = if scale.is_some() { padded } else { 0 };
+        let mut runs: Vec<Run> = lockstep
+            .iter_mut()
+            .map(|l| Run {
+                stream: &mut l.stream,
+                contexts: &l.contexts[..contexts_len],
+                symbols: &mut l.symbols[..padded],
+            })
+            .collect();
+        rans::decode(backend, tables, &mut runs);
+        for (i, (chunk, l)) in chunks.iter_mut().zip(&lockstep).enumerate() {
+            let seeds = match last {
+                false => None,
+                true => Some(l.stream.finish(streams[i].1).map_err(|e| chunk.problem(e))?),
+            };
+            let steps = if scale.is_some() { &l.steps[..n] } else { &[] };
+            join(chunk, Decoded { chunk: i, first, symbols: &l.symbols[..n], steps, seeds })?;
+        }
+        first += n;
+    }
+    Ok(())
+}
+
+/// Length of a stream's words: what is left of `len` bytes after the states. `None` if there is none.
+pub(super) fn words_len(len: usize) -> Option<usize> {
+    len.checked_sub(STATES_BYTES)
+}

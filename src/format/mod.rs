@@ -1,0 +1,30 @@
+#![doc = include_str!("SPEC.md")]
+
+pub(crate) mod head;
+mod index;
+mod prefix;
+mod recipe;
+
+pub use index::{Index, SourceInfo, TensorInfo};
+pub(crate) use index::{IndexFile, TensorEntry};
+pub use prefix::{MAGIC, MAJOR, MINOR, PREFIX_BYTES, Prefix};
+pub use recipe::{Method, Recipe, TileShape};
+
+/// Payloads start at multiples of this many bytes.
+pub const ALIGNMENT: u64 = 128;
+/// Chunks start at multiples of this many bytes from their tensor's payload.
+pub const CHUNK_ALIGNMENT: u64 = 16;
+/// Most units of a chunk: what an escape's position has room for.
+pub const MAX_CHUNK_UNITS: u64 = 1 << 20;
+
+/// XXH3 with 64 bits, seed 0: the checksum of encoded bytes.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    twox_hash::XxHash3_64::oneshot(bytes)
+}
+
+/// Fewest bits of a probability.
+pub(crate) const MIN_PROB_BITS: u32 = 8;
+/// Most bits of a probability: what a packed decode table entry has room for.
+pub(crate) const MAX_PROB_BITS: u32 = 12;
+/// Most frequency tables of one plane.
+pub(crate) const MAX_TABLES: usize = 16;

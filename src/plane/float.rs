@@ -1,0 +1,267 @@
+//! Floats: token plane + raw bits.
+//!
+//! Of an element `sign | exponent | mantissa`, the token is the exponent and the top `token_mantissa`
+//! bits of the mantissa; the raw bits are the sign above the rest of the mantissa. The token itself
+//! is `base + symbol + (step >> fraction_bits << token_mantissa)`, modulo its width: the element's
+//! scale step moves the window of 256 symbols by whole octaves.
+
+use super::{narrow, raw};
+use crate::backend::Backend;
+use crate::dtype::{DType, FloatLayout};
+
+/// Where an element is cut, and how symbols become tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FloatSplit {
+    /// The float that is cut; narrower than the tensor's if its values are.
+    pub(crate) layout: FloatLayout,
+    /// Mantissa bits in the token.
+    pub(crate) token_mantissa: u32,
+    /// Token of symbol 0 at step 0.
+    pub(crate) base: u16,
+    /// Bits of a scale step below a whole octave.
+    pub(crate) fraction_bits: u32,
+}
+
+impl FloatSplit {
+    pub(crate) fn token_bits(self) -> u32 {
+        self.layout.exponent + self.token_mantissa
+    }
+
+    /// Mantissa bits that are raw.
+    pub(crate) fn low_bits(self) -> u32 {
+        self.layout.mantissa - self.token_mantissa
+    }
+
+    pub(crate) fn raw_bits(self) -> u32 {
+        self.low_bits() + 1
+    }
+
+    /// What the scale step adds to a token.
+    #[inline(always)]
+    pub(crate) fn shift(self, step: u8) -> u16 {
+        u16::from(step) >> self.fraction_bits << self.token_mantissa
+    }
+
+    #[inline(always)]
+    pub(crate) fn token_mask(self) -> u16 {
+        ((1u32 << self.token_bits()) - 1) as u16
+    }
+}
+
+/// How joined elements are stored: as they are, or widened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Widen {
+    None,
+    Bf16ToF32,
+    F16ToF32,
+    F32ToF64,
+}
+
+impl Widen {
+    /// How a tensor of `to` is made from elements of `from`.
+    pub(crate) fn between(from: DType, to: DType) -> Option<Self> {
+        match (from, to) {
+            (from, to) if from == to => Some(Self::None),
+            (DType::BF16, DType::F32) => Some(Self::Bf16ToF32),
+            (DType::F16, DType::F32) => Some(Self::F16ToF32),
+            (DType::F32, DType::F64) => Some(Self::F32ToF64),
+            _ => None,
+        }
+    }
+}
+
+/// An escaped element: its token did not fit the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Escape {
+    /// Element within the chunk.
+    pub(crate) position: u32,
+    pub(crate) token: u16,
+}
+
+/// One block of a chunk to join: whole groups of 256 elements, but for the chunk's end.
+pub(crate) struct Block<'a> {
+    pub(crate) split: FloatSplit,
+    pub(crate) widen: Widen,
+    /// One an element.
+    pub(crate) symbols: &'a [u8],
+    /// One an element, or empty: all 0.
+    pub(crate) steps: &'a [u8],
+    /// The block's bytes of each raw plane, from the top piece.
+    pub(crate) planes: &'a [&'a [u8]],
+    /// Escapes within the block; positions count from `first`.
+    pub(crate) escapes: &'a [Escape],
+    pub(crate) first: u32,
+}
+
+/// Joins a block into little-endian elements.
+///
+/// # Panics
+/// If a length does not fit the others.
+pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
+    match backend {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 => vector::avx512(block, out),
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 => vector::avx2(block, out),
+        _ => join_by_layout(block, out),
+    }
+}
+
+/// The same code, compiled for more instructions.
+#[cfg(target_arch = "x86_64")]
+mod vector {
+    #![allow(unsafe_code)]
+    use super::*;
+
+    pub(super) fn avx512(block: &Block, out: &mut [u8]) {
+        #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl")]
+        fn compiled(block: &Block, out: &mut [u8]) {
+            join_by_layout(block, out);
+        }
+        assert!(Backend::Avx512.is_available());
+        // SAFETY: the assertion shows that the CPU has the instructions.
+        unsafe { compiled(block, out) }
+    }
+
+    pub(super) fn avx2(block: &Block, out: &mut [u8]) {
+        #[target_feature(enable = "avx2")]
+        fn compiled(block: &Block, out: &mut [u8]) {
+            join_by_layout(block, out);
+        }
+        assert!(Backend::Avx2.is_available());
+        // SAFETY: the assertion shows that the CPU has the instructions.
+        unsafe { compiled(block, out) }
+    }
+}
+
+/// The common splits again as constants, so that shifts and pieces unroll.
+#[inline(always)]
+fn join_by_layout(block: &Block, out: &mut [u8]) {
+    const BF16: FloatLayout = FloatLayout { exponent: 8, mantissa: 7 };
+    const F16: FloatLayout = FloatLayout { exponent: 5, mantissa: 10 };
+    const F32: FloatLayout = FloatLayout { exponent: 8, mantissa: 23 };
+    let s = block.split;
+    match (s.layout, s.token_mantissa, s.fraction_bits) {
+        (BF16, 2, 2) => join_groups::<u16>(block, FloatSplit { layout: BF16, token_mantissa: 2, fraction_bits: 2, ..s }, out),
+        (BF16, 2, _) => join_groups::<u16>(block, FloatSplit { layout: BF16, token_mantissa: 2, ..s }, out),
+        (BF16, 3, _) => join_groups::<u16>(block, FloatSplit { layout: BF16, token_mantissa: 3, ..s }, out),
+        (F16, 2, _) => join_groups::<u16>(block, FloatSplit { layout: F16, token_mantissa: 2, ..s }, out),
+        (F16, 3, _) => join_groups::<u16>(block, FloatSplit { layout: F16, token_mantissa: 3, ..s }, out),
+        (F32, 2, _) => join_groups::<u32>(block, FloatSplit { layout: F32, token_mantissa: 2, ..s }, out),
+        _ => match s.layout.bytes() {
+            1 => join_groups::<u8>(block, s, out),
+            2 => join_groups::<u16>(block, s, out),
+            4 => join_groups::<u32>(block, s, out),
+            _ => join_groups::<u64>(block, s, out),
+        },
+    }
+}
+
+#[inline(always)]
+fn join_groups<T: Element>(block: &Block, split: FloatSplit, out: &mut [u8]) {
+    let mut escapes = block.escapes.iter().peekable();
+    let size = match block.widen {
+        Widen::None => T::BYTES,
+        _ => 2 * T::BYTES,
+    };
+    assert!(out.len() == block.symbols.len() * size);
+    for (g, (symbols, out)) in block.symbols.chunks(raw::GROUP).zip(out.chunks_mut(raw::GROUP * size)).enumerate() {
+        let mut values = [T::default(); raw::GROUP];
+        let values = &mut values[..symbols.len()];
+        for (p, plane) in raw::pieces(split.raw_bits()).zip(block.planes) {
+            raw::unpack_group(values, &plane[g * raw::plane_len(raw::GROUP, p)..], p);
+        }
+        let steps = block.steps.get(g * raw::GROUP..).unwrap_or(&[]);
+        if steps.is_empty() {
+            for (value, &symbol) in values.iter_mut().zip(symbols) {
+                *value = value.with_token(split, split.base.wrapping_add(u16::from(symbol)));
+            }
+        } else {
+            for ((value, &symbol), &step) in values.iter_mut().zip(symbols).zip(steps) {
+                let token = split.base.wrapping_add(u16::from(symbol)).wrapping_add(split.shift(step));
+                *value = value.with_token(split, token);
+            }
+        }
+        let end = block.first + (g * raw::GROUP + symbols.len()) as u32;
+        while let Some(escape) = escapes.next_if(|e| e.position < end) {
+            let at = escape.position as usize - block.first as usize - g * raw::GROUP;
+            values[at] = values[at].replace_token(split, escape.token);
+        }
+        T::store(values, block.widen, out);
+    }
+}
+
+/// An unsigned integer with the bits of a float.
+pub(crate) trait Element: raw::Raw + PartialEq {
+    const BYTES: usize;
+    /// `self` are raw bits: the element that they make with a token.
+    fn with_token(self, split: FloatSplit, token: u16) -> Self;
+    /// The element with another token.
+    fn replace_token(self, split: FloatSplit, token: u16) -> Self;
+    /// Writes little-endian elements, widened if need be.
+    fn store(values: &[Self], widen: Widen, out: &mut [u8]);
+    /// Token of an element.
+    #[cfg(feature = "encode")]
+    fn token(self, split: FloatSplit) -> u16;
+    /// Raw bits of an element.
+    #[cfg(feature = "encode")]
+    fn raw(self, split: FloatSplit) -> Self;
+}
+
+macro_rules! element {
+    ($($t:ty, $widened:ident, $widen:expr;)*) => {$(
+        impl Element for $t {
+            const BYTES: usize = size_of::<$t>();
+
+            #[inline(always)]
+            fn with_token(self, split: FloatSplit, token: u16) -> Self {
+                let low = split.low_bits();
+                let sign = self >> low << (Self::BITS - 1);
+                sign | ((token & split.token_mask()) as Self) << low | self & ((1 << low) - 1)
+            }
+
+            fn replace_token(self, split: FloatSplit, token: u16) -> Self {
+                let low = split.low_bits();
+                let mask = (split.token_mask() as Self) << low;
+                self & !mask | (token as Self) << low & mask
+            }
+
+            #[inline(always)]
+            fn store(values: &[Self], widen: Widen, out: &mut [u8]) {
+                match widen {
+                    Widen::None => {
+                        for (to, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                            *to = value.to_le_bytes();
+                        }
+                    }
+                    _ => {
+                        let widen = |v: $t| -> $widened { $widen(v, widen) };
+                        for (to, &value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                            *to = widen(value).to_le_bytes();
+                        }
+                    }
+                }
+            }
+
+            #[cfg(feature = "encode")]
+            #[inline(always)]
+            fn token(self, split: FloatSplit) -> u16 {
+                (self >> split.low_bits()) as u16 & split.token_mask()
+            }
+
+            #[cfg(feature = "encode")]
+            #[inline(always)]
+            fn raw(self, split: FloatSplit) -> Self {
+                let low = split.low_bits();
+                self >> (Self::BITS - 1) << low | self & ((1 << low) - 1)
+            }
+        }
+    )*};
+}
+
+element! {
+    u8, u16, |v: u8, _| u16::from(v);
+    u16, u32, |v: u16, widen| if widen == Widen::F16ToF32 { narrow::f32_from_f16(v) } else { u32::from(v) << 16 };
+    u32, u64, |v: u32, _| narrow::f64_from_f32(v);
+    u64, u128, |v: u64, _| u128::from(v);
+}
