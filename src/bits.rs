@@ -82,6 +82,11 @@ impl BitWriter {
         self.bits(0, 1);
     }
 
+    /// Bits written.
+    pub(crate) fn len(&self) -> u64 {
+        8 * self.bytes.len() as u64 + u64::from(self.count)
+    }
+
     /// The bytes, the last one filled up with zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         if self.count > 0 {

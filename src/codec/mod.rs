@@ -1,13 +1,12 @@
 //! Tensors to chunks and back: mathematics, no input or output.
 
-mod bytes;
-mod float;
+pub(crate) mod bytes;
+pub(crate) mod float;
 mod plan;
 mod tiles;
 mod tokens;
-
-
-
+#[cfg(feature = "encode")]
+pub(crate) mod encode;
 
 pub(crate) use plan::Plan;
 

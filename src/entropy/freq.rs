@@ -4,6 +4,8 @@ use crate::bits::BitReader;
 use crate::format::MAX_PROB_BITS;
 #[cfg(feature = "encode")]
 use crate::bits::BitWriter;
+#[cfg(feature = "encode")]
+use crate::cost::{COST_BITS, log2};
 
 /// Symbols an alphabet can have.
 pub(crate) const SYMBOLS: usize = 256;
@@ -138,16 +140,19 @@ impl Frequencies {
         }
     }
 
-    /// Bits that the counted symbols take with this table, before the coder's own overhead.
+    /// Size of the counted symbols with this table, in 2^-16 bits, before the coder's own overhead.
     /// Symbols without room are not counted.
-    pub(crate) fn cost(&self, counts: &[u64; SYMBOLS]) -> f64 {
-        let full = f64::from(self.prob_bits);
-        self.freq
-            .iter()
-            .zip(counts)
-            .filter(|&(&f, &c)| f > 0 && c > 0)
-            .map(|(&f, &c)| c as f64 * (full - f64::from(f).log2()))
-            .sum()
+    pub(crate) fn cost(&self, counts: &[u64; SYMBOLS]) -> u64 {
+        let full = u64::from(self.prob_bits) << COST_BITS;
+        let used = self.freq.iter().zip(counts).filter(|&(&f, &c)| f > 0 && c > 0);
+        used.map(|(&f, &c)| c * (full - log2(u64::from(f)))).sum()
+    }
+
+    /// Bits that `write` takes.
+    pub(crate) fn bits(&self) -> u64 {
+        let mut writer = BitWriter::default();
+        self.write(&mut writer);
+        writer.len()
     }
 }
 
@@ -192,6 +197,6 @@ mod tests {
         let mut counts = [0u64; SYMBOLS];
         counts[255] = 1 << 20;
         let table = Frequencies::normalise(&counts, 11);
-        assert!(table.cost(&counts) < 1000.0);
+        assert!(table.cost(&counts) >> COST_BITS < 1000);
     }
 }

@@ -252,7 +252,7 @@ impl TensorInfo {
         if byte_len > limits.max_tensor_bytes {
             return Err(at().limit(format!("{byte_len} decoded bytes, max_tensor_bytes is {}", limits.max_tensor_bytes)));
         }
-        let recipe = match entry.recipe.parse() {
+        let recipe = match Recipe::parse(&entry.recipe) {
             Ok(recipe) => Some(recipe),
             Err(RecipeError::Unknown(_)) => None,
             Err(RecipeError::Invalid(what)) => return Err(at().corrupt(what)),

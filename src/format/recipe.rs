@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use super::{MAX_PROB_BITS, MAX_TABLES, MIN_PROB_BITS};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// A tensor's recipe. In the index it is a short text, such as
 /// `float mantissa=2 fraction=2 columns=4096 prob=12 chunk=65536`.
@@ -134,10 +134,9 @@ pub(crate) enum RecipeError {
     Invalid(String),
 }
 
-impl FromStr for Recipe {
-    type Err = RecipeError;
-
-    fn from_str(text: &str) -> Result<Self, RecipeError> {
+impl Recipe {
+    /// Reads the text that `Display` writes.
+    pub(crate) fn parse(text: &str) -> Result<Self, RecipeError> {
         let invalid = |what: &str| RecipeError::Invalid(format!("recipe {text:?}: {what}"));
         let mut words = text.split(' ');
         let name = words.next().unwrap_or_default();

@@ -206,6 +206,12 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     /// Raw bits of an element.
     #[cfg(feature = "encode")]
     fn raw(self, split: FloatSplit) -> Self;
+    /// Reads little-endian elements.
+    #[cfg(feature = "encode")]
+    fn load(bytes: &[u8], values: &mut [Self]);
+    /// The element's bits.
+    #[cfg(feature = "encode")]
+    fn wide(self) -> u64;
 }
 
 macro_rules! element {
@@ -254,6 +260,19 @@ macro_rules! element {
             fn raw(self, split: FloatSplit) -> Self {
                 let low = split.low_bits();
                 self >> (Self::BITS - 1) << low | self & ((1 << low) - 1)
+            }
+
+            #[cfg(feature = "encode")]
+            #[inline(always)]
+            fn load(bytes: &[u8], values: &mut [Self]) {
+                for (value, b) in values.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = Self::from_le_bytes(*b);
+                }
+            }
+
+            #[cfg(feature = "encode")]
+            fn wide(self) -> u64 {
+                self.into()
             }
         }
     )*};

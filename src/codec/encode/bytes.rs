@@ -1,0 +1,270 @@
+//! Encoding with the `bytes` method.
+
+use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
+use crate::bits::BitWriter;
+use crate::codec::bytes::{CODED, CONSTANT, RAW, lengths_len};
+use crate::cost::{COST_BITS, entropy};
+use crate::dtype::DType;
+use crate::entropy::rans::{self, LANES, STATES_BYTES};
+use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
+use crate::format::{MAX_PROB_BITS, MAX_TABLES, Method, Recipe};
+use crate::predict::{scale::Scale, scale_fit};
+
+/// Units of a chunk of single bytes, about.
+const BYTE_CHUNK: usize = 1 << 17;
+/// Units of a chunk of wider units, about.
+const WIDE_CHUNK: usize = 1 << 16;
+
+/// How to code one byte plane.
+enum Plane {
+    Coded { mask: u8, tables: Vec<Frequencies> },
+    Raw,
+    Constant(u8),
+}
+
+/// Scale prediction of single bytes: the thresholds between the tables.
+struct Prediction {
+    columns: usize,
+    scale: Scale,
+    thresholds: Vec<u8>,
+}
+
+struct Plan {
+    planes: Vec<Plane>,
+    prediction: Option<Prediction>,
+    cost: u64,
+}
+
+/// Ways to code a tensor by its bytes.
+pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<'a>> {
+    let mut best = plain(input);
+    if input.dtype.unit_bytes() == 1 && effort > Effort::Fast {
+        let fractions = if effort == Effort::Max { 1..=3 } else { 2..=2 };
+        for columns in input.matrices() {
+            for fraction_bits in fractions.clone() {
+                for kind in kinds(input.dtype) {
+                    if let Some(plan) = predicted(input, columns, fraction_bits, *kind)
+                        && plan.cost < best.cost
+                    {
+                        best = plan;
+                    }
+                }
+            }
+        }
+    }
+    vec![Candidate { cost: best.cost, encode: Box::new(move || encode(input, &best)) }]
+}
+
+/// XOR mask of a byte plane: brings a signed integer's values around zero together.
+fn mask(dtype: DType, index: usize) -> u8 {
+    let top = index + 1 == dtype.unit_bytes();
+    match dtype {
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 if top => 0x80,
+        _ => 0,
+    }
+}
+
+/// What is fixed a chunk, in bits: states, less the final state's information; table entry; padding.
+fn chunk_bits(units: usize, target: usize) -> u64 {
+    (units.div_ceil(balanced_chunk(units, target) as usize) * 8 * (STATES_BYTES + 16)) as u64
+}
+
+/// Order-0 coding of each byte plane.
+fn plain(input: Input) -> Plan {
+    let width = input.dtype.unit_bytes();
+    let units = input.units();
+    let mut counts = vec![[0u32; SYMBOLS]; width];
+    for unit in input.data.chunks_exact(width) {
+        for (counts, &byte) in counts.iter_mut().zip(unit) {
+            counts[usize::from(byte)] += 1;
+        }
+    }
+    let mut cost = 0;
+    let mut planes = Vec::new();
+    let target = if width == 1 { BYTE_CHUNK } else { WIDE_CHUNK };
+    for (index, counts) in counts.iter().enumerate() {
+        let mask = mask(input.dtype, index);
+        let symbols: [u64; SYMBOLS] = std::array::from_fn(|s| u64::from(counts[s ^ usize::from(mask)]));
+        let plain = (8 * units as u64) << COST_BITS;
+        if let Some(only) = counts.iter().position(|&c| c as usize == units) {
+            planes.push(Plane::Constant(only as u8));
+            continue;
+        }
+        let table = Frequencies::normalise(&symbols, MAX_PROB_BITS);
+        let coded = table.cost(&symbols) + ((table.bits() + chunk_bits(units, target)) << COST_BITS);
+        if coded < plain || width == 1 {
+            planes.push(Plane::Coded { mask, tables: vec![table] });
+            cost += coded;
+        } else {
+            planes.push(Plane::Raw);
+            cost += plain;
+        }
+    }
+    Plan { planes, prediction: None, cost }
+}
+
+/// What a byte stands for, when magnitudes are wanted of it.
+#[derive(Clone, Copy)]
+enum Kind {
+    Signed,
+    Unsigned,
+    /// Two 4-bit levels around 8.
+    Nibbles,
+}
+
+fn kinds(dtype: DType) -> &'static [Kind] {
+    match dtype {
+        DType::I8 => &[Kind::Signed],
+        DType::U8 => &[Kind::Nibbles, Kind::Unsigned],
+        _ => &[],
+    }
+}
+
+fn magnitudes(kind: Kind, bytes: &[u8], out: &mut [f32]) {
+    for (out, &b) in out.iter_mut().zip(bytes) {
+        *out = match kind {
+            Kind::Signed => f32::from(b.cast_signed().unsigned_abs()),
+            Kind::Unsigned => f32::from(b.abs_diff(128)),
+            Kind::Nibbles => f32::from((b & 15).abs_diff(8) + (b >> 4).abs_diff(8)),
+        };
+    }
+}
+
+/// Coding of single bytes with scale prediction.
+fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Option<Plan> {
+    let units = input.units();
+    let scale = scale_fit::fit(units / columns, columns, fraction_bits, |row, column, out| {
+        magnitudes(kind, &input.data[row * columns + column..], out);
+    })?;
+    let mask = mask(input.dtype, 0);
+    let mut by_step = vec![[0u64; SYMBOLS]; 256];
+    let mut steps = vec![0u8; columns];
+    for (row, bytes) in input.data.chunks_exact(columns).enumerate() {
+        scale.steps(row * columns, &mut steps);
+        for (&step, &byte) in steps.iter().zip(bytes) {
+            by_step[usize::from(step)][usize::from(byte ^ mask)] += 1;
+        }
+    }
+    let classes = merge(&by_step);
+    let tables: Vec<_> = classes.iter().map(|c| Frequencies::normalise(&c.counts, MAX_PROB_BITS)).collect();
+    let mut writer = BitWriter::default();
+    scale.write(&mut writer);
+    let fixed = writer.len() + tables.iter().map(Frequencies::bits).sum::<u64>() + chunk_bits(units, BYTE_CHUNK);
+    let coded: u64 = tables.iter().zip(&classes).map(|(t, c)| t.cost(&c.counts)).sum();
+    let thresholds = classes[1..].iter().map(|c| c.first).collect();
+    Some(Plan {
+        planes: vec![Plane::Coded { mask, tables }],
+        prediction: Some(Prediction { columns, scale, thresholds }),
+        cost: coded + (fixed << COST_BITS),
+    })
+}
+
+/// Scale steps that share a table: from `first` to where the next class starts.
+struct Class {
+    first: u8,
+    counts: Box<[u64; SYMBOLS]>,
+    cost: u64,
+}
+
+/// Merges neighbouring scale steps, the cheapest pair first, until there are tables enough for what
+/// they save.
+fn merge(by_step: &[[u64; SYMBOLS]]) -> Vec<Class> {
+    /// About what a table takes in the head, in 2^-16 bits.
+    const TABLE: u64 = 600 << COST_BITS;
+    let mut classes: Vec<Class> = by_step
+        .iter()
+        .enumerate()
+        .filter(|(_, counts)| counts.iter().any(|&c| c > 0))
+        .map(|(step, counts)| Class { first: step as u8, counts: Box::new(*counts), cost: entropy(counts) })
+        .collect();
+    let join = |a: &Class, b: &Class| -> Class {
+        let counts: Box<[u64; SYMBOLS]> = Box::new(std::array::from_fn(|s| a.counts[s] + b.counts[s]));
+        Class { first: a.first, cost: entropy(&counts[..]), counts }
+    };
+    while classes.len() > 1 {
+        let loss = |i: usize| join(&classes[i], &classes[i + 1]).cost.saturating_sub(classes[i].cost + classes[i + 1].cost);
+        let Some((least, at)) = (0..classes.len() - 1).map(|i| (loss(i), i)).min() else { break };
+        if classes.len() <= MAX_TABLES && least > TABLE {
+            break;
+        }
+        let second = classes.remove(at + 1);
+        classes[at] = join(&classes[at], &second);
+    }
+    classes
+}
+
+fn encode(input: Input, plan: &Plan) -> Encoded {
+    let width = input.dtype.unit_bytes();
+    let units = input.units();
+    let chunk = balanced_chunk(units, if width == 1 { BYTE_CHUNK } else { WIDE_CHUNK });
+    let mut writer = BitWriter::default();
+    if let Some(p) = &plan.prediction {
+        p.scale.write(&mut writer);
+        p.thresholds.iter().for_each(|&t| writer.bits(u64::from(t), 8));
+    }
+    let mut encoders = Vec::new();
+    for plane in &plan.planes {
+        match plane {
+            Plane::Coded { mask, tables } => {
+                writer.bits(CODED, 2);
+                writer.bits(u64::from(*mask), 8);
+                tables.iter().for_each(|t| t.write(&mut writer));
+                encoders.push(Some(EncodeTables::new(tables)));
+            }
+            Plane::Raw => {
+                writer.bits(RAW, 2);
+                encoders.push(None);
+            }
+            Plane::Constant(byte) => {
+                writer.bits(CONSTANT, 2);
+                writer.bits(u64::from(*byte), 8);
+                encoders.push(None);
+            }
+        }
+    }
+    let chunks = map_chunks(units, chunk, |range| encode_chunk(input, plan, &encoders, range));
+    let tables = encoders.first().and_then(Option::as_ref).map_or(1, EncodeTables::count) as u32;
+    let (columns, tables) = plan.prediction.as_ref().map_or((0, 1), |p| (p.columns as u64, tables));
+    let method = Method::Bytes { columns, tables, prob: MAX_PROB_BITS };
+    assemble(Recipe { method, chunk }, &writer.finish(), chunks)
+}
+
+fn encode_chunk(
+    input: Input,
+    plan: &Plan,
+    encoders: &[Option<EncodeTables>],
+    range: std::ops::Range<usize>,
+) -> (Vec<u8>, u32) {
+    let width = input.dtype.unit_bytes();
+    let data = &input.data[range.start * width..range.end * width];
+    let mut contexts = Vec::new();
+    if let Some(p) = &plan.prediction {
+        let mut steps = vec![0; range.len()];
+        p.scale.steps(range.start, &mut steps);
+        contexts = steps.iter().map(|&s| p.thresholds.iter().filter(|&&t| s >= t).count() as u8).collect();
+    }
+    let mut out = vec![0; lengths_len(width)];
+    let mut lengths = Vec::new();
+    for (index, (plane, encoder)) in plan.planes.iter().zip(encoders).enumerate() {
+        let start = out.len();
+        let bytes = data[index..].iter().step_by(width);
+        match (plane, encoder) {
+            (Plane::Coded { mask, .. }, Some(tables)) => {
+                let symbols: Vec<u8> = bytes.map(|b| b ^ mask).collect();
+                rans::encode(tables, &symbols, &contexts, &[0; LANES], &mut out);
+            }
+            (Plane::Raw, _) => {
+                out.extend(bytes);
+                out.resize(out.len().next_multiple_of(16), 0);
+            }
+            _ => {}
+        }
+        lengths.push((out.len() - start) as u32);
+    }
+    if width > 1 {
+        for (to, length) in out.as_chunks_mut().0.iter_mut().zip(lengths) {
+            *to = length.to_le_bytes();
+        }
+    }
+    (out, 0)
+}

@@ -1,0 +1,173 @@
+//! Encoding a tensor: every recipe that could win is priced, the cheapest is used.
+
+mod bytes;
+mod count;
+mod float;
+
+use crate::cost::COST_BITS;
+use crate::dtype::DType;
+use crate::format::head::{self, ChunkEntry, ENTRY_BYTES, FIXED_BYTES};
+use crate::format::{CHUNK_ALIGNMENT, Method, Recipe, checksum};
+
+/// How hard the encoder tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Effort {
+    /// One frequency table a tensor, no prediction: the fastest to encode and to decode.
+    Fast,
+    /// Row x column scale prediction; other tools where a sample shows that they win.
+    #[default]
+    Default,
+    /// Every tool and parameter, counted on all of the data.
+    Max,
+}
+
+impl Effort {
+    /// All, fastest first.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Default, Self::Max];
+
+    /// `fast`, `default` or `max`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Default => "default",
+            Self::Max => "max",
+        }
+    }
+}
+
+/// An encoded tensor: its payload is the head, then each chunk padded to 16 bytes.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) recipe: Recipe,
+    pub(crate) head: Vec<u8>,
+    pub(crate) chunks: Vec<Vec<u8>>,
+}
+
+impl Encoded {
+    /// Bytes of the payload.
+    pub(crate) fn len(&self) -> u64 {
+        let padded = |c: &Vec<u8>| (c.len() as u64).next_multiple_of(CHUNK_ALIGNMENT);
+        self.head.len() as u64 + self.chunks.iter().map(padded).sum::<u64>()
+    }
+}
+
+/// A tensor as the encoder sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) dtype: DType,
+    pub(crate) shape: &'a [usize],
+    /// Little-endian, row-major; as long as dtype and shape say.
+    pub(crate) data: &'a [u8],
+}
+
+impl Input<'_> {
+    fn units(&self) -> usize {
+        self.data.len() / self.dtype.unit_bytes()
+    }
+
+    /// Columns of the matrices that the tensor can be seen as: all but the first dimension together,
+    /// then the last alone. Empty if no matrix has two rows and enough columns.
+    fn matrices(&self) -> Vec<usize> {
+        let units = self.units();
+        let packed = |n: usize| n * self.dtype.bits() / 8 / self.dtype.unit_bytes();
+        let first = self.shape.first().map_or(0, |&rows| units.checked_div(rows).unwrap_or(0));
+        let last = self.shape.last().map_or(0, |&n| packed(n));
+        let mut columns = vec![first, last];
+        columns.dedup();
+        columns.retain(|&c| c >= 8 && units.is_multiple_of(c) && units / c >= 2);
+        columns
+    }
+}
+
+/// One way to code a tensor, priced.
+struct Candidate<'a> {
+    /// Payload in 2^-16 bits, estimated.
+    cost: u64,
+    encode: Box<dyn FnOnce() -> Encoded + 'a>,
+}
+
+/// Units of a raw or constant chunk.
+const PLAIN_CHUNK: u64 = 1 << 20;
+/// Tensors of fewer bytes are stored as they are: tables would cost more than they save.
+const SMALLEST: usize = 256;
+
+/// Encodes a tensor with the recipe that the estimates favour. The result depends on the input and
+/// the effort alone.
+pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
+    let unit = input.dtype.unit_bytes();
+    let data = input.data;
+    if data.len() > unit && data[unit..] == data[..data.len() - unit] {
+        return constant(input);
+    }
+    let raw = || raw(input);
+    if data.len() < SMALLEST {
+        return raw();
+    }
+    let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK);
+    let raw_bytes = (data.len() + FIXED_BYTES) as u64 + chunks * ENTRY_BYTES as u64;
+    let mut candidates = vec![Candidate { cost: raw_bytes * 8 << COST_BITS, encode: Box::new(raw) }];
+    candidates.extend(float::candidates(input, effort));
+    candidates.extend(bytes::candidates(input, effort));
+    let best = candidates.into_iter().min_by_key(|c| c.cost);
+    match best {
+        Some(best) => (best.encode)(),
+        None => raw(),
+    }
+}
+
+fn constant(input: Input) -> Encoded {
+    let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK) as usize;
+    let recipe = Recipe { method: Method::Constant, chunk: PLAIN_CHUNK };
+    assemble(recipe, &input.data[..input.dtype.unit_bytes()], vec![(Vec::new(), 0); chunks])
+}
+
+fn raw(input: Input) -> Encoded {
+    let chunks = input.data.chunks(PLAIN_CHUNK as usize * input.dtype.unit_bytes());
+    let recipe = Recipe { method: Method::Raw, chunk: PLAIN_CHUNK };
+    assemble(recipe, &[], chunks.map(|c| (c.to_vec(), 0)).collect())
+}
+
+/// Puts head and chunks together; a chunk comes with its entry's `escapes` field.
+fn assemble(recipe: Recipe, parameters: &[u8], chunks: Vec<(Vec<u8>, u32)>) -> Encoded {
+    let entry = |(bytes, escapes): &(Vec<u8>, u32)| ChunkEntry {
+        len: bytes.len() as u32,
+        escapes: *escapes,
+        checksum: checksum(bytes),
+    };
+    let entries: Vec<_> = chunks.iter().map(entry).collect();
+    Encoded { recipe, head: head::write(&entries, parameters), chunks: chunks.into_iter().map(|c| c.0).collect() }
+}
+
+/// Units of a chunk so that all chunks are about `target` units and of one size, in whole groups of
+/// raw bits.
+fn balanced_chunk(units: usize, target: usize) -> u64 {
+    let chunks = ((units + target / 2) / target).max(1);
+    (units.div_ceil(chunks).next_multiple_of(crate::plane::raw::GROUP)) as u64
+}
+
+/// Maps the chunks of a tensor, on all cores if the `parallel` feature is on; in order.
+fn map_chunks<T: Send>(units: usize, chunk: u64, map: impl Fn(std::ops::Range<usize>) -> T + Sync) -> Vec<T> {
+    let chunk = chunk as usize;
+    let count = units.div_ceil(chunk);
+    let range = |i: usize| i * chunk..units.min((i + 1) * chunk);
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::prelude::*;
+        (0..count).into_par_iter().map(|i| map(range(i))).collect()
+    }
+    #[cfg(not(feature = "parallel"))]
+    (0..count).map(|i| map(range(i))).collect()
+}
+
+impl std::str::FromStr for Effort {
+    type Err = crate::Error;
+
+    fn from_str(name: &str) -> Result<Self, crate::Error> {
+        Self::ALL
+            .into_iter()
+            .find(|e| e.name() == name)
+            .ok_or_else(|| crate::Error::usage(format!("no effort {name:?}: choose fast, default or max")))
+    }
+}
+
