@@ -1,6 +1,30 @@
+//! wcodec
 #![deny(unsafe_code)]
-pub mod backend; mod bits; mod codec; mod cost; mod dtype; mod entropy; pub mod error; pub mod format; mod limits; mod plane; mod predict; mod transform;
-pub use backend::Backend;
+mod bits;
+mod backend;
+#[cfg(feature = "encode")]
+mod cost;
+mod dtype;
+mod error;
+mod limits;
+pub mod format;
+mod plane;
+mod predict;
+mod transform;
+mod entropy;
+mod codec;
+mod container;
+mod decoder;
+#[cfg(feature = "encode")]
+mod encoder;
+
+pub use backend::{BACKEND_VARIABLE, Backend};
+#[cfg(feature = "encode")]
+pub use codec::encode::Effort;
+pub use container::{FileSource, Source};
+pub use decoder::{DecodeOptions, Decoder, Tensor};
 pub use dtype::DType;
+#[cfg(feature = "encode")]
+pub use encoder::{EncodeOptions, Encoder, Report, TensorReport, TensorSpec};
 pub use error::{Error, Location, Result, Section};
 pub use limits::Limits;

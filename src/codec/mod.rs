@@ -8,7 +8,7 @@ mod tokens;
 #[cfg(feature = "encode")]
 pub(crate) mod encode;
 
-pub(crate) use plan::Plan;
+pub(crate) use plan::{ChunkJob, Plan};
 
 /// What is wrong with a tensor's payload; who reads the file knows which file and tensor.
 #[derive(Debug, PartialEq, Eq)]

@@ -139,12 +139,7 @@ impl Plan {
             let first = job.index * self.chunk_units;
             let units = self.chunk_units.min(self.units - first) as usize;
             assert!(job.out.len() == units * self.unit_bytes, "a buffer of the chunk's length");
-            if job.bytes.len() != entry.len as usize {
-                return Err(Problem::Chunk(job.index, "it is cut off".into()));
-            }
-            if checksum(job.bytes) != entry.checksum {
-                return Err(Problem::Chunk(job.index, "its checksum does not match".into()));
-            }
+            self.check_chunk(job.index, job.bytes)?;
             let (first, escapes) = (first as usize, entry.escapes as usize);
             chunks.push(Chunk { index: job.index, first, units, escapes, bytes: job.bytes, out: job.out });
         }
@@ -153,6 +148,22 @@ impl Plan {
         let (same, other) = chunks.split_at_mut(lockstep);
         self.decode_alike(backend, same)?;
         if other.is_empty() { Ok(()) } else { self.decode_alike(backend, other) }
+    }
+
+    /// Checks the lengths and checksums of chunks.
+    pub(crate) fn check(&self, jobs: &[ChunkJob]) -> Result<(), Problem> {
+        jobs.iter().try_for_each(|job| self.check_chunk(job.index, job.bytes))
+    }
+
+    fn check_chunk(&self, index: u64, bytes: &[u8]) -> Result<(), Problem> {
+        let entry = self.chunks[index as usize];
+        if bytes.len() != entry.len as usize {
+            return Err(Problem::Chunk(index, "it is cut off".into()));
+        }
+        if checksum(bytes) != entry.checksum {
+            return Err(Problem::Chunk(index, "its checksum does not match".into()));
+        }
+        Ok(())
     }
 
     fn decode_alike(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {

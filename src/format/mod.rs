@@ -6,7 +6,8 @@ mod prefix;
 mod recipe;
 
 pub use index::{Index, SourceInfo, TensorInfo};
-pub(crate) use index::{IndexFile, TensorEntry};
+#[cfg(feature = "encode")]
+pub(crate) use index::{IndexFile, SourceEntry, TensorEntry};
 pub use prefix::{MAGIC, MAJOR, MINOR, PREFIX_BYTES, Prefix};
 pub use recipe::{Method, Recipe, TileShape};
 

@@ -1,0 +1,14 @@
+//! Input and output: where bytes come from and go to, not what they mean.
+
+mod reader;
+mod source;
+#[cfg(feature = "encode")]
+mod writer;
+
+pub(crate) use reader::{open, out_of_memory};
+#[cfg(feature = "safetensors")]
+pub(crate) use source::mmap::map_bytes;
+pub(crate) use source::{bytes_source, open_file};
+pub use source::{FileSource, Source};
+#[cfg(feature = "encode")]
+pub(crate) use writer::{NewFile, Writer};

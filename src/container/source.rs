@@ -1,0 +1,157 @@
+//! Anything that reads at an offset.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes that can be read at an offset: memory, a file, a memory map, HTTP ranges.
+pub trait Source: Send + Sync {
+    /// Bytes in all.
+    fn len(&self) -> u64;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::UnexpectedEof`] past the end.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// The bytes themselves, where they are in memory anyway.
+    fn slice(&self, _offset: u64, _len: usize) -> Option<&[u8]> {
+        None
+    }
+
+    /// What messages call it: a path, a URL.
+    fn name(&self) -> &str;
+
+    /// Whether there are no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn range(len: usize, offset: u64, count: usize) -> io::Result<std::ops::Range<usize>> {
+    let past = || io::Error::new(io::ErrorKind::UnexpectedEof, "past the end");
+    let start = usize::try_from(offset).map_err(|_| past())?;
+    let end = start.checked_add(count).filter(|&end| end <= len).ok_or_else(past)?;
+    Ok(start..end)
+}
+
+/// Bytes in memory, under a name for messages.
+pub(crate) struct BytesSource<B> {
+    pub(crate) bytes: B,
+    pub(crate) name: String,
+}
+
+impl<B: AsRef<[u8]> + Send + Sync> Source for BytesSource<B> {
+    fn len(&self) -> u64 {
+        self.bytes.as_ref().len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self.bytes.as_ref();
+        buffer.copy_from_slice(&bytes[range(bytes.len(), offset, buffer.len())?]);
+        Ok(())
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let bytes = self.bytes.as_ref();
+        Some(&bytes[range(bytes.len(), offset, len).ok()?])
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A source of bytes in memory.
+pub(crate) fn bytes_source(bytes: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Arc<dyn Source> {
+    Arc::new(BytesSource { bytes, name: name.into() })
+}
+
+/// A file, read at offsets.
+pub struct FileSource {
+    file: File,
+    len: u64,
+    name: String,
+}
+
+impl FileSource {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len, name: path.display().to_string() })
+    }
+}
+
+impl Source for FileSource {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => {
+                    buffer = &mut buffer[n..];
+                    offset += n as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Opens a file through a memory map if that is built in and works, else for reading at offsets.
+///
+/// A mapped file must not be cut while it is open: the system then ends the process on access.
+pub(crate) fn open_file(path: &Path) -> io::Result<Box<dyn Source>> {
+    #[cfg(feature = "mmap")]
+    if let Some(source) = mmap::map(path)? {
+        return Ok(source);
+    }
+    Ok(Box::new(FileSource::open(path)?))
+}
+
+#[cfg(feature = "mmap")]
+pub(crate) mod mmap {
+    #![allow(unsafe_code)]
+    use super::{BytesSource, Source};
+    use std::{fs::File, io, path::Path};
+
+    /// Maps a file. `None` if it cannot be mapped, as an empty or a special file.
+    pub(crate) fn map(path: &Path) -> io::Result<Option<Box<dyn Source>>> {
+        Ok(map_bytes(path)?.map(|bytes| {
+            let source: Box<dyn Source> = Box::new(BytesSource { bytes, name: path.display().to_string() });
+            source
+        }))
+    }
+
+    /// The mapping itself.
+    pub(crate) fn map_bytes(path: &Path) -> io::Result<Option<memmap2::Mmap>> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the mapping is private to this process and read-only. Another process that writes
+        // to the file can change bytes under us: everything read from it is validated where it is
+        // used, and chunks are copied or decoded from it only after their checksum held; a race
+        // gives wrong bytes or an error, not undefined behaviour of safe code relying on it.
+        Ok(unsafe { memmap2::Mmap::map(&file) }.ok())
+    }
+}

@@ -1,0 +1,108 @@
+//! Writing a file: payloads first, behind room for the index; then the index; then the final name.
+
+use crate::error::{Error, Result, display};
+use crate::format::{ALIGNMENT, PREFIX_BYTES, Prefix, checksum};
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that gets its name only when it is complete; dropped before, it leaves nothing.
+pub(crate) struct NewFile {
+    file: BufWriter<tempfile::NamedTempFile>,
+    path: PathBuf,
+}
+
+impl NewFile {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let context = || format!("creating {}", display(path));
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+        builder.prefix(&prefix).suffix(".partial");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder).map_err(Error::io(context()))?;
+        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), path: path.to_owned() })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(Error::io(format!("writing {}", display(&self.path))))
+    }
+
+    /// Moves to an offset; what is skipped reads as zeros.
+    fn seek(&mut self, offset: u64) -> Result<()> {
+        let seek = self.file.seek(SeekFrom::Start(offset));
+        seek.map(|_| ()).map_err(Error::io(format!("writing {}", display(&self.path))))
+    }
+
+    /// Puts everything on the disk and gives the file its name.
+    pub(crate) fn finish(self) -> Result<()> {
+        let context = format!("writing {}", display(&self.path));
+        let file = self.file.into_inner().map_err(|e| Error::io(context.clone())(e.into_error()))?;
+        let sync: std::io::Result<()> = File::sync_all(file.as_file());
+        sync.map_err(Error::io(context.clone()))?;
+        file.persist(&self.path).map_err(|e| Error::io(context)(e.error))?;
+        Ok(())
+    }
+}
+
+/// Writes the parts of a `.wcodec` file.
+pub(crate) struct Writer {
+    file: NewFile,
+    /// Room that was left for the index.
+    room: u64,
+    /// End of what was written.
+    end: u64,
+}
+
+impl Writer {
+    /// Starts a file whose index takes at most `index_len` bytes.
+    pub(crate) fn create(path: &Path, index_len: u64) -> Result<Self> {
+        let end = (PREFIX_BYTES + index_len).next_multiple_of(ALIGNMENT);
+        let mut file = NewFile::create(path)?;
+        file.seek(end)?;
+        Ok(Self { file, room: end - PREFIX_BYTES, end })
+    }
+
+    /// Writes a payload of several parts, each padded to `align` bytes but the last; gives offset and length.
+    pub(crate) fn payload<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>, align: u64) -> Result<[u64; 2]> {
+        let offset = self.end.next_multiple_of(ALIGNMENT);
+        self.pad(offset)?;
+        for part in parts {
+            self.file.write(part)?;
+            self.end += part.len() as u64;
+            self.pad(self.end.next_multiple_of(align))?;
+        }
+        Ok([offset, self.end - offset])
+    }
+
+    fn pad(&mut self, to: u64) -> Result<()> {
+        const ZEROS: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+        self.file.write(&ZEROS[..(to - self.end) as usize])?;
+        self.end = to;
+        Ok(())
+    }
+
+    /// Writes index and prefix, and gives the file its name. Gives its size.
+    pub(crate) fn finish(mut self, mut index: Vec<u8>) -> Result<u64> {
+        if index.len() as u64 > self.room {
+            return Err(Error::usage("the index outgrew the room left for it: a bug of wcodec, please report it"));
+        }
+        // White space fills the room, as in a safetensors header.
+        index.resize(self.room as usize, b' ');
+        let prefix = Prefix {
+            major: crate::format::MAJOR,
+            minor: crate::format::MINOR,
+            index_len: self.room,
+            index_checksum: checksum(&index),
+        };
+        self.file.seek(0)?;
+        self.file.write(&prefix.write())?;
+        self.file.write(&index)?;
+        self.file.finish()?;
+        Ok(self.end)
+    }
+}

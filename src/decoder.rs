@@ -1,0 +1,374 @@
+//! Reading `.wcodec` files: list tensors, decode one, or some of its rows.
+
+use crate::backend::Backend;
+use crate::codec::{ChunkJob, Plan, Problem};
+use crate::container::{self, Source, bytes_source, open_file, out_of_memory};
+use crate::error::{Error, Location, Result, Section};
+use crate::format::{Index, TensorInfo, checksum};
+use crate::limits::Limits;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How to decode.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct DecodeOptions {
+    /// Instructions to use; `None` takes [`Backend::detect`]'s choice.
+    pub backend: Option<Backend>,
+    /// What a file may ask for.
+    pub limits: Limits,
+}
+
+impl DecodeOptions {
+    /// With this backend.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// With these limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// An open `.wcodec` file. Cheap to clone, and safe to share between threads.
+#[derive(Clone)]
+pub struct Decoder {
+    source: Arc<dyn Source>,
+    index: Arc<Index>,
+    backend: Backend,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tensors = self.index.tensors().len();
+        f.debug_struct("Decoder").field("file", &self.name()).field("tensors", &tensors).finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// Opens a file: reads and validates its prefix and index, nothing else. With the `mmap` feature
+    /// the file is mapped, and must not be cut while it is open.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NotWcodec`], [`Error::Version`], [`Error::Corrupt`], [`Error::Limit`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, DecodeOptions::default())
+    }
+
+    /// As [`Decoder::open`], with options.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: DecodeOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let source = open_file(path).map_err(Error::io(format!("opening {}", path.display())))?;
+        Self::from_source(Arc::from(source), options)
+    }
+
+    /// Reads a file that is in memory; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Result<Self> {
+        Self::from_source(bytes_source(bytes, name), DecodeOptions::default())
+    }
+
+    /// Reads from any source.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn from_source(source: Arc<dyn Source>, options: DecodeOptions) -> Result<Self> {
+        let backend = match options.backend {
+            Some(b) if !b.is_available() => return Err(Error::usage(format!("this CPU cannot run the {b} backend"))),
+            Some(b) => b,
+            None => Backend::detect()?,
+        };
+        let index = container::open(&*source, &options.limits)?;
+        Ok(Self { source, index: Arc::new(index), backend })
+    }
+
+    /// What messages call the file.
+    pub fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    /// The validated index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The backend in use.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Bytes of the file.
+    pub fn file_len(&self) -> u64 {
+        self.source.len()
+    }
+
+    /// The tensors, in file order.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor<'_>> {
+        self.index.tensors().iter().map(|info| Tensor { decoder: self, info })
+    }
+
+    /// The tensor of a name.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'_>> {
+        match self.index.tensor(name) {
+            Some(info) => Ok(Tensor { decoder: self, info }),
+            None => Err(Error::NoTensor {
+                file: self.name().into(),
+                name: name.into(),
+                hint: self.hint(name),
+            }),
+        }
+    }
+
+    /// Suggests a tensor whose name ends alike.
+    fn hint(&self, name: &str) -> String {
+        let common = |other: &str| other.bytes().rev().zip(name.bytes().rev()).take_while(|(a, b)| a == b).count();
+        let best = self.index.tensors().iter().max_by_key(|t| common(t.name()));
+        match best {
+            Some(t) if common(t.name()) > 5 => format!("; did you mean {:?}?", t.name()),
+            _ => format!("; it has {} tensors", self.index.tensors().len()),
+        }
+    }
+
+    /// The original file's header, its 8 length bytes included, as it was; `None` if the file was not
+    /// made from one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`].
+    pub fn source_header(&self) -> Result<Option<Vec<u8>>> {
+        let Some(source) = self.index.source() else { return Ok(None) };
+        let at = || Location::new(Section::SourceHeader).file(self.name()).offset(source.header_offset);
+        let header = self.read(source.header_offset, source.header_len as usize, at)?;
+        if checksum(&header) != source.header_checksum {
+            return Err(at().corrupt("its checksum does not match"));
+        }
+        Ok(Some(header))
+    }
+
+    fn read(&self, offset: u64, len: usize, at: impl Fn() -> Location) -> Result<Vec<u8>> {
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(len).map_err(|_| out_of_memory(at(), len as u64))?;
+        buffer.resize(len, 0);
+        self.source.read_at(offset, &mut buffer).map_err(Error::io(format!("reading {}", at())))?;
+        Ok(buffer)
+    }
+}
+
+/// A tensor of an open file.
+#[derive(Clone, Copy, Debug)]
+pub struct Tensor<'d> {
+    decoder: &'d Decoder,
+    info: &'d TensorInfo,
+}
+
+impl<'d> Tensor<'d> {
+    /// What the index says of it.
+    pub fn info(&self) -> &'d TensorInfo {
+        self.info
+    }
+
+    /// Decodes all of it: row-major, little-endian.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`], [`Error::Unsupported`], [`Error::OutOfMemory`].
+    pub fn decode(&self) -> Result<Vec<u8>> {
+        // The plan first: it holds the payload to the size that the shape asks for.
+        let plan = self.plan()?;
+        let len = self.info.byte_len() as usize;
+        let mut out = Vec::new();
+        out.try_reserve_exact(len).map_err(|_| out_of_memory(self.at(Section::Data), len as u64))?;
+        drop(out);
+        out = vec![0; len];
+        self.decode_chunks(&plan, 0..plan.chunks(), &mut out)?;
+        Ok(out)
+    }
+
+    /// Decodes all of it into `out`.
+    ///
+    /// # Errors
+    /// As [`Tensor::decode`]; [`Error::Usage`] if `out` is not [`TensorInfo::byte_len`] long. After an
+    /// error `out` holds anything.
+    pub fn decode_into(&self, out: &mut [u8]) -> Result<()> {
+        if out.len() as u64 != self.info.byte_len() {
+            let (got, want) = (out.len(), self.info.byte_len());
+            let name = self.info.name();
+            return Err(Error::usage(format!("tensor {name:?} takes a buffer of {want} bytes, not {got}")));
+        }
+        let plan = self.plan()?;
+        self.decode_chunks(&plan, 0..plan.chunks(), out)
+    }
+
+    /// Bytes of one row: one index of the first dimension. `None` for a scalar, or if rows do not
+    /// fill whole bytes.
+    pub fn row_len(&self) -> Option<u64> {
+        let elements = self.info.shape().get(1..)?.iter().product::<usize>();
+        self.info.dtype().byte_len(elements as u64)
+    }
+
+    /// Decodes rows (indices of the first dimension) into `out`, reading only the chunks that cover
+    /// them.
+    ///
+    /// # Errors
+    /// As [`Tensor::decode_into`]; [`Error::Usage`] if there are no such rows.
+    pub fn decode_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
+        let name = self.info.name();
+        let row = self.row_len().ok_or_else(|| Error::usage(format!("tensor {name:?} has no rows of whole bytes")))?;
+        let count = self.info.shape().first().copied().unwrap_or(0);
+        if rows.start > rows.end || rows.end > count {
+            return Err(Error::usage(format!("tensor {name:?} has {count} rows, not {rows:?}")));
+        }
+        let (start, end) = (rows.start as u64 * row, rows.end as u64 * row);
+        if out.len() as u64 != end - start {
+            let want = end - start;
+            return Err(Error::usage(format!("rows {rows:?} of {name:?} take {want} bytes, not {}", out.len())));
+        }
+        self.decode_bytes(start..end, out)
+    }
+
+    /// Decodes a range of the tensor's bytes.
+    fn decode_bytes(&self, range: Range<u64>, out: &mut [u8]) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let plan = self.plan()?;
+        let size = plan.chunk_bytes() as u64;
+        let chunk_range = |chunk: u64| chunk * size..self.info.byte_len().min((chunk + 1) * size);
+        let partial = |chunk: u64, part: Range<u64>, out: &mut [u8]| -> Result<()> {
+            let whole = chunk_range(chunk);
+            let mut buffer = vec![0; (whole.end - whole.start) as usize];
+            self.decode_chunks(&plan, chunk..chunk + 1, &mut buffer)?;
+            out.copy_from_slice(&buffer[(part.start - whole.start) as usize..(part.end - whole.start) as usize]);
+            Ok(())
+        };
+        // A first chunk in part, whole chunks, a last chunk in part.
+        let (mut at, mut out) = (range.start, out);
+        if !at.is_multiple_of(size) || range.end < chunk_range(at / size).end {
+            let end = chunk_range(at / size).end.min(range.end);
+            let (now, later) = std::mem::take(&mut out).split_at_mut((end - at) as usize);
+            partial(at / size, at..end, now)?;
+            (at, out) = (end, later);
+        }
+        let whole_end = if range.end == self.info.byte_len() { range.end } else { range.end / size * size };
+        if at < whole_end {
+            let (now, later) = std::mem::take(&mut out).split_at_mut((whole_end - at) as usize);
+            self.decode_chunks(&plan, at / size..whole_end.div_ceil(size), now)?;
+            (at, out) = (whole_end, later);
+        }
+        if at < range.end { partial(at / size, at..range.end, out) } else { Ok(()) }
+    }
+
+    /// Decodes it and compares with the digest of the index.
+    ///
+    /// # Errors
+    /// As [`Tensor::decode`]; [`Error::Corrupt`] if the digest is another.
+    pub fn verify(&self) -> Result<()> {
+        let digest = blake3::hash(&self.decode()?);
+        if *digest.as_bytes() != self.info.digest() {
+            return Err(self.at(Section::Data).corrupt("the decoded data do not have the index's digest"));
+        }
+        Ok(())
+    }
+
+    /// Checks that head and chunks are there and have their checksums, without decoding.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`], [`Error::Unsupported`].
+    pub fn check(&self) -> Result<()> {
+        let plan = self.plan()?;
+        self.each_group(&plan, 0..plan.chunks(), &mut [], |jobs| plan.check(jobs))
+    }
+
+    fn at(&self, section: Section) -> Location {
+        Location::new(section).file(self.decoder.name()).tensor(self.info.name()).offset(self.info.offset())
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let len = self.info.head_len() as usize;
+        let buffer;
+        let head = match self.decoder.source.slice(self.info.offset(), len) {
+            Some(head) => head,
+            None => {
+                buffer = self.decoder.read(self.info.offset(), len, || self.at(Section::Head))?;
+                &buffer
+            }
+        };
+        Plan::parse(self.info, head).map_err(|p| self.error(p, None))
+    }
+
+    fn error(&self, problem: Problem, plan: Option<&Plan>) -> Error {
+        match problem {
+            Problem::Head(what) => self.at(Section::Head).corrupt(what),
+            Problem::Unknown(what) => self.at(Section::Index).unsupported(what),
+            Problem::Chunk(chunk, what) => {
+                let offset = plan.map_or(0, |plan| plan.range(chunk).start);
+                self.at(Section::Chunk).chunk(chunk).offset(self.info.offset() + offset).corrupt(what)
+            }
+        }
+    }
+
+    /// Decodes whole chunks into `out`, on all cores if the `parallel` feature is on.
+    fn decode_chunks(&self, plan: &Plan, chunks: Range<u64>, out: &mut [u8]) -> Result<()> {
+        self.each_group(plan, chunks, out, |jobs| plan.decode(self.decoder.backend, jobs))
+    }
+
+    /// Runs `work` over groups of chunks, as many as decode side by side, each with its part of `out`
+    /// (or none, if `out` is empty).
+    fn each_group(
+        &self,
+        plan: &Plan,
+        chunks: Range<u64>,
+        out: &mut [u8],
+        work: impl Fn(&mut [ChunkJob]) -> std::result::Result<(), Problem> + Sync,
+    ) -> Result<()> {
+        let group = plan.in_flight() as u64;
+        let size = plan.chunk_bytes();
+        let mut parts = out.chunks_mut(size * group as usize);
+        let groups: Vec<(Range<u64>, &mut [u8])> = chunks
+            .clone()
+            .step_by(group as usize)
+            .map(|first| (first..chunks.end.min(first + group), parts.next().unwrap_or_default()))
+            .collect();
+        let one = |(chunks, out): (Range<u64>, &mut [u8])| -> Result<()> {
+            let mut buffers = Vec::new();
+            for chunk in chunks.clone() {
+                let range = plan.range(chunk);
+                let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
+                if self.decoder.source.slice(offset, len).is_none() {
+                    buffers.push(self.decoder.read(offset, len, || self.at(Section::Chunk).chunk(chunk))?);
+                }
+            }
+            let mut outs = out.chunks_mut(size);
+            let mut jobs: Vec<ChunkJob> = chunks
+                .clone()
+                .enumerate()
+                .map(|(i, chunk)| {
+                    let range = plan.range(chunk);
+                    let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
+                    let bytes = match buffers.get(i) {
+                        Some(buffer) => &buffer[..],
+                        None => self.decoder.source.slice(offset, len).unwrap_or_default(),
+                    };
+                    ChunkJob { index: chunk, bytes, out: outs.next().unwrap_or_default() }
+                })
+                .collect();
+            work(&mut jobs).map_err(|p| self.error(p, Some(plan)))
+        };
+        #[cfg(feature = "parallel")]
+        if groups.len() > 1 {
+            use rayon::prelude::*;
+            return groups.into_par_iter().try_for_each(one);
+        }
+        groups.into_iter().try_for_each(one)
+    }
+}

@@ -1,0 +1,248 @@
+//! Writing `.wcodec` files.
+
+use crate::codec::encode::{self, Effort, Encoded, Input};
+use crate::container::Writer;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::format::{CHUNK_ALIGNMENT, IndexFile, SourceEntry, TensorEntry, checksum};
+use std::path::{Path, PathBuf};
+
+/// What is asked of the encoder. The same input and options give the same bytes, on any CPU and with
+/// any number of threads.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct EncodeOptions {
+    /// How hard to try.
+    pub effort: Effort,
+}
+
+impl EncodeOptions {
+    /// Every bit kept.
+    pub fn lossless() -> Self {
+        Self::default()
+    }
+
+    /// With this effort.
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+}
+
+/// Name, type and shape of a tensor that is going to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// The name.
+    pub name: String,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Sizes of the dimensions, outermost first. Empty for a scalar.
+    pub shape: Vec<usize>,
+}
+
+impl TensorSpec {
+    /// A tensor's name, type and shape.
+    pub fn new(name: impl Into<String>, dtype: DType, shape: impl Into<Vec<usize>>) -> Self {
+        Self { name: name.into(), dtype, shape: shape.into() }
+    }
+
+    /// Bytes of its data. `None` if its shape overflows or does not fill whole bytes.
+    pub fn byte_len(&self) -> Option<u64> {
+        let elements = self.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64))?;
+        self.dtype.byte_len(elements)
+    }
+}
+
+/// What was made of a tensor.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TensorReport {
+    /// The name.
+    pub name: String,
+    /// Bytes of its data.
+    pub bytes: u64,
+    /// Bytes of its payload.
+    pub encoded: u64,
+    /// The recipe, as the index has it.
+    pub recipe: String,
+}
+
+/// What was made of a file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Bytes of the tensors' data, and of the kept header.
+    pub bytes: u64,
+    /// Bytes of the file.
+    pub encoded: u64,
+    /// The tensors, in file order.
+    pub tensors: Vec<TensorReport>,
+}
+
+/// The original file that is kept for byte-for-byte restoration.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceFile {
+    /// Everything before its data.
+    pub(crate) header: Vec<u8>,
+    pub(crate) bytes: u64,
+}
+
+/// Writes one file. Tensors are declared first, then added in that order; the file appears under its
+/// name with `finish`, and nothing is left if that is not reached.
+pub struct Encoder {
+    writer: Writer,
+    options: EncodeOptions,
+    path: PathBuf,
+    specs: Vec<TensorSpec>,
+    entries: Vec<TensorEntry<'static>>,
+    reports: Vec<TensorReport>,
+    source: Option<(SourceFile, [u64; 2])>,
+}
+
+impl Encoder {
+    /// Starts a file of the tensors in `specs`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if two tensors have one name or a shape overflows; [`Error::Io`].
+    pub fn create(path: impl AsRef<Path>, specs: Vec<TensorSpec>, options: EncodeOptions) -> Result<Self> {
+        Self::create_with(path.as_ref(), specs, options, None)
+    }
+
+    pub(crate) fn create_with(
+        path: &Path,
+        specs: Vec<TensorSpec>,
+        options: EncodeOptions,
+        source: Option<SourceFile>,
+    ) -> Result<Self> {
+        let mut names: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::usage(format!("two tensors are named {:?}", pair[0])));
+        }
+        if let Some(spec) = specs.iter().find(|s| s.byte_len().is_none()) {
+            return Err(Error::usage(format!("the shape {:?} of {:?} does not make whole bytes", spec.shape, spec.name)));
+        }
+        // Room for the index with every number and recipe at its longest.
+        let widest = index_json(
+            source.as_ref().map(|source| (source, [u64::MAX; 2], "0".repeat(64))),
+            specs.iter().map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32]))).collect(),
+        )?;
+        let recipe_len = |spec: &TensorSpec| {
+            let columns = spec.shape.iter().product::<usize>().to_string().len();
+            80 + columns
+        };
+        let numbers = |_: &TensorSpec| 3 * (20 - offset_digits(&specs));
+        let room = widest.len() + specs.iter().map(recipe_len).sum::<usize>()
+            - specs.iter().map(numbers).sum::<usize>();
+        let mut writer = Writer::create(path, room as u64)?;
+        let source = match source {
+            None => None,
+            Some(source) => {
+                let range = writer.payload(std::iter::once(&source.header[..]), 1)?;
+                Some((source, range))
+            }
+        };
+        let (entries, reports) = (Vec::new(), Vec::new());
+        Ok(Self { writer, options, path: path.to_owned(), specs, entries, reports, source })
+    }
+
+    /// Adds the next tensor: its data row-major, little-endian.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it is not the next one, or the data's length is another; [`Error::Io`].
+    pub fn add(&mut self, name: &str, data: &[u8]) -> Result<()> {
+        self.add_batch(&[(name, data)])
+    }
+
+    /// Adds the next tensors, encoding them side by side.
+    ///
+    /// # Errors
+    /// As [`Encoder::add`].
+    pub fn add_batch(&mut self, tensors: &[(&str, &[u8])]) -> Result<()> {
+        let first = self.entries.len();
+        for (i, (name, data)) in tensors.iter().enumerate() {
+            let Some(spec) = self.specs.get(first + i) else {
+                return Err(Error::usage(format!("tensor {name:?} was not declared")));
+            };
+            if spec.name != *name {
+                return Err(Error::usage(format!("tensor {:?} is next, not {name:?}", spec.name)));
+            }
+            if spec.byte_len() != Some(data.len() as u64) {
+                let want = spec.byte_len().unwrap_or(0);
+                return Err(Error::usage(format!("tensor {name:?} has {want} bytes, not {}", data.len())));
+            }
+        }
+        let specs = &self.specs[first..first + tensors.len()];
+        let effort = self.options.effort;
+        let one = |(spec, (_, data)): (&TensorSpec, &(&str, &[u8]))| {
+            let input = Input { dtype: spec.dtype, shape: &spec.shape, data };
+            (encode::encode(input, effort), blake3::hash(data))
+        };
+        #[cfg(feature = "parallel")]
+        let encoded: Vec<(Encoded, blake3::Hash)> = {
+            use rayon::prelude::*;
+            specs.par_iter().zip(tensors).with_max_len(1).map(one).collect()
+        };
+        #[cfg(not(feature = "parallel"))]
+        let encoded: Vec<(Encoded, blake3::Hash)> = specs.iter().zip(tensors).map(one).collect();
+        for ((spec, (_, data)), (encoded, digest)) in specs.iter().zip(tensors).zip(encoded) {
+            let parts = std::iter::once(&encoded.head[..]).chain(encoded.chunks.iter().map(|c| &c[..]));
+            let [offset, len] = self.writer.payload(parts, CHUNK_ALIGNMENT)?;
+            let recipe = encoded.recipe.to_string();
+            self.entries.push(entry(spec, &recipe, [offset, len, encoded.head.len() as u64], digest));
+            let (name, bytes) = (spec.name.clone(), data.len() as u64);
+            self.reports.push(TensorReport { name, bytes, encoded: len, recipe });
+        }
+        Ok(())
+    }
+
+    /// Ends the file: writes the index, puts everything on the disk, and gives the file its name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a declared tensor was not added; [`Error::Io`].
+    pub fn finish(self) -> Result<Report> {
+        self.finish_with("")
+    }
+
+    pub(crate) fn finish_with(self, sha256: &str) -> Result<Report> {
+        if let Some(missing) = self.specs.get(self.entries.len()) {
+            let path = self.path.display();
+            return Err(Error::usage(format!("{path}: tensor {:?} was declared and not added", missing.name)));
+        }
+        let header = self.source.as_ref().map_or(0, |(source, _)| source.header.len() as u64);
+        let source = self.source.as_ref().map(|(source, range)| (source, *range, sha256.to_owned()));
+        let encoded = self.writer.finish(index_json(source, self.entries)?)?;
+        let bytes = header + self.reports.iter().map(|r| r.bytes).sum::<u64>();
+        Ok(Report { bytes, encoded, tensors: self.reports })
+    }
+}
+
+/// Digits that an offset or length in the file takes at most.
+fn offset_digits(specs: &[TensorSpec]) -> usize {
+    // No tensor's payload is longer than its data and its chunk table and parameters.
+    let longest: u128 = specs.iter().map(|s| u128::from(s.byte_len().unwrap_or(0)) * 2 + (1 << 20)).sum();
+    (longest * 2 + (1 << 32)).to_string().len().min(20)
+}
+
+fn entry(spec: &TensorSpec, recipe: &str, data: [u64; 3], digest: blake3::Hash) -> TensorEntry<'static> {
+    TensorEntry {
+        name: spec.name.clone().into(),
+        dtype: spec.dtype.name().into(),
+        shape: spec.shape.iter().map(|&n| n as u64).collect(),
+        recipe: recipe.to_owned().into(),
+        data,
+        digest: digest.to_hex().as_str().to_owned().into(),
+    }
+}
+
+fn index_json(source: Option<(&SourceFile, [u64; 2], String)>, tensors: Vec<TensorEntry>) -> Result<Vec<u8>> {
+    let source = source.map(|(file, header, sha256)| SourceEntry {
+        format: "safetensors".into(),
+        bytes: file.bytes,
+        sha256: sha256.into(),
+        header,
+        checksum: format!("{:016x}", checksum(&file.header)).into(),
+    });
+    let index = IndexFile { wcodec: IndexFile::writer(), source, tensors };
+    serde_json::to_vec(&index).map_err(|e| Error::usage(format!("the index cannot be written: {e}")))
+}
