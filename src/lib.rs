@@ -17,6 +17,9 @@ mod container;
 mod decoder;
 #[cfg(feature = "encode")]
 mod encoder;
+mod progress;
+#[cfg(feature = "safetensors")]
+pub mod checkpoint;
 
 pub use backend::{BACKEND_VARIABLE, Backend};
 #[cfg(feature = "encode")]
@@ -28,3 +31,4 @@ pub use dtype::DType;
 pub use encoder::{EncodeOptions, Encoder, Report, TensorReport, TensorSpec};
 pub use error::{Error, Location, Result, Section};
 pub use limits::Limits;
+pub use progress::Progress;

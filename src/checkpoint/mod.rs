@@ -1,0 +1,139 @@
+//! Whole checkpoints: safetensors files, sharded folders and model folders, in and out.
+//!
+//! A file restores byte for byte: its header is kept, and its tensors are its data. A folder maps
+//! file by file: every `NAME.safetensors` becomes `NAME.wcodec`, the index of shards
+//! (`model.safetensors.index.json`) becomes `model.wcodec.index.json`, and all other files (config,
+//! tokenizer) are copied.
+
+mod folder;
+mod original;
+mod verify;
+
+pub use verify::{Verified, verify};
+
+use crate::container::NewFile;
+use crate::encoder::{EncodeOptions, Encoder, Report, SourceFile};
+use crate::error::{Error, Result, display};
+use crate::progress::Progress;
+use crate::{DecodeOptions, Decoder};
+use original::Original;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Extension of encoded files.
+pub(crate) const EXTENSION: &str = "wcodec";
+const SAFETENSORS: &str = "safetensors";
+/// Tensors are encoded side by side up to this many bytes of data.
+const BATCH: u64 = 256 << 20;
+
+/// Encodes a safetensors file, or a folder with all its files. An output that exists is replaced.
+///
+/// # Errors
+/// [`Error::Input`] if the input is not valid safetensors; [`Error::Io`]; [`Error::Cancelled`]. No
+/// output is left then, or, of a folder, only whole files.
+pub fn encode(input: &Path, output: &Path, options: &EncodeOptions, progress: &dyn Progress) -> Result<Vec<Report>> {
+    refuse_same(input, output)?;
+    if input.is_dir() {
+        return folder::encode(input, output, options, progress);
+    }
+    let original = Original::open(input)?;
+    progress.start(original.len());
+    encode_file(&original, output, options, progress).map(|report| vec![report])
+}
+
+/// Decodes a `.wcodec` file to the safetensors file that it was made from, or a folder with all its
+/// files. An output that exists is replaced.
+///
+/// # Errors
+/// As [`crate::Tensor::decode`]; [`Error::Corrupt`] if the restored bytes do not have the original's
+/// SHA-256; [`Error::Cancelled`]. No output is left then, or, of a folder, only whole files.
+pub fn decode(input: &Path, output: &Path, options: DecodeOptions, progress: &dyn Progress) -> Result<()> {
+    refuse_same(input, output)?;
+    if input.is_dir() {
+        return folder::decode(input, output, options, progress);
+    }
+    let decoder = Decoder::open_with(input, options)?;
+    progress.start(decoder.index().tensors().iter().map(|t| t.byte_len()).sum());
+    decode_file(&decoder, output, progress)
+}
+
+fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, progress: &dyn Progress) -> Result<Report> {
+    let specs = original.tensors().iter().map(|t| t.spec.clone()).collect();
+    let source = SourceFile { header: original.header().to_vec(), bytes: original.len() };
+    let mut encoder = Encoder::create_with(output, specs, *options, Some(source))?;
+    // The digest of the whole file is sequential: it runs beside the encoding.
+    let digest = std::thread::scope(|scope| {
+        let digest = scope.spawn(|| sha256(original.bytes(), progress));
+        let mut rest = original.tensors();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|t| {
+                bytes += t.data.len() as u64;
+                bytes <= BATCH
+            });
+            let (batch, later) = rest.split_at(fits.count().max(1));
+            let tensors: Vec<_> = batch.iter().map(|t| (t.spec.name.as_str(), original.data(t))).collect();
+            encoder.add_batch(&tensors)?;
+            for t in batch {
+                progress.advance(t.data.len() as u64, &t.spec.name);
+            }
+            if progress.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            rest = later;
+        }
+        digest.join().map_err(|_| Error::usage("the digest thread ended early"))?.ok_or(Error::Cancelled)
+    })?;
+    encoder.finish_with(&digest)
+}
+
+fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Result<()> {
+    let header = match decoder.source_header()? {
+        Some(header) => header,
+        None => original::header_of(decoder)?,
+    };
+    let mut file = NewFile::create(output)?;
+    let mut hasher = Sha256::new();
+    hasher.update(&header);
+    file.write(&header)?;
+    for tensor in decoder.tensors() {
+        let data = tensor.decode()?;
+        hasher.update(&data);
+        file.write(&data)?;
+        progress.advance(data.len() as u64, tensor.info().name());
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+    }
+    if let Some(source) = decoder.index().source() {
+        let got = hex(&hasher.finalize());
+        if got != source.sha256 {
+            let what = format!("the restored file has SHA-256 {got}, the original had {}", source.sha256);
+            return Err(crate::Location::new(crate::Section::Data).file(decoder.name()).corrupt(what));
+        }
+    }
+    file.finish()
+}
+
+/// SHA-256 in hexadecimal; `None` if cancelled.
+fn sha256(bytes: &[u8], progress: &dyn Progress) -> Option<String> {
+    let mut hasher = Sha256::new();
+    for part in bytes.chunks(16 << 20) {
+        hasher.update(part);
+        if progress.cancelled() {
+            return None;
+        }
+    }
+    Some(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn refuse_same(input: &Path, output: &Path) -> Result<()> {
+    match (input.canonicalize(), output.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => Err(Error::usage(format!("{} is both input and output", display(input)))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! A safetensors file, opened and validated.
+
+use crate::container::map_bytes;
+use crate::encoder::TensorSpec;
+use crate::error::{Error, Result, display};
+use crate::{DType, Decoder};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+/// Bytes of the header's length, at the start.
+const LENGTH_BYTES: usize = 8;
+
+/// A validated safetensors file, mapped.
+pub(super) struct Original {
+    bytes: memmap2::Mmap,
+    header_len: usize,
+    tensors: Vec<OriginalTensor>,
+}
+
+pub(super) struct OriginalTensor {
+    pub(super) spec: TensorSpec,
+    /// Within the file.
+    pub(super) data: Range<usize>,
+}
+
+impl Original {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = display(path);
+        let bytes = map_bytes(path).map_err(Error::io(format!("opening {file}")))?;
+        let invalid = |what: String| Error::input(&file, format!("not a valid safetensors file: {what}"));
+        let bytes = bytes.ok_or_else(|| invalid("it is empty, or cannot be mapped".into()))?;
+        let (json_len, metadata) =
+            safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.to_string()))?;
+        let header_len = LENGTH_BYTES + json_len;
+        let mut tensors = Vec::new();
+        for (name, info) in metadata.tensors() {
+            let dtype: DType = info.dtype.to_string().parse().map_err(&invalid)?;
+            let (start, end) = info.data_offsets;
+            let data = header_len + start..header_len + end;
+            tensors.push(OriginalTensor { spec: TensorSpec::new(name, dtype, info.shape.clone()), data });
+        }
+        // Data order; empty tensors share offsets, so names decide there.
+        tensors.sort_by(|a, b| (a.data.start, a.data.end, &a.spec.name).cmp(&(b.data.start, b.data.end, &b.spec.name)));
+        let mut end = header_len;
+        for t in &tensors {
+            if t.data.start != end || t.spec.byte_len() != Some(t.data.len() as u64) {
+                return Err(invalid(format!("the data of tensor {:?} are not where they should be", t.spec.name)));
+            }
+            end = t.data.end;
+        }
+        if end != bytes.len() {
+            return Err(invalid("its tensors do not fill it".into()));
+        }
+        Ok(Self { bytes, header_len, tensors })
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The header with its length bytes.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.bytes[..self.header_len]
+    }
+
+    /// In data order.
+    pub(super) fn tensors(&self) -> &[OriginalTensor] {
+        &self.tensors
+    }
+
+    pub(super) fn data(&self, tensor: &OriginalTensor) -> &[u8] {
+        &self.bytes[tensor.data.clone()]
+    }
+}
+
+/// A safetensors header for a file that was not made from one: tensors in file order.
+pub(super) fn header_of(decoder: &Decoder) -> Result<Vec<u8>> {
+    #[derive(serde::Serialize)]
+    struct Entry<'a> {
+        dtype: &'a str,
+        shape: &'a [usize],
+        data_offsets: [u64; 2],
+    }
+    let mut entries = BTreeMap::new();
+    let mut offset = 0;
+    for t in decoder.index().tensors() {
+        let end = offset + t.byte_len();
+        entries.insert(t.name(), Entry { dtype: t.dtype().name(), shape: t.shape(), data_offsets: [offset, end] });
+        offset = end;
+    }
+    let mut json = serde_json::to_vec(&entries).map_err(|e| Error::usage(format!("the header cannot be written: {e}")))?;
+    json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let mut header = (json.len() as u64).to_le_bytes().to_vec();
+    header.extend(json);
+    Ok(header)
+}

@@ -1,0 +1,99 @@
+//! Proof that a file decodes to what was encoded.
+
+use super::{Original, folder, hex};
+use crate::error::{Error, Location, Result, Section};
+use crate::progress::Progress;
+use crate::{DecodeOptions, Decoder};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// What a verification found to be right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Files that were read.
+    pub files: usize,
+    /// Tensors whose decoded data have the index's digest.
+    pub tensors: usize,
+    /// Decoded bytes of those tensors.
+    pub bytes: u64,
+    /// Files whose restored bytes have the original's SHA-256.
+    pub sources: usize,
+    /// Files that were compared with their original, byte for byte.
+    pub compared: usize,
+}
+
+impl Verified {
+    pub(super) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.tensors += other.tensors;
+        self.bytes += other.bytes;
+        self.sources += other.sources;
+        self.compared += other.compared;
+    }
+}
+
+/// Decodes every tensor of a file (or of each file of a folder) and checks its digest, then the
+/// restored file's SHA-256; with `against`, also compares every byte with the original.
+///
+/// # Errors
+/// The first thing that does not hold: [`Error::Corrupt`], [`Error::Differs`], [`Error::Io`], …
+pub fn verify(path: &Path, against: Option<&Path>, options: DecodeOptions, progress: &dyn Progress) -> Result<Verified> {
+    if path.is_dir() {
+        return folder::verify_all(path, against, options, progress);
+    }
+    let decoder = Decoder::open_with(path, options)?;
+    let original = against.map(Original::open).transpose()?;
+    let tensors = decoder.index().tensors();
+    progress.start(tensors.iter().map(|t| t.byte_len()).sum());
+    let header = decoder.source_header()?;
+    let mut hasher = Sha256::new();
+    hasher.update(header.as_deref().unwrap_or_default());
+    if let (Some(original), Some(header)) = (&original, &header)
+        && original.header() != header
+    {
+        let at = Location::new(Section::SourceHeader).file(decoder.name());
+        return Err(at.differs("the kept header differs from the original's"));
+    }
+    if let Some(original) = &original
+        && original.tensors().len() != tensors.len()
+    {
+        let (n, m) = (tensors.len(), original.tensors().len());
+        let at = Location::new(Section::Index).file(decoder.name());
+        return Err(at.differs(format!("it has {n} tensors, the original {m}")));
+    }
+    let mut verified = Verified { files: 1, ..Verified::default() };
+    for tensor in decoder.tensors() {
+        let info = tensor.info();
+        let at = || Location::new(Section::Data).file(decoder.name()).tensor(info.name());
+        let data = tensor.decode()?;
+        if *blake3::hash(&data).as_bytes() != info.digest() {
+            return Err(at().corrupt("the decoded data do not have the index's digest"));
+        }
+        if let Some(original) = &original {
+            let theirs = original.tensors().iter().find(|t| t.spec.name == info.name());
+            let same = theirs.is_some_and(|t| {
+                t.spec.dtype == info.dtype() && t.spec.shape == info.shape() && original.data(t) == data
+            });
+            if !same {
+                return Err(at().differs("it is missing from the original, or differs from it"));
+            }
+        }
+        hasher.update(&data);
+        verified.tensors += 1;
+        verified.bytes += info.byte_len();
+        progress.advance(info.byte_len(), info.name());
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+    }
+    if let Some(source) = decoder.index().source() {
+        if hex(&hasher.finalize()) != source.sha256 {
+            let at = Location::new(Section::Data).file(decoder.name());
+            return Err(at.corrupt("the restored file does not have the original's SHA-256"));
+        }
+        verified.sources = 1;
+    }
+    verified.compared = usize::from(original.is_some());
+    Ok(verified)
+}
