@@ -63,16 +63,25 @@ impl FloatCoder {
         let streams: Vec<_> = parts.iter().map(|p| (p.stream, p.words)).collect();
         let size = chunks.first().map_or(1, |c| c.out.len() / c.units.max(1));
         let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
+        let mut patched = [0u8; LAST_BLOCK];
         tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
-            self.join(backend, chunk, &parts[decoded.chunk], &decoded, size);
+            self.join(backend, chunk, &parts[decoded.chunk], &decoded, size, &mut patched);
             Ok(())
         })
     }
 
-    fn join(&self, backend: Backend, chunk: &mut Chunk, parts: &Parts, decoded: &Decoded, size: usize) {
+    /// Joins a block; `patched` is room for the end of the last raw plane.
+    fn join(
+        &self,
+        backend: Backend,
+        chunk: &mut Chunk,
+        parts: &Parts,
+        decoded: &Decoded,
+        size: usize,
+        patched: &mut [u8; LAST_BLOCK],
+    ) {
         let (first, n) = (decoded.first, decoded.symbols.len());
         let bits = self.split.raw_bits();
-        let mut patched = [0u8; LAST_BLOCK];
         let mut planes = [&[][..]; MAX_PLANES];
         let (mut start, mut count) = (0, 0);
         if let (Some(seeds), Some(p)) = (decoded.seeds, raw::pieces(bits).last()) {

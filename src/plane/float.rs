@@ -166,28 +166,42 @@ fn join_groups<T: Element>(block: &Block, split: FloatSplit, out: &mut [u8]) {
     };
     assert!(out.len() == block.symbols.len() * size);
     for (g, (symbols, out)) in block.symbols.chunks(raw::GROUP).zip(out.chunks_mut(raw::GROUP * size)).enumerate() {
-        let mut values = [T::default(); raw::GROUP];
-        let values = &mut values[..symbols.len()];
-        for (p, plane) in raw::pieces(split.raw_bits()).zip(block.planes) {
-            raw::unpack_group(values, &plane[g * raw::plane_len(raw::GROUP, p)..], p);
-        }
         let steps = block.steps.get(g * raw::GROUP..).unwrap_or(&[]);
-        if steps.is_empty() {
-            for (value, &symbol) in values.iter_mut().zip(symbols) {
-                *value = value.with_token(split, split.base.wrapping_add(u16::from(symbol)));
+        let mut values = [T::default(); raw::GROUP];
+        match <&[u8; raw::GROUP]>::try_from(symbols) {
+            // Full groups have sizes that the compiler knows: everything unrolls into vectors.
+            Ok(symbols) => {
+                raw::unpack(&mut values, block.planes, g, split.raw_bits());
+                join_tokens(split, &mut values, symbols, steps);
             }
-        } else {
-            for ((value, &symbol), &step) in values.iter_mut().zip(symbols).zip(steps) {
-                let token = split.base.wrapping_add(u16::from(symbol)).wrapping_add(split.shift(step));
-                *value = value.with_token(split, token);
+            Err(_) => {
+                let values = &mut values[..symbols.len()];
+                raw::unpack_short(values, block.planes, g, split.raw_bits());
+                join_tokens(split, values, symbols, steps);
             }
         }
+        let values = &mut values[..symbols.len()];
         let end = block.first + (g * raw::GROUP + symbols.len()) as u32;
         while let Some(escape) = escapes.next_if(|e| e.position < end) {
             let at = escape.position as usize - block.first as usize - g * raw::GROUP;
             values[at] = values[at].replace_token(split, escape.token);
         }
         T::store(values, block.widen, out);
+    }
+}
+
+/// Turns raw bits into elements.
+#[inline(always)]
+fn join_tokens<T: Element>(split: FloatSplit, values: &mut [T], symbols: &[u8], steps: &[u8]) {
+    if steps.is_empty() {
+        for (value, &symbol) in values.iter_mut().zip(symbols) {
+            *value = value.with_token(split, split.base.wrapping_add(u16::from(symbol)));
+        }
+    } else {
+        for ((value, &symbol), &step) in values.iter_mut().zip(symbols).zip(steps) {
+            let token = split.base.wrapping_add(u16::from(symbol)).wrapping_add(split.shift(step));
+            *value = value.with_token(split, token);
+        }
     }
 }
 
