@@ -45,7 +45,9 @@ impl Backend {
         match self {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("popcnt")
+            },
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 Self::Avx2.is_available()
@@ -70,6 +72,12 @@ impl Backend {
             Err(e) => Err(format!("{BACKEND_VARIABLE}: {e}")),
         });
         CHOICE.clone().map_err(Error::usage)
+    }
+
+    /// The fastest that this CPU can run, for work that no option steers.
+    #[cfg(feature = "encode")]
+    pub(crate) fn fastest() -> Self {
+        Self::available().last().unwrap_or(Self::Scalar)
     }
 
     /// Its name: `scalar`, `avx2`, `avx512` or `neon`.

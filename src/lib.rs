@@ -7,6 +7,7 @@ mod cost;
 mod dtype;
 mod error;
 mod limits;
+mod simd;
 pub mod format;
 mod plane;
 mod predict;

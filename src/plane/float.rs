@@ -8,6 +8,7 @@
 use super::{narrow, raw};
 use crate::backend::Backend;
 use crate::dtype::{DType, FloatLayout};
+use crate::simd::vectorised;
 
 /// Where an element is cut, and how symbols become tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,40 +99,7 @@ pub(crate) struct Block<'a> {
 /// # Panics
 /// If a length does not fit the others.
 pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
-    match backend {
-        #[cfg(target_arch = "x86_64")]
-        Backend::Avx512 => vector::avx512(block, out),
-        #[cfg(target_arch = "x86_64")]
-        Backend::Avx2 => vector::avx2(block, out),
-        _ => join_by_layout(block, out),
-    }
-}
-
-/// The same code, compiled for more instructions.
-#[cfg(target_arch = "x86_64")]
-mod vector {
-    #![allow(unsafe_code)]
-    use super::*;
-
-    pub(super) fn avx512(block: &Block, out: &mut [u8]) {
-        #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl")]
-        fn compiled(block: &Block, out: &mut [u8]) {
-            join_by_layout(block, out);
-        }
-        assert!(Backend::Avx512.is_available());
-        // SAFETY: the assertion shows that the CPU has the instructions.
-        unsafe { compiled(block, out) }
-    }
-
-    pub(super) fn avx2(block: &Block, out: &mut [u8]) {
-        #[target_feature(enable = "avx2")]
-        fn compiled(block: &Block, out: &mut [u8]) {
-            join_by_layout(block, out);
-        }
-        assert!(Backend::Avx2.is_available());
-        // SAFETY: the assertion shows that the CPU has the instructions.
-        unsafe { compiled(block, out) }
-    }
+    vectorised(backend, || join_by_layout(block, out));
 }
 
 /// The common splits again as constants, so that shifts and pieces unroll.

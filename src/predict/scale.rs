@@ -31,6 +31,7 @@ impl Scale {
     ///
     /// # Panics
     /// If the matrix does not have those elements.
+    #[inline(always)]
     pub(crate) fn steps(&self, first: usize, out: &mut [u8]) {
         let width = self.columns.len();
         let (mut row, mut column) = (first / width, first % width);

@@ -222,7 +222,7 @@ fn encode(input: Input, plan: &Plan) -> Encoded {
             }
         }
     }
-    let chunks = map_chunks(units, chunk, |range| encode_chunk(input, plan, &encoders, range));
+    let chunks = map_chunks(units, chunk, || (), |(), range| encode_chunk(input, plan, &encoders, range));
     let tables = encoders.first().and_then(Option::as_ref).map_or(1, EncodeTables::count) as u32;
     let (columns, tables) = plan.prediction.as_ref().map_or((0, 1), |p| (p.columns as u64, tables));
     let method = Method::Bytes { columns, tables, prob: MAX_PROB_BITS };

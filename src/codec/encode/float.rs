@@ -2,6 +2,7 @@
 
 use super::count::{TokenCounts, Tables};
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
+use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::float::ESCAPE_POSITION_BITS;
 use crate::cost::COST_BITS;
@@ -12,6 +13,7 @@ use crate::format::{MAX_PROB_BITS, Method, Recipe};
 use crate::plane::float::{Element, FloatSplit};
 use crate::plane::{narrow, raw};
 use crate::predict::{scale::Scale, scale_fit};
+use crate::simd::vectorised;
 use std::borrow::Cow;
 
 /// Units of a chunk, about: 64 Ki weights, the grain of random access.
@@ -19,7 +21,7 @@ const CHUNK: usize = 1 << 16;
 /// Units that are worked on at a time.
 const BLOCK: usize = 4096;
 /// Units that the default effort counts, at least, before it takes blocks as a sample.
-const COUNTED: usize = 4 << 20;
+const COUNTED: usize = 1 << 20;
 
 /// Ways to code a float tensor. None if it is no float.
 pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<'a>> {
@@ -83,6 +85,7 @@ impl<T: Element> Split<T> {
     }
 
     /// Reads units `first..first + n`; their tokens are less what the scale predicts.
+    #[inline(always)]
     fn load(&mut self, data: &[u8], split: FloatSplit, scale: Option<&Scale>, first: usize, n: usize) {
         T::load(&data[first * T::BYTES..(first + n) * T::BYTES], &mut self.values[..n]);
         for (token, value) in self.tokens.iter_mut().zip(&self.values[..n]) {
@@ -212,10 +215,11 @@ fn price<T: Element>(
     };
     let mut counts = TokenCounts::new(1 << split.fraction_bits, split.token_bits());
     let mut block = Split::<T>::new();
+    let backend = Backend::fastest();
     let mut counted = 0u64;
     for first in (0..units).step_by(BLOCK * stride) {
         let n = BLOCK.min(units - first);
-        block.load(data, split, scale.as_ref(), first, n);
+        vectorised(backend, || block.load(data, split, scale.as_ref(), first, n));
         counts.add(&block.tokens[..n], block.contexts(scale.as_ref(), n));
         counted += n as u64;
     }
@@ -240,7 +244,11 @@ fn encode<T: Element + Send + Sync>(data: &[u8], plan: &Plan) -> Encoded {
     let chunk = balanced_chunk(units, CHUNK);
     let tables = EncodeTables::new(&plan.tables);
     let room: Vec<[bool; 256]> = plan.tables.iter().map(|t| t.freq().map(|f| f > 0)).collect();
-    let chunks = map_chunks(units, chunk, |range| encode_chunk::<T>(data, plan, &tables, &room, range));
+    let backend = Backend::fastest();
+    let chunks = map_chunks(units, chunk, Scratch::new, |scratch: &mut Scratch<T>, range| {
+        vectorised(backend, || split_chunk(data, plan, &tables, &room, range.clone(), scratch));
+        scratch.encode(plan, &tables, range.len())
+    });
     let method = Method::Float {
         stored: plan.stored,
         mantissa: plan.split.token_mantissa,
@@ -251,21 +259,56 @@ fn encode<T: Element + Send + Sync>(data: &[u8], plan: &Plan) -> Encoded {
     assemble(Recipe { method, chunk }, &plan.parameters, chunks)
 }
 
-/// States and words, raw planes but for what the seeds carry, escapes.
-fn encode_chunk<T: Element>(
+/// Working memory for a chunk.
+struct Scratch<T> {
+    block: Split<T>,
+    symbols: Vec<u8>,
+    contexts: Vec<u8>,
+    planes: Vec<u8>,
+    escapes: Vec<u32>,
+}
+
+impl<T: Element> Scratch<T> {
+    fn new() -> Self {
+        let (symbols, contexts) = (Vec::new(), Vec::new());
+        Self { block: Split::new(), symbols, contexts, planes: Vec::new(), escapes: Vec::new() }
+    }
+
+    /// Lays out a split chunk: stream, raw planes but for what the seeds carry, escapes.
+    fn encode(&self, plan: &Plan, tables: &EncodeTables, units: usize) -> (Vec<u8>, u32) {
+        let seeded = raw::seeded_len(units, plan.split.raw_bits());
+        let (stored, carried) = self.planes.split_at(self.planes.len() - seeded);
+        let mut seeds = [0u16; LANES];
+        for (seed, b) in seeds.iter_mut().zip(carried.chunks(2)) {
+            *seed = u16::from(b[0]) | u16::from(b.get(1).copied().unwrap_or(0)) << 8;
+        }
+        let mut out = Vec::with_capacity(STATES_BYTES + 2 * units + 64 + stored.len());
+        rans::encode(tables, &self.symbols, &self.contexts, &seeds, &mut out);
+        out.extend(stored);
+        self.escapes.iter().for_each(|e: &u32| out.extend(e.to_le_bytes()));
+        out.shrink_to_fit();
+        (out, self.escapes.len() as u32)
+    }
+}
+
+/// Splits a chunk into symbols, contexts, raw planes and escapes.
+#[inline(always)]
+fn split_chunk<T: Element>(
     data: &[u8],
     plan: &Plan,
     tables: &EncodeTables,
     room: &[[bool; 256]],
     range: std::ops::Range<usize>,
-) -> (Vec<u8>, u32) {
+    scratch: &mut Scratch<T>,
+) {
     let (split, scale) = (plan.split, plan.scale.as_ref());
     let units = range.len();
-    let mut symbols = vec![0u8; units];
-    let mut contexts = vec![0u8; if scale.is_some() { units } else { 0 }];
-    let mut planes = vec![0u8; raw::planes_len(units, split.raw_bits())];
-    let mut escapes = Vec::new();
-    let mut block = Split::<T>::new();
+    let Scratch { block, symbols, contexts, planes, escapes } = scratch;
+    symbols.resize(units, 0);
+    contexts.resize(if scale.is_some() { units } else { 0 }, 0);
+    planes.clear();
+    planes.resize(raw::planes_len(units, split.raw_bits()), 0);
+    escapes.clear();
     for at in (0..units).step_by(BLOCK) {
         let n = BLOCK.min(units - at);
         block.load(data, split, scale, range.start + at, n);
@@ -280,34 +323,29 @@ fn encode_chunk<T: Element>(
             *symbol = offset as u8;
         }
         let block_contexts = block.contexts(scale, n);
-        let context = |i: usize| block_contexts.get(i).map_or(0, |&c| usize::from(c));
-        let no_room = |i: usize, symbols: &[u8]| !room[context(i)][usize::from(symbols[i])];
-        if outside != 0 || (0..n).fold(false, |any, i| any | no_room(i, block_symbols)) {
-            for i in 0..n {
+        let lacking = match room {
+            [only] => block_symbols.iter().fold(false, |any, &s| any | !only[usize::from(s)]),
+            _ => block_symbols.iter().zip(block_contexts).fold(false, |any, (&s, &c)| {
+                any | !room[usize::from(c)][usize::from(s)]
+            }),
+        };
+        if outside != 0 || lacking {
+            for (i, symbol) in block_symbols.iter_mut().enumerate() {
+                let context = block_contexts.get(i).map_or(0, |&c| usize::from(c));
                 let offset = block.tokens[i].wrapping_sub(split.base) & split.token_mask();
-                if offset > 255 || no_room(i, block_symbols) {
+                if offset > 255 || !room[context][usize::from(*symbol)] {
                     let token = u32::from(block.values[i].token(split));
                     escapes.push(token << ESCAPE_POSITION_BITS | (at + i) as u32);
-                    block_symbols[i] = tables.likeliest(context(i));
+                    *symbol = tables.likeliest(context);
                 }
             }
         }
-        pack(&mut block.values[..n], split, &mut planes, at, units);
+        pack(&mut block.values[..n], split, planes, at, units);
     }
-    let seeded = raw::seeded_len(units, split.raw_bits());
-    let (stored, carried) = planes.split_at(planes.len() - seeded);
-    let mut seeds = [0u16; LANES];
-    for (seed, b) in seeds.iter_mut().zip(carried.chunks(2)) {
-        *seed = u16::from(b[0]) | u16::from(b.get(1).copied().unwrap_or(0)) << 8;
-    }
-    let mut out = Vec::with_capacity(units * T::BYTES);
-    rans::encode(tables, &symbols, &contexts, &seeds, &mut out);
-    out.extend(stored);
-    escapes.iter().for_each(|e: &u32| out.extend(e.to_le_bytes()));
-    (out, escapes.len() as u32)
 }
 
 /// Packs the raw bits of the block at unit `at` into the chunk's planes. Turns `values` into raw bits.
+#[inline(always)]
 fn pack<T: Element>(values: &mut [T], split: FloatSplit, planes: &mut [u8], at: usize, units: usize) {
     values.iter_mut().for_each(|v| *v = v.raw(split));
     let (mut start, mut low) = (0, split.raw_bits());

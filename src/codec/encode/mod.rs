@@ -108,7 +108,11 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     let raw_bytes = (data.len() + FIXED_BYTES) as u64 + chunks * ENTRY_BYTES as u64;
     let mut candidates = vec![Candidate { cost: raw_bytes * 8 << COST_BITS, encode: Box::new(raw) }];
     candidates.extend(float::candidates(input, effort));
-    candidates.extend(bytes::candidates(input, effort));
+    // Where a float split gains, byte planes gain less: they are only tried where it does not.
+    let gained = candidates.iter().any(|c| c.cost < raw_bytes * 8 * 15 / 16 << COST_BITS);
+    if !gained || effort == Effort::Max {
+        candidates.extend(bytes::candidates(input, effort));
+    }
     let best = candidates.into_iter().min_by_key(|c| c.cost);
     match best {
         Some(best) => (best.encode)(),
@@ -146,18 +150,24 @@ fn balanced_chunk(units: usize, target: usize) -> u64 {
     (units.div_ceil(chunks).next_multiple_of(crate::plane::raw::GROUP)) as u64
 }
 
-/// Maps the chunks of a tensor, on all cores if the `parallel` feature is on; in order.
-fn map_chunks<T: Send>(units: usize, chunk: u64, map: impl Fn(std::ops::Range<usize>) -> T + Sync) -> Vec<T> {
+/// Maps the chunks of a tensor, on all cores if the `parallel` feature is on; in order. `scratch`
+/// makes working memory, which serves many chunks in turn.
+fn map_chunks<S, T: Send>(
+    units: usize,
+    chunk: u64,
+    scratch: impl Fn() -> S + Sync + Send,
+    map: impl Fn(&mut S, std::ops::Range<usize>) -> T + Sync + Send,
+) -> Vec<T> {
     let chunk = chunk as usize;
     let count = units.div_ceil(chunk);
     let range = |i: usize| i * chunk..units.min((i + 1) * chunk);
     #[cfg(feature = "parallel")]
-    {
+    if count > 1 {
         use rayon::prelude::*;
-        (0..count).into_par_iter().map(|i| map(range(i))).collect()
+        return (0..count).into_par_iter().map_init(scratch, |s, i| map(s, range(i))).collect();
     }
-    #[cfg(not(feature = "parallel"))]
-    (0..count).map(|i| map(range(i))).collect()
+    let mut scratch = scratch();
+    (0..count).map(|i| map(&mut scratch, range(i))).collect()
 }
 
 impl std::str::FromStr for Effort {
