@@ -3,8 +3,7 @@
 use super::choose::{Chooser, Tools};
 use super::cost::Counts;
 use super::matrix::Matrix;
-use super::{TABLES, chunk_units};
-use crate::bits::BitWriter;
+use super::chunk_units;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::entropy::Frequencies;
@@ -78,10 +77,5 @@ fn cost(matrix: &Matrix, sample: &[u64], chunk_units: usize, tools: Tools) -> u6
 const CHUNK_BITS: u128 = 8 * (ENTRY_BYTES + STATES_BYTES * 3 / 4 + 16) as u128;
 
 fn table_bits(counts: &Counts) -> u128 {
-    let mut writer = BitWriter::default();
-    for counts in counts.tables.iter() {
-        Frequencies::normalise(counts, MAX_PROB_BITS).write(&mut writer);
-    }
-    debug_assert!(counts.tables.len() == TABLES);
-    writer.finish().len() as u128 * 8
+    counts.tables.iter().map(|c| u128::from(Frequencies::normalise(c, MAX_PROB_BITS).bits())).sum()
 }
