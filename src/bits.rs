@@ -23,7 +23,10 @@ impl<'a> BitReader<'a> {
         }
         // Sixteen bytes hold any 64 bits wherever they start; near the end, zeros stand in.
         let rest = &self.bytes[self.position / 8..];
-        let window = rest.first_chunk().copied().unwrap_or_else(|| std::array::from_fn(|i| rest.get(i).map_or(0, |b| *b)));
+        let window = rest
+            .first_chunk()
+            .copied()
+            .unwrap_or_else(|| std::array::from_fn(|i| rest.get(i).map_or(0, |b| *b)));
         let value = (u128::from_le_bytes(window) >> (self.position % 8)) as u64;
         self.position = end;
         Some(value & u64::MAX.checked_shr(64 - count).unwrap_or(0))
@@ -42,9 +45,9 @@ impl<'a> BitReader<'a> {
     }
 
     /// Whether all has been read but for the zeros that fill up the last byte.
-    pub(crate) fn is_finished(mut self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         let left = self.bytes.len() * 8 - self.position;
-        left < 8 && self.bits(left as u32) == Some(0)
+        left < 8 && self.clone().bits(left as u32) == Some(0)
     }
 
     /// Bytes that have been touched, the last one perhaps in part.

@@ -11,7 +11,7 @@ mod matrix;
 
 pub(crate) use estimate::{ToolCosts, estimate, tool_costs};
 
-use super::tiles::context::{Mode, PREDICTOR, TABLES, TRANSFORMS};
+use super::tiles::context::{Mode, PREDICTOR, TRANSFORMS};
 use crate::bits::BitWriter;
 use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES};
@@ -42,9 +42,10 @@ pub(crate) struct TileChunk {
 }
 
 /// Encodes a tensor as a matrix of `columns` units a row. `effort` is how often the sample is gone
-/// over; 2 is good, more gains little.
+/// over: 2 is good, more than 4 gains nothing.
 ///
-/// `None` if there are no units, the columns do not divide them, or a row of tiles is more than a chunk may have.
+/// `None` if there are no units, the columns do not divide them, or a row of tiles is more than a
+/// chunk may have.
 pub(crate) fn encode(
     dtype: DType,
     data: &[u8],
@@ -58,7 +59,10 @@ pub(crate) fn encode(
     let mut chooser = Chooser::learn(&matrix, &matrix.sample(SAMPLE), Tools::ALL, effort).0;
     let mut counts = Counts::default();
     let tiles = 0..matrix.grid.tiles();
-    let modes: Vec<Mode> = tiles.clone().map(|t| chooser.choose_and_count(&matrix, t, &mut counts)).collect();
+    let modes: Vec<Mode> = tiles
+        .clone()
+        .map(|t| chooser.choose_and_count(&matrix, t, &mut counts))
+        .collect();
 
     let frequencies = counts.tables.each_ref().map(|c| Frequencies::normalise(c, prob));
     let mut writer = BitWriter::default();
@@ -74,7 +78,11 @@ pub(crate) fn encode(
             encode_chunk(&matrix, &tables, &mut chooser, &modes, tiles)
         })
         .collect();
-    Some(TileEncoding { chunk_units: chunk_units as u64, parameters: writer.finish(), chunks })
+    Some(TileEncoding {
+        chunk_units: chunk_units as u64,
+        parameters: writer.finish(),
+        chunks,
+    })
 }
 
 /// The multiple of a row of tiles that is nearest to [`CHUNK_UNITS`], but at least one.
@@ -93,9 +101,10 @@ fn encode_chunk(
 ) -> TileChunk {
     let modes = &modes[tiles.start as usize..tiles.end as usize];
     let (mut symbols, mut contexts) = (Vec::new(), Vec::new());
-    let codes: [(u8, fn(&Mode) -> u8); 2] = [(PREDICTOR, |m| m.predictor.code()), (TRANSFORMS, |m| m.transforms)];
-    for (context, code) in codes {
-        symbols.extend(modes.iter().map(code));
+    let predictors: Vec<u8> = modes.iter().map(|m| m.predictor.code()).collect();
+    let transforms: Vec<u8> = modes.iter().map(|m| m.transforms).collect();
+    for (context, codes) in [(PREDICTOR, predictors), (TRANSFORMS, transforms)] {
+        symbols.extend(codes);
         contexts.resize(symbols.len(), context);
         symbols.resize(symbols.len().next_multiple_of(LANES), tables.likeliest(PREDICTOR.into()));
         contexts.resize(symbols.len(), PREDICTOR);
@@ -112,5 +121,8 @@ fn encode_chunk(
     rans::encode(tables, &symbols, &contexts, &[0; LANES], &mut bytes);
     let raw = raw.finish();
     bytes.extend_from_slice(&raw);
-    TileChunk { bytes, escapes: raw.len() as u32 }
+    TileChunk {
+        bytes,
+        escapes: raw.len() as u32,
+    }
 }

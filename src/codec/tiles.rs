@@ -44,12 +44,19 @@ impl TileCoder {
     ) -> Result<Self, &'static str> {
         let mut reader = BitReader::new(parameters);
         let base = reader.bits(16).ok_or("the base token is cut off")? as u16;
-        let tables = (0..TABLES).map(|_| Frequencies::parse(&mut reader, prob)).collect::<Result<Vec<_>, _>>()?;
+        let tables = (0..TABLES)
+            .map(|_| Frequencies::parse(&mut reader, prob))
+            .collect::<Result<Vec<_>, _>>()?;
         if columns == 0 {
             return Err("it has no columns");
         }
         let tables = DecodeTables::new(&tables).ok_or("it has no tables")?;
-        Ok(Self { units: Units::new(dtype, base), shape, columns, tables })
+        Ok(Self {
+            units: Units::new(dtype, base),
+            shape,
+            columns,
+            tables,
+        })
     }
 
     pub(super) fn decode(&self, backend: Backend, chunk: &mut Chunk) -> Result<(), Problem> {
@@ -58,14 +65,25 @@ impl TileCoder {
             .filter(|g| g.elements() == chunk.units as u64)
             .ok_or_else(|| chunk.problem("its units do not fill rows of the matrix"))?;
         let tiles: Vec<Tile> = (0..grid.tiles()).filter_map(|t| grid.tile(t)).collect();
-        let words_end = chunk.bytes.len().checked_sub(chunk.escapes).filter(|&end| end >= STATES_BYTES);
+        let words_end = chunk
+            .bytes
+            .len()
+            .checked_sub(chunk.escapes)
+            .filter(|&end| end >= STATES_BYTES);
         let words_end = words_end.ok_or_else(|| chunk.problem("it is shorter than its parts"))?;
         let stream = Stream::new(chunk.bytes).ok_or_else(|| chunk.problem("its coder states are cut off"))?;
 
-        let mut sections = Sections { backend, tables: &self.tables, stream };
+        let mut sections = Sections {
+            backend,
+            tables: &self.tables,
+            stream,
+        };
         let predictors = sections.next(vec![PREDICTOR; tiles.len()]);
         let transforms = sections.next(vec![TRANSFORMS; tiles.len()]);
-        let modes = tiles.iter().zip(predictors.iter().zip(&transforms)).map(|(t, (&p, &c))| Mode::parse(t, p, c));
+        let modes = tiles
+            .iter()
+            .zip(predictors.iter().zip(&transforms))
+            .map(|(t, (&p, &c))| Mode::parse(t, p, c));
         let modes = modes.collect::<Result<Vec<_>, _>>().map_err(|e| chunk.problem(e))?;
         let mut contexts = vec![0; chunk.units];
         let mut rest = &mut contexts[..];
@@ -75,7 +93,10 @@ impl TileCoder {
             rest = later;
         }
         let symbols = sections.next(contexts.clone());
-        let seeds = sections.stream.finish(words_end - STATES_BYTES).map_err(|e| chunk.problem(e))?;
+        let seeds = sections
+            .stream
+            .finish(words_end - STATES_BYTES)
+            .map_err(|e| chunk.problem(e))?;
         if seeds.iter().any(|&s| s != 0) {
             return Err(chunk.problem("the entropy coder's seeds are not 0"));
         }
@@ -87,11 +108,22 @@ impl TileCoder {
             first = range.end;
             let mut elements = [0; ELEMENTS];
             let elements = &mut elements[..tile.elements()];
-            self.tile(tile, mode, &symbols[range.clone()], &contexts[range], &mut raw, elements)
-                .ok_or_else(|| chunk.problem("its raw bits are cut off"))?;
+            self.tile(
+                tile,
+                mode,
+                &symbols[range.clone()],
+                &contexts[range],
+                &mut raw,
+                elements,
+            )
+            .ok_or_else(|| chunk.problem("its raw bits are cut off"))?;
             self.store(tile, elements, chunk.out);
         }
-        if raw.is_finished() { Ok(()) } else { Err(chunk.problem("its raw bits do not end where they should")) }
+        if raw.is_finished() {
+            Ok(())
+        } else {
+            Err(chunk.problem("its raw bits do not end where they should"))
+        }
     }
 
     /// The elements of a tile; `None` if the raw bits are cut off.
@@ -161,7 +193,11 @@ impl Sections<'_> {
         let len = contexts.len();
         contexts.resize(len.next_multiple_of(LANES), PREDICTOR);
         let mut symbols = vec![0; contexts.len()];
-        let run = Run { stream: &mut self.stream, contexts: &contexts, symbols: &mut symbols };
+        let run = Run {
+            stream: &mut self.stream,
+            contexts: &contexts,
+            symbols: &mut symbols,
+        };
         rans::decode(self.backend, self.tables, &mut [run]);
         symbols.truncate(len);
         symbols

@@ -4,12 +4,15 @@ use super::cost::{Costs, Counts};
 use super::matrix::Matrix;
 use crate::codec::tiles::context::{self, COEFFICIENT, Mode, PLAIN, PREDICTOR, RESIDUAL, TRANSFORMS};
 use crate::codec::tiles::unit::Units;
+use crate::cost::COST_BITS;
 use crate::format::TileShape;
 use crate::predict::grid::Tile;
 use crate::predict::tile::{Predictor, residual, to_signed};
 use crate::transform::{self, Transform};
 
 const ELEMENTS: usize = TileShape::ELEMENTS;
+/// Where prediction loses this much a unit, a tile is noise.
+const NOISE: u64 = 1 << (COST_BITS - 1);
 
 /// What tiles may choose among. `None` is always allowed, and is not listed.
 #[derive(Clone, Copy)]
@@ -19,9 +22,14 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'static> {
-    pub(super) const PREDICTORS: Self =
-        Self { predictors: &[Predictor::Left, Predictor::Top, Predictor::Average, Predictor::Planar], transforms: &[] };
-    pub(super) const ALL: Self = Self { transforms: &[Transform::Dct, Transform::Adst], ..Self::PREDICTORS };
+    pub(super) const PREDICTORS: Self = Self {
+        predictors: &[Predictor::Left, Predictor::Top, Predictor::Average, Predictor::Planar],
+        transforms: &[],
+    };
+    pub(super) const ALL: Self = Self {
+        transforms: &[Transform::Dct, Transform::Adst],
+        ..Self::PREDICTORS
+    };
 }
 
 /// Chooses with the costs that it has learnt.
@@ -46,8 +54,13 @@ impl<'a> Chooser<'a> {
             contexts: [0; ELEMENTS],
         };
         let mut counts = Counts::default();
-        let plain = Mode { predictor: Predictor::None, transforms: 0 };
-        sample.iter().for_each(|&t| chooser.tokens(matrix, t, plain, |c, symbol, _, _| counts.add(c, symbol)));
+        let plain = Mode {
+            predictor: Predictor::None,
+            transforms: 0,
+        };
+        sample
+            .iter()
+            .for_each(|&t| chooser.tokens(matrix, t, plain, |c, symbol, _, _| counts.add(c, symbol)));
         chooser.costs.update(&matrix.units, &counts);
         for _ in 0..rounds {
             counts = Counts::default();
@@ -70,24 +83,48 @@ impl<'a> Chooser<'a> {
 
     fn choose(&mut self, matrix: &Matrix, tile: u64) -> Mode {
         let (tile, elements) = matrix.tile(tile, &mut self.elements);
-        let mut best = (u64::MAX, Mode { predictor: Predictor::None, transforms: 0 });
-        for &predictor in [Predictor::None].iter().chain(self.tools.predictors) {
-            let signed = &mut self.signed[..elements.len()];
-            predict(&matrix.units, &tile, predictor, elements, &mut self.residuals, signed);
-            let (cost, transforms) = transforms(&self.costs, self.tools, &matrix.units, &tile, predictor, signed);
-            let cost = cost + self.costs.of(PREDICTOR, predictor.code());
-            if cost < best.0 {
-                best = (cost, Mode { predictor, transforms });
-            }
+        let pricing = Pricing {
+            costs: &self.costs,
+            units: &matrix.units,
+            tile,
+        };
+        let signed = &mut self.signed[..elements.len()];
+        let residuals = &mut self.residuals;
+        let mut price = |predictor, transforms: &[Transform]| {
+            predict(&matrix.units, &tile, predictor, elements, residuals, signed);
+            pricing.cheapest(predictor, transforms, signed)
+        };
+        let none = price(Predictor::None, &[]);
+        let predicted = self.tools.predictors.iter().map(|&p| price(p, &[])).min_by_key(|p| p.0);
+        let best = predicted.filter(|p| p.0 < none.0).unwrap_or(none);
+        let transforms = self.tools.transforms;
+        // Transforms take most of the time. They gain where neighbours are alike, which shows in
+        // what prediction gains, and best after no prediction or the best one.
+        let noise = predicted.is_some_and(|p| p.0 > none.0 + NOISE * elements.len() as u64);
+        if transforms.is_empty() || noise {
+            return best.1;
         }
-        best.1
+        let tried = [Some(none), predicted]
+            .into_iter()
+            .flatten()
+            .map(|p| price(p.1.predictor, transforms));
+        tried
+            .fold(best, |best, tried| if tried.0 < best.0 { tried } else { best })
+            .1
     }
 
     /// The symbols of a tile's units: context, symbol, raw bits and their number go to `put`.
     pub(super) fn tokens(&mut self, matrix: &Matrix, tile: u64, mode: Mode, mut put: impl FnMut(u8, u8, u64, u32)) {
         let (tile, elements) = matrix.tile(tile, &mut self.elements);
         let signed = &mut self.signed[..elements.len()];
-        predict(&matrix.units, &tile, mode.predictor, elements, &mut self.residuals, signed);
+        predict(
+            &matrix.units,
+            &tile,
+            mode.predictor,
+            elements,
+            &mut self.residuals,
+            signed,
+        );
         for (y, x, transform) in mode.blocks(&tile).filter(|b| b.2 != Transform::None) {
             let mut block = context::load_block(&tile, signed, y, x);
             transform::forward(transform, &mut block);
@@ -113,44 +150,62 @@ fn predict(
 ) {
     let residuals = &mut residuals[..elements.len()];
     residual(predictor, elements, tile.width, units.bits(), residuals);
-    signed.iter_mut().zip(&*residuals).for_each(|(s, &r)| *s = to_signed(predictor, r, units.bits()));
+    signed
+        .iter_mut()
+        .zip(&*residuals)
+        .for_each(|(s, &r)| *s = to_signed(predictor, r, units.bits()));
 }
 
-/// The cheapest transforms of signed residuals, and what the tile costs with them.
-fn transforms(
-    costs: &Costs,
-    tools: Tools,
-    units: &Units,
-    tile: &Tile,
-    predictor: Predictor,
-    signed: &[i64],
-) -> (u64, u8) {
-    let unit = |value: i64| match predictor {
-        Predictor::None => costs.of(PLAIN, units.split(PLAIN, value).0),
-        _ => costs.number(RESIDUAL, value),
-    };
-    let plain = signed.iter().map(|&s| unit(s)).sum::<u64>();
-    let without = plain + costs.of(TRANSFORMS, 0);
-    if tools.transforms.is_empty() {
-        return (without, 0);
-    }
-    let (mut code, mut weight, mut saved) = (0, 1, 0);
-    for (y, x) in tile.blocks() {
-        let block = context::load_block(tile, signed, y, x);
-        let none = block.iter().map(|&s| unit(s)).sum::<u64>();
-        let mut best = (none, Transform::None);
-        for &transform in tools.transforms {
-            let mut block = block;
-            transform::forward(transform, &mut block);
-            let cost = block.iter().zip(&COEFFICIENT).map(|(&c, &context)| costs.number(context, c)).sum();
-            if cost < best.0 {
-                best = (cost, transform);
-            }
+/// What the ways to code a tile cost.
+struct Pricing<'a> {
+    costs: &'a Costs,
+    units: &'a Units,
+    tile: Tile,
+}
+
+impl Pricing<'_> {
+    /// What an untransformed unit costs.
+    #[inline(always)]
+    fn unit(&self, predictor: Predictor, value: i64) -> u64 {
+        match predictor {
+            Predictor::None => self.costs.of(PLAIN, self.units.split(PLAIN, value).0),
+            _ => self.costs.number(RESIDUAL, value),
         }
-        saved += none - best.0;
-        code += weight * best.1.code();
-        weight = weight.wrapping_mul(3);
     }
-    let with = plain - saved + costs.of(TRANSFORMS, code);
-    if with < without { (with, code) } else { (without, 0) }
+
+    /// What the signed residuals of a predictor cost with the cheapest of some transforms.
+    fn cheapest(&self, predictor: Predictor, transforms: &[Transform], signed: &[i64]) -> (u64, Mode) {
+        let units = signed.iter().map(|&s| self.unit(predictor, s)).sum::<u64>();
+        let mode = |cost: u64, transforms: u8| {
+            let codes = self.costs.of(PREDICTOR, predictor.code()) + self.costs.of(TRANSFORMS, transforms);
+            (cost + codes, Mode { predictor, transforms })
+        };
+        let without = mode(units, 0);
+        if transforms.is_empty() {
+            return without;
+        }
+        let (mut code, mut weight, mut saved) = (0, 1, 0);
+        for (y, x) in self.tile.blocks() {
+            let block = context::load_block(&self.tile, signed, y, x);
+            let none = block.iter().map(|&s| self.unit(predictor, s)).sum::<u64>();
+            let mut best = (none, Transform::None);
+            for &transform in transforms {
+                let mut block = block;
+                transform::forward(transform, &mut block);
+                let cost = block
+                    .iter()
+                    .zip(&COEFFICIENT)
+                    .map(|(&c, &context)| self.costs.number(context, c))
+                    .sum();
+                if cost < best.0 {
+                    best = (cost, transform);
+                }
+            }
+            saved += none - best.0;
+            code += weight * best.1.code();
+            weight = weight.wrapping_mul(3);
+        }
+        let with = mode(units - saved, code);
+        if with.0 < without.0 { with } else { without }
+    }
 }

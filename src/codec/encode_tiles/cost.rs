@@ -14,7 +14,9 @@ pub(super) struct Counts {
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { tables: Box::new([[0; SYMBOLS]; TABLES]) }
+        Self {
+            tables: Box::new([[0; SYMBOLS]; TABLES]),
+        }
     }
 }
 
@@ -26,7 +28,10 @@ impl Counts {
     /// What all counted symbols cost with tables made for them, raw bits included.
     pub(super) fn cost(&self, units: &Units) -> u64 {
         let table = |(context, counts): (usize, &[u64; SYMBOLS])| {
-            let raw = counts.iter().zip(0..=255).map(|(&c, s)| c * u64::from(raw_bits(units, context as u8, s)));
+            let raw = counts
+                .iter()
+                .zip(0..=255)
+                .map(|(&c, s)| c * u64::from(raw_bits(units, context as u8, s)));
             entropy(counts) + (raw.sum::<u64>() << COST_BITS)
         };
         self.tables.iter().enumerate().map(table).sum()
@@ -35,7 +40,11 @@ impl Counts {
 
 /// Raw bits behind a symbol, of whatever context.
 fn raw_bits(units: &Units, context: u8, symbol: u8) -> u32 {
-    if context < PLAIN { 0 } else { units.raw_bits(context, symbol) }
+    if context < PLAIN {
+        0
+    } else {
+        units.raw_bits(context, symbol)
+    }
 }
 
 /// What a symbol costs in each context, raw bits included.
@@ -53,7 +62,9 @@ impl Costs {
             (_, token) => (2 << COST_BITS) + log2(hybrid::join(token, 0).saturating_add(1)) as u32,
         };
         let tables = std::array::from_fn(|context| std::array::from_fn(|symbol| guess(context, symbol)));
-        let mut costs = Self { tables: Box::new(tables) };
+        let mut costs = Self {
+            tables: Box::new(tables),
+        };
         costs.update(units, plain);
         costs
     }

@@ -1,9 +1,9 @@
 //! What tiles would cost, from a sample: for the search of a recipe, and to show what each tool saves.
 
 use super::choose::{Chooser, Tools};
+use super::chunk_units;
 use super::cost::Counts;
 use super::matrix::Matrix;
-use super::chunk_units;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::entropy::Frequencies;
@@ -64,7 +64,11 @@ pub(crate) fn tool_costs(
 
 fn cost(matrix: &Matrix, sample: &[u64], chunk_units: usize, tools: Tools) -> u64 {
     let counts = Chooser::learn(matrix, sample, tools, ROUNDS).1;
-    let sampled: usize = sample.iter().filter_map(|&t| matrix.grid.tile(t)).map(|t| t.elements()).sum();
+    let sampled: usize = sample
+        .iter()
+        .filter_map(|&t| matrix.grid.tile(t))
+        .map(|t| t.elements())
+        .sum();
     let units = matrix.grid.elements();
     let coded = u128::from(counts.cost(&matrix.units)) * u128::from(units) / sampled.max(1) as u128;
     let chunks = units.div_ceil(chunk_units as u64);
@@ -77,5 +81,9 @@ fn cost(matrix: &Matrix, sample: &[u64], chunk_units: usize, tools: Tools) -> u6
 const CHUNK_BITS: u128 = 8 * (ENTRY_BYTES + STATES_BYTES * 3 / 4 + 16) as u128;
 
 fn table_bits(counts: &Counts) -> u128 {
-    counts.tables.iter().map(|c| u128::from(Frequencies::normalise(c, MAX_PROB_BITS).bits())).sum()
+    counts
+        .tables
+        .iter()
+        .map(|c| u128::from(Frequencies::normalise(c, MAX_PROB_BITS).bits()))
+        .sum()
 }

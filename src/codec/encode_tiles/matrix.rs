@@ -5,6 +5,9 @@ use crate::dtype::DType;
 use crate::format::TileShape;
 use crate::predict::grid::{Tile, TileGrid};
 
+/// Units that a float's base is chosen from, at least, if there are as many.
+const BASE_SAMPLE: usize = 1 << 16;
+
 /// A tensor's bytes, cut in tiles.
 pub(super) struct Matrix<'a> {
     data: &'a [u8],
@@ -21,11 +24,19 @@ impl<'a> Matrix<'a> {
             return None;
         }
         let grid = TileGrid::new((count / columns) as u64, columns as u64, shape)?;
-        let matrix = Self { data, columns, units: Units::new(dtype, 0), grid };
-        // Every unit is looked at, but for the largest tensors, where a sample is as good.
-        let step = 1 + count / (1 << 24);
+        let matrix = Self {
+            data,
+            columns,
+            units: Units::new(dtype, 0),
+            grid,
+        };
+        // The window that fits most of a sample fits the rest.
+        let step = 1 + count / BASE_SAMPLE;
         let base = matrix.units.base((0..count).step_by(step).map(|i| matrix.unit(i)));
-        Some(Self { units: matrix.units.with_base(base), ..matrix })
+        Some(Self {
+            units: matrix.units.with_base(base),
+            ..matrix
+        })
     }
 
     /// The ordered integer of a unit.
@@ -40,18 +51,34 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// If there is no such tile.
-    pub(super) fn tile<'e>(
-        &self,
-        index: u64,
-        elements: &'e mut [u64; TileShape::ELEMENTS],
-    ) -> (Tile, &'e mut [u64]) {
-        let Some(tile) = self.grid.tile(index) else { panic!("no tile {index}") };
+    pub(super) fn tile<'e>(&self, index: u64, elements: &'e mut [u64; TileShape::ELEMENTS]) -> (Tile, &'e mut [u64]) {
+        let Some(tile) = self.grid.tile(index) else {
+            panic!("no tile {index}")
+        };
         let elements = &mut elements[..tile.elements()];
-        for (y, row) in elements.chunks_exact_mut(tile.width).enumerate() {
-            let at = (tile.row as usize + y) * self.columns + tile.column as usize;
-            row.iter_mut().enumerate().for_each(|(x, e)| *e = self.unit(at + x));
+        match self.units.bits() {
+            8 => self.load::<1>(&tile, elements),
+            16 => self.load::<2>(&tile, elements),
+            32 => self.load::<4>(&tile, elements),
+            _ => self.load::<8>(&tile, elements),
         }
         (tile, elements)
+    }
+
+    fn load<const BYTES: usize>(&self, tile: &Tile, elements: &mut [u64]) {
+        let rows = self
+            .data
+            .as_chunks::<BYTES>()
+            .0
+            .chunks_exact(self.columns)
+            .skip(tile.row as usize);
+        for (to, row) in elements.chunks_exact_mut(tile.width).zip(rows) {
+            for (to, bytes) in to.iter_mut().zip(&row[tile.column as usize..]) {
+                let mut pattern = [0; 8];
+                pattern[..BYTES].copy_from_slice(bytes);
+                *to = self.units.ordered(u64::from_le_bytes(pattern));
+            }
+        }
     }
 
     /// About `units` units worth of tiles, spread over the matrix: one of every run of so many, at

@@ -61,7 +61,11 @@ impl Mode {
 
     /// Writes the contexts of a tile's units.
     pub(crate) fn contexts(self, tile: &Tile, contexts: &mut [u8]) {
-        contexts.fill(if self.predictor == Predictor::None { PLAIN } else { RESIDUAL });
+        contexts.fill(if self.predictor == Predictor::None {
+            PLAIN
+        } else {
+            RESIDUAL
+        });
         if self.transforms == 0 {
             return;
         }

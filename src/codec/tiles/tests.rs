@@ -24,7 +24,17 @@ fn decode_chunk(
     out: &mut [u8],
 ) -> Result<(), Problem> {
     let units = out.len() / (coder.units.bits() as usize / 8);
-    coder.decode(backend, &mut Chunk { index: 0, first: 0, units, escapes, bytes, out })
+    coder.decode(
+        backend,
+        &mut Chunk {
+            index: 0,
+            first: 0,
+            units,
+            escapes,
+            bytes,
+            out,
+        },
+    )
 }
 
 fn coder(dtype: DType, shape: TileShape, columns: usize, encoding: &TileEncoding) -> TileCoder {
@@ -50,14 +60,24 @@ fn round_trip(dtype: DType, data: &[u8], shape: TileShape, columns: usize) -> us
 
 /// Little-endian bytes of the low bits of numbers.
 fn bytes_of(dtype: DType, numbers: impl Iterator<Item = u64>) -> Vec<u8> {
-    numbers.flat_map(|n| n.to_le_bytes().into_iter().take(dtype.unit_bytes())).collect()
+    numbers
+        .flat_map(|n| n.to_le_bytes().into_iter().take(dtype.unit_bytes()))
+        .collect()
 }
 
 /// A part smooth, a part noise, a part extremes.
 fn mixed(dtype: DType, units: usize, seed: u64) -> Vec<u8> {
     let mut s = seed | 1;
     let bits = 8 * dtype.unit_bytes() as u32;
-    let extremes = [0, 1, u64::MAX, 1 << (bits - 1), (1 << (bits - 1)) - 1, u64::MAX << (bits / 2), u64::MAX >> 1];
+    let extremes = [
+        0,
+        1,
+        u64::MAX,
+        1 << (bits - 1),
+        (1 << (bits - 1)) - 1,
+        u64::MAX << (bits / 2),
+        u64::MAX >> 1,
+    ];
     let number = |i: usize| match i / 700 % 4 {
         0 => (i as u64).wrapping_mul(3),
         1 => xorshift(&mut s),
@@ -80,27 +100,58 @@ fn every_dtype_and_shape_round_trips() {
 
 #[test]
 fn special_floats_round_trip() {
-    for dtype in [DType::F8_E4M3, DType::F8_E5M2, DType::F16, DType::BF16, DType::F32, DType::C64, DType::F64] {
+    for dtype in [
+        DType::F8_E4M3,
+        DType::F8_E5M2,
+        DType::F16,
+        DType::BF16,
+        DType::F32,
+        DType::C64,
+        DType::F64,
+    ] {
         let layout = dtype.float_layout().unwrap();
         let sign = 1u64 << (layout.exponent + layout.mantissa);
         let infinity = ((1 << layout.exponent) - 1) << layout.mantissa;
         let mantissa = (1 << layout.mantissa) - 1;
         let quiet = infinity | 1 << (layout.mantissa - 1);
-        let positive = [0, 1, mantissa, 1 << layout.mantissa, infinity - 1, infinity, infinity | 1, quiet, quiet | 1, infinity | mantissa];
+        let positive = [
+            0,
+            1,
+            mantissa,
+            1 << layout.mantissa,
+            infinity - 1,
+            infinity,
+            infinity | 1,
+            quiet,
+            quiet | 1,
+            infinity | mantissa,
+        ];
         let all: Vec<u64> = positive.iter().flat_map(|&p| [p, p | sign]).collect();
         for shape in TileShape::ALL {
             // In runs (predicted), and next to each other (escapes).
-            round_trip(dtype, &bytes_of(dtype, (0..6400).map(|i| all[i / 64 % all.len()])), shape, 80);
-            round_trip(dtype, &bytes_of(dtype, (0..6400).map(|i| all[i % all.len()])), shape, 80);
+            round_trip(
+                dtype,
+                &bytes_of(dtype, (0..6400).map(|i| all[i / 64 % all.len()])),
+                shape,
+                80,
+            );
+            round_trip(
+                dtype,
+                &bytes_of(dtype, (0..6400).map(|i| all[i % all.len()])),
+                shape,
+                80,
+            );
         }
     }
 }
 
 #[test]
 fn chunks_cut_between_rows_of_tiles() {
-    for (shape, columns, rows, chunks) in
-        [(TileShape::T16x16, 300, 350, 2), (TileShape::T32x8, 5000, 33, 2), (TileShape::T8x32, 48, 2000, 2)]
-    {
+    for (shape, columns, rows, chunks) in [
+        (TileShape::T16x16, 300, 350, 2),
+        (TileShape::T32x8, 5000, 33, 2),
+        (TileShape::T8x32, 48, 2000, 2),
+    ] {
         let data = mixed(DType::BF16, rows * columns, 3);
         let encoding = encode(DType::BF16, &data, shape, columns, PROB, 0).unwrap();
         assert_eq!(encoding.chunks.len(), chunks);
@@ -128,7 +179,10 @@ fn constants_and_ramps_take_next_to_nothing() {
     for &dtype in &[DType::U8, DType::I64, DType::BF16] {
         let wrap = u64::MAX >> (64 - 8 * dtype.unit_bytes().min(2));
         let constant = bytes_of(dtype, (0..rows * columns).map(|_| 0x3f3f_3f3f_3f3f_3f3f));
-        let ramp = bytes_of(dtype, (0..rows * columns).map(|i| (5 * (i / columns) + 3 * (i % columns)) as u64 & wrap));
+        let ramp = bytes_of(
+            dtype,
+            (0..rows * columns).map(|i| (5 * (i / columns) + 3 * (i % columns)) as u64 & wrap),
+        );
         for shape in TileShape::ALL {
             for data in [&constant, &ramp] {
                 let bits = 8.0 * round_trip(dtype, data, shape, columns) as f64 / (rows * columns) as f64;
@@ -194,7 +248,11 @@ fn damage_never_panics() {
             for len in (0..bytes.len()).step_by(5) {
                 assert!(decode_chunk(&coder, backend, &bytes[..len], escapes, &mut out).is_err());
             }
-            for wrong in (0..escapes).chain(escapes + 1..bytes.len() + 2).step_by(3).chain([usize::MAX]) {
+            for wrong in (0..escapes)
+                .chain(escapes + 1..bytes.len() + 2)
+                .step_by(3)
+                .chain([usize::MAX])
+            {
                 assert!(decode_chunk(&coder, backend, bytes, wrong, &mut out).is_err());
             }
             for _ in 0..500 {
@@ -207,7 +265,9 @@ fn damage_never_panics() {
                 let _ = decode_chunk(&coder, backend, &damaged, escapes, &mut out);
             }
             for len in 0..encoding.parameters.len() - 1 {
-                assert!(TileCoder::parse(dtype, TileShape::T16x16, columns, PROB, &encoding.parameters[..len]).is_err());
+                assert!(
+                    TileCoder::parse(dtype, TileShape::T16x16, columns, PROB, &encoding.parameters[..len]).is_err()
+                );
             }
         }
     }
@@ -229,9 +289,19 @@ fn crafted(predictor: u8, transforms: u8, extra_raw: &[u8], seed: u16) -> Result
     let mut contexts = vec![0; 128];
     (symbols[0], symbols[32]) = (predictor, transforms);
     contexts[32] = TRANSFORMS;
-    contexts[64..].fill(if predictor == 0 { context::PLAIN } else { context::RESIDUAL });
+    contexts[64..].fill(if predictor == 0 {
+        context::PLAIN
+    } else {
+        context::RESIDUAL
+    });
     let mut bytes = Vec::new();
-    rans::encode(&EncodeTables::new(&frequencies), &symbols, &contexts, &[seed; LANES], &mut bytes);
+    rans::encode(
+        &EncodeTables::new(&frequencies),
+        &symbols,
+        &contexts,
+        &[seed; LANES],
+        &mut bytes,
+    );
     bytes.extend(extra_raw);
     decode_chunk(&coder, Backend::Scalar, &bytes, extra_raw.len(), &mut [0; 128])
 }

@@ -54,7 +54,15 @@ impl Units {
         let (order, plain) = match (dtype, dtype.float_layout()) {
             (_, Some(layout)) => {
                 let token_mantissa = layout.mantissa.min(TOKEN_MANTISSA).min(TOKEN_BITS - layout.exponent);
-                (Order::Float, Plain::Float(FloatSplit { layout, token_mantissa, base, fraction_bits: 0 }))
+                (
+                    Order::Float,
+                    Plain::Float(FloatSplit {
+                        layout,
+                        token_mantissa,
+                        base,
+                        fraction_bits: 0,
+                    }),
+                )
             }
             (DType::I8, _) => (Order::Signed, Plain::Byte),
             (DType::I16 | DType::I32 | DType::I64, _) => (Order::Signed, Plain::Hybrid),
