@@ -14,22 +14,22 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `count` bits (at most 64), the first read lowest.
+    #[inline]
     pub(crate) fn bits(&mut self, count: u32) -> Option<u64> {
         debug_assert!(count <= 64);
         let end = self.position.checked_add(count as usize)?;
         if end > self.bytes.len() * 8 {
             return None;
         }
-        let (mut value, mut got) = (0u64, 0u32);
-        while got < count {
-            let offset = (self.position % 8) as u32;
-            let take = (8 - offset).min(count - got);
-            let byte = u64::from(self.bytes[self.position / 8]) >> offset;
-            value |= (byte & ((1 << take) - 1)) << got;
-            got += take;
-            self.position += take as usize;
-        }
-        Some(value)
+        // Sixteen bytes hold any 64 bits wherever they start; near the end, zeros stand in.
+        let rest = &self.bytes[self.position / 8..];
+        let window = rest
+            .first_chunk()
+            .copied()
+            .unwrap_or_else(|| std::array::from_fn(|i| rest.get(i).map_or(0, |b| *b)));
+        let value = (u128::from_le_bytes(window) >> (self.position % 8)) as u64;
+        self.position = end;
+        Some(value & u64::MAX.checked_shr(64 - count).unwrap_or(0))
     }
 
     /// A number in unary: ones, ended by a zero. `None` past `limit` ones.
@@ -42,6 +42,12 @@ impl<'a> BitReader<'a> {
             }
         }
         Some(value)
+    }
+
+    /// Whether all has been read but for the zeros that fill up the last byte.
+    pub(crate) fn is_finished(&self) -> bool {
+        let left = self.bytes.len() * 8 - self.position;
+        left < 8 && self.clone().bits(left as u32) == Some(0)
     }
 
     /// Bytes that have been touched, the last one perhaps in part.
@@ -93,5 +99,42 @@ impl BitWriter {
             self.bytes.push(self.pending as u8);
         }
         self.bytes
+    }
+}
+
+#[cfg(all(test, feature = "encode"))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(fields in proptest::collection::vec((any::<u64>(), 0u32..=64), 0..100)) {
+            let mut writer = BitWriter::default();
+            let cut = |value: u64, count: u32| value & u64::MAX.checked_shr(64 - count).unwrap_or(0);
+            fields.iter().for_each(|&(value, count)| writer.bits(cut(value, count), count));
+            let bytes = writer.finish();
+            let mut reader = BitReader::new(&bytes);
+            for &(value, count) in &fields {
+                prop_assert_eq!(reader.bits(count), Some(cut(value, count)));
+            }
+            prop_assert_eq!(reader.bytes_read(), bytes.len());
+            prop_assert_eq!(reader.clone().bits(8), None);
+            prop_assert!(reader.is_finished());
+        }
+    }
+
+    #[test]
+    fn leftovers_are_seen() {
+        let finished = |bytes: &[u8], count| {
+            let mut reader = BitReader::new(bytes);
+            reader.bits(count);
+            reader.is_finished()
+        };
+        assert!(finished(&[], 0));
+        assert!(finished(&[0x0f], 4));
+        assert!(!finished(&[0x1f], 4));
+        assert!(!finished(&[0x0f, 0], 8));
+        assert!(!finished(&[0], 0));
     }
 }

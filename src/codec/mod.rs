@@ -7,6 +7,8 @@ mod tiles;
 mod tokens;
 #[cfg(feature = "encode")]
 pub(crate) mod encode;
+#[cfg(feature = "encode")]
+pub(crate) mod encode_tiles;
 
 pub(crate) use plan::{ChunkJob, Plan};
 

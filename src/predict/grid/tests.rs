@@ -147,12 +147,6 @@ fn shapes_have_256_elements() {
     for shape in TileShape::ALL {
         assert_eq!(shape.height() * shape.width(), TileShape::ELEMENTS);
     }
-    assert_eq!(
-        (TileShape::T8x32.height(), TileShape::T8x32.width()),
-        (8, 32)
-    );
-    assert_eq!(
-        (TileShape::T32x8.height(), TileShape::T32x8.width()),
-        (32, 8)
-    );
+    assert_eq!((TileShape::T8x32.height(), TileShape::T8x32.width()), (8, 32));
+    assert_eq!((TileShape::T32x8.height(), TileShape::T32x8.width()), (32, 8));
 }

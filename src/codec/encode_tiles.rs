@@ -1,0 +1,128 @@
+//! Encoding of the `tiles` method.
+//!
+//! What a tile should be done to depends on the frequency tables, and they on what is done. A sample
+//! of the tiles is gone over a few times, each time with the costs of the time before; then every
+//! tile chooses once, and the tables are counted from the choices.
+
+mod choose;
+mod cost;
+mod estimate;
+mod matrix;
+
+pub(crate) use estimate::{ToolCosts, estimate, tool_costs};
+
+use super::tiles::context::{Mode, PREDICTOR, TRANSFORMS};
+use crate::bits::BitWriter;
+use crate::dtype::DType;
+use crate::entropy::rans::{self, LANES};
+use crate::entropy::{EncodeTables, Frequencies};
+use crate::format::{MAX_CHUNK_UNITS, TileShape};
+use choose::{Chooser, Tools};
+use cost::Counts;
+use matrix::Matrix;
+use std::ops::Range;
+
+/// Units that a chunk should have; whole rows of tiles come as near as they can.
+const CHUNK_UNITS: usize = 1 << 16;
+/// Units that the costs are learnt from.
+const SAMPLE: usize = 1 << 17;
+
+/// A tensor in tiles.
+pub(crate) struct TileEncoding {
+    /// Units of a chunk, but perhaps the last.
+    pub(crate) chunk_units: u64,
+    pub(crate) parameters: Vec<u8>,
+    pub(crate) chunks: Vec<TileChunk>,
+}
+
+/// A chunk and the `escapes` field of its entry.
+pub(crate) struct TileChunk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) escapes: u32,
+}
+
+/// Encodes a tensor as a matrix of `columns` units a row. `effort` is how often the sample is gone
+/// over: 2 is good, more than 4 gains nothing.
+///
+/// `None` if there are no units, the columns do not divide them, or a row of tiles is more than a
+/// chunk may have.
+pub(crate) fn encode(
+    dtype: DType,
+    data: &[u8],
+    shape: TileShape,
+    columns: usize,
+    prob: u32,
+    effort: u32,
+) -> Option<TileEncoding> {
+    let matrix = Matrix::new(dtype, data, shape, columns)?;
+    let chunk_units = chunk_units(shape, columns)?;
+    let mut chooser = Chooser::learn(&matrix, &matrix.sample(SAMPLE), Tools::ALL, effort).0;
+    let mut counts = Counts::default();
+    let tiles = 0..matrix.grid.tiles();
+    let modes: Vec<Mode> = tiles
+        .clone()
+        .map(|t| chooser.choose_and_count(&matrix, t, &mut counts))
+        .collect();
+
+    let frequencies = counts.tables.each_ref().map(|c| Frequencies::normalise(c, prob));
+    let mut writer = BitWriter::default();
+    writer.bits(matrix.units.base_token().into(), 16);
+    frequencies.iter().for_each(|f| f.write(&mut writer));
+
+    let tables = EncodeTables::new(&frequencies);
+    let tiles_a_chunk = (chunk_units / (shape.height() * columns)) as u64 * matrix.grid.across();
+    let chunks = tiles
+        .step_by(tiles_a_chunk as usize)
+        .map(|first| {
+            let tiles = first..matrix.grid.tiles().min(first + tiles_a_chunk);
+            encode_chunk(&matrix, &tables, &mut chooser, &modes, tiles)
+        })
+        .collect();
+    Some(TileEncoding {
+        chunk_units: chunk_units as u64,
+        parameters: writer.finish(),
+        chunks,
+    })
+}
+
+/// The multiple of a row of tiles that is nearest to [`CHUNK_UNITS`], but at least one.
+fn chunk_units(shape: TileShape, columns: usize) -> Option<usize> {
+    let row = shape.height().checked_mul(columns)?;
+    let units = ((CHUNK_UNITS.checked_add(row / 2)?) / row).max(1) * row;
+    (units as u64 <= MAX_CHUNK_UNITS).then_some(units)
+}
+
+fn encode_chunk(
+    matrix: &Matrix,
+    tables: &EncodeTables,
+    chooser: &mut Chooser,
+    modes: &[Mode],
+    tiles: Range<u64>,
+) -> TileChunk {
+    let modes = &modes[tiles.start as usize..tiles.end as usize];
+    let (mut symbols, mut contexts) = (Vec::new(), Vec::new());
+    let predictors: Vec<u8> = modes.iter().map(|m| m.predictor.code()).collect();
+    let transforms: Vec<u8> = modes.iter().map(|m| m.transforms).collect();
+    for (context, codes) in [(PREDICTOR, predictors), (TRANSFORMS, transforms)] {
+        symbols.extend(codes);
+        contexts.resize(symbols.len(), context);
+        symbols.resize(symbols.len().next_multiple_of(LANES), tables.likeliest(PREDICTOR.into()));
+        contexts.resize(symbols.len(), PREDICTOR);
+    }
+    let mut raw = BitWriter::default();
+    for (tile, &mode) in tiles.zip(modes) {
+        chooser.tokens(matrix, tile, mode, |context, symbol, bits, count| {
+            contexts.push(context);
+            symbols.push(symbol);
+            raw.bits(bits, count);
+        });
+    }
+    let mut bytes = Vec::new();
+    rans::encode(tables, &symbols, &contexts, &[0; LANES], &mut bytes);
+    let raw = raw.finish();
+    bytes.extend_from_slice(&raw);
+    TileChunk {
+        bytes,
+        escapes: raw.len() as u32,
+    }
+}

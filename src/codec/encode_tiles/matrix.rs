@@ -1,0 +1,98 @@
+//! The tensor as a matrix of ordered integers, read tile by tile.
+
+use crate::codec::tiles::unit::Units;
+use crate::dtype::DType;
+use crate::format::TileShape;
+use crate::predict::grid::{Tile, TileGrid};
+
+/// Units that a float's base is chosen from, at least, if there are as many.
+const BASE_SAMPLE: usize = 1 << 16;
+
+/// A tensor's bytes, cut in tiles.
+pub(super) struct Matrix<'a> {
+    data: &'a [u8],
+    columns: usize,
+    pub(super) units: Units,
+    pub(super) grid: TileGrid,
+}
+
+impl<'a> Matrix<'a> {
+    /// `None` if there are no units or the columns do not divide them.
+    pub(super) fn new(dtype: DType, data: &'a [u8], shape: TileShape, columns: usize) -> Option<Self> {
+        let count = data.len() / dtype.unit_bytes();
+        if count == 0 || columns == 0 || !count.is_multiple_of(columns) {
+            return None;
+        }
+        let grid = TileGrid::new((count / columns) as u64, columns as u64, shape)?;
+        let matrix = Self {
+            data,
+            columns,
+            units: Units::new(dtype, 0),
+            grid,
+        };
+        // The window that fits most of a sample fits the rest.
+        let step = 1 + count / BASE_SAMPLE;
+        let base = matrix.units.base((0..count).step_by(step).map(|i| matrix.unit(i)));
+        Some(Self {
+            units: matrix.units.with_base(base),
+            ..matrix
+        })
+    }
+
+    /// The ordered integer of a unit.
+    fn unit(&self, index: usize) -> u64 {
+        let bytes = self.units.bits() as usize / 8;
+        let mut pattern = [0; 8];
+        pattern[..bytes].copy_from_slice(&self.data[index * bytes..][..bytes]);
+        self.units.ordered(u64::from_le_bytes(pattern))
+    }
+
+    /// Reads a tile; gives its place, and its elements in the front of `elements`.
+    ///
+    /// # Panics
+    /// If there is no such tile.
+    pub(super) fn tile<'e>(&self, index: u64, elements: &'e mut [u64; TileShape::ELEMENTS]) -> (Tile, &'e mut [u64]) {
+        let Some(tile) = self.grid.tile(index) else {
+            panic!("no tile {index}")
+        };
+        let elements = &mut elements[..tile.elements()];
+        match self.units.bits() {
+            8 => self.load::<1>(&tile, elements),
+            16 => self.load::<2>(&tile, elements),
+            32 => self.load::<4>(&tile, elements),
+            _ => self.load::<8>(&tile, elements),
+        }
+        (tile, elements)
+    }
+
+    fn load<const BYTES: usize>(&self, tile: &Tile, elements: &mut [u64]) {
+        let rows = self
+            .data
+            .as_chunks::<BYTES>()
+            .0
+            .chunks_exact(self.columns)
+            .skip(tile.row as usize);
+        for (to, row) in elements.chunks_exact_mut(tile.width).zip(rows) {
+            for (to, bytes) in to.iter_mut().zip(&row[tile.column as usize..]) {
+                let mut pattern = [0; 8];
+                pattern[..BYTES].copy_from_slice(bytes);
+                *to = self.units.ordered(u64::from_le_bytes(pattern));
+            }
+        }
+    }
+
+    /// About `units` units worth of tiles, spread over the matrix: one of every run of so many, at
+    /// a place within the run that steps through it, so that no regular structure is missed.
+    pub(super) fn sample(&self, units: usize) -> Vec<u64> {
+        let tiles = self.grid.tiles();
+        let wanted = ((units / TileShape::ELEMENTS) as u64).clamp(1, tiles);
+        let bound = |i: u64| (u128::from(i) * u128::from(tiles) / u128::from(wanted)) as u64;
+        let place = |i: u64| {
+            let (start, end) = (bound(i), bound(i + 1));
+            // Multiples of the golden ratio are spread evenly.
+            let golden = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            start + ((u128::from(golden) * u128::from(end - start)) >> 32) as u64
+        };
+        (0..wanted).map(place).collect()
+    }
+}
