@@ -10,7 +10,11 @@ pub(crate) fn log2(x: u64) -> u64 {
     }
     let exponent = x.ilog2();
     // Mantissa in 1..2 with 31 fraction bits; each squaring gives the next bit of the logarithm.
-    let mut mantissa = if exponent > 31 { x >> (exponent - 31) } else { x << (31 - exponent) };
+    let mut mantissa = if exponent > 31 {
+        x >> (exponent - 31)
+    } else {
+        x << (31 - exponent)
+    };
     let mut fraction = 0;
     for _ in 0..COST_BITS {
         mantissa = mantissa * mantissa >> 31;
@@ -35,7 +39,11 @@ pub(crate) fn log2_f32(x: f32) -> i64 {
 pub(crate) fn entropy(counts: &[u64]) -> u64 {
     let total: u64 = counts.iter().sum();
     let all = log2(total);
-    counts.iter().filter(|&&c| c > 0).map(|&c| c * (all - log2(c).min(all))).sum()
+    counts
+        .iter()
+        .filter(|&&c| c > 0)
+        .map(|&c| c * (all - log2(c).min(all)))
+        .sum()
 }
 
 #[cfg(test)]

@@ -45,7 +45,10 @@ pub struct Decoder {
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let tensors = self.index.tensors().len();
-        f.debug_struct("Decoder").field("file", &self.name()).field("tensors", &tensors).finish_non_exhaustive()
+        f.debug_struct("Decoder")
+            .field("file", &self.name())
+            .field("tensors", &tensors)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,7 +91,11 @@ impl Decoder {
             None => Backend::detect()?,
         };
         let index = container::open(&*source, &options.limits)?;
-        Ok(Self { source, index: Arc::new(index), backend })
+        Ok(Self {
+            source,
+            index: Arc::new(index),
+            backend,
+        })
     }
 
     /// What messages call the file.
@@ -133,7 +140,14 @@ impl Decoder {
 
     /// Suggests a tensor whose name ends alike.
     fn hint(&self, name: &str) -> String {
-        let common = |other: &str| other.bytes().rev().zip(name.bytes().rev()).take_while(|(a, b)| a == b).count();
+        let common = |other: &str| {
+            other
+                .bytes()
+                .rev()
+                .zip(name.bytes().rev())
+                .take_while(|(a, b)| a == b)
+                .count()
+        };
         let best = self.index.tensors().iter().max_by_key(|t| common(t.name()));
         match best {
             Some(t) if common(t.name()) > 5 => format!("; did you mean {:?}?", t.name()),
@@ -147,8 +161,14 @@ impl Decoder {
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`].
     pub fn source_header(&self) -> Result<Option<Vec<u8>>> {
-        let Some(source) = self.index.source() else { return Ok(None) };
-        let at = || Location::new(Section::SourceHeader).file(self.name()).offset(source.header_offset);
+        let Some(source) = self.index.source() else {
+            return Ok(None);
+        };
+        let at = || {
+            Location::new(Section::SourceHeader)
+                .file(self.name())
+                .offset(source.header_offset)
+        };
         let header = self.read(source.header_offset, source.header_len as usize, at)?;
         if checksum(&header) != source.header_checksum {
             return Err(at().corrupt("its checksum does not match"));
@@ -158,9 +178,13 @@ impl Decoder {
 
     fn read(&self, offset: u64, len: usize, at: impl Fn() -> Location) -> Result<Vec<u8>> {
         let mut buffer = Vec::new();
-        buffer.try_reserve_exact(len).map_err(|_| out_of_memory(at(), len as u64))?;
+        buffer
+            .try_reserve_exact(len)
+            .map_err(|_| out_of_memory(at(), len as u64))?;
         buffer.resize(len, 0);
-        self.source.read_at(offset, &mut buffer).map_err(Error::io(format!("reading {}", at())))?;
+        self.source
+            .read_at(offset, &mut buffer)
+            .map_err(Error::io(format!("reading {}", at())))?;
         Ok(buffer)
     }
 }
@@ -187,7 +211,8 @@ impl<'d> Tensor<'d> {
         let plan = self.plan()?;
         let len = self.info.byte_len() as usize;
         let mut out = Vec::new();
-        out.try_reserve_exact(len).map_err(|_| out_of_memory(self.at(Section::Data), len as u64))?;
+        out.try_reserve_exact(len)
+            .map_err(|_| out_of_memory(self.at(Section::Data), len as u64))?;
         drop(out);
         out = vec![0; len];
         self.decode_chunks(&plan, 0..plan.chunks(), &mut out)?;
@@ -203,7 +228,9 @@ impl<'d> Tensor<'d> {
         if out.len() as u64 != self.info.byte_len() {
             let (got, want) = (out.len(), self.info.byte_len());
             let name = self.info.name();
-            return Err(Error::usage(format!("tensor {name:?} takes a buffer of {want} bytes, not {got}")));
+            return Err(Error::usage(format!(
+                "tensor {name:?} takes a buffer of {want} bytes, not {got}"
+            )));
         }
         let plan = self.plan()?;
         self.decode_chunks(&plan, 0..plan.chunks(), out)
@@ -223,7 +250,9 @@ impl<'d> Tensor<'d> {
     /// As [`Tensor::decode_into`]; [`Error::Usage`] if there are no such rows.
     pub fn decode_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
         let name = self.info.name();
-        let row = self.row_len().ok_or_else(|| Error::usage(format!("tensor {name:?} has no rows of whole bytes")))?;
+        let row = self
+            .row_len()
+            .ok_or_else(|| Error::usage(format!("tensor {name:?} has no rows of whole bytes")))?;
         let count = self.info.shape().first().copied().unwrap_or(0);
         if rows.start > rows.end || rows.end > count {
             return Err(Error::usage(format!("tensor {name:?} has {count} rows, not {rows:?}")));
@@ -231,7 +260,10 @@ impl<'d> Tensor<'d> {
         let (start, end) = (rows.start as u64 * row, rows.end as u64 * row);
         if out.len() as u64 != end - start {
             let want = end - start;
-            return Err(Error::usage(format!("rows {rows:?} of {name:?} take {want} bytes, not {}", out.len())));
+            return Err(Error::usage(format!(
+                "rows {rows:?} of {name:?} take {want} bytes, not {}",
+                out.len()
+            )));
         }
         self.decode_bytes(start..end, out)
     }
@@ -259,13 +291,21 @@ impl<'d> Tensor<'d> {
             partial(at / size, at..end, now)?;
             (at, out) = (end, later);
         }
-        let whole_end = if range.end == self.info.byte_len() { range.end } else { range.end / size * size };
+        let whole_end = if range.end == self.info.byte_len() {
+            range.end
+        } else {
+            range.end / size * size
+        };
         if at < whole_end {
             let (now, later) = std::mem::take(&mut out).split_at_mut((whole_end - at) as usize);
             self.decode_chunks(&plan, at / size..whole_end.div_ceil(size), now)?;
             (at, out) = (whole_end, later);
         }
-        if at < range.end { partial(at / size, at..range.end, out) } else { Ok(()) }
+        if at < range.end {
+            partial(at / size, at..range.end, out)
+        } else {
+            Ok(())
+        }
     }
 
     /// Decodes it and compares with the digest of the index.
@@ -275,7 +315,9 @@ impl<'d> Tensor<'d> {
     pub fn verify(&self) -> Result<()> {
         let digest = blake3::hash(&self.decode()?);
         if *digest.as_bytes() != self.info.digest() {
-            return Err(self.at(Section::Data).corrupt("the decoded data do not have the index's digest"));
+            return Err(self
+                .at(Section::Data)
+                .corrupt("the decoded data do not have the index's digest"));
         }
         Ok(())
     }
@@ -290,7 +332,10 @@ impl<'d> Tensor<'d> {
     }
 
     fn at(&self, section: Section) -> Location {
-        Location::new(section).file(self.decoder.name()).tensor(self.info.name()).offset(self.info.offset())
+        Location::new(section)
+            .file(self.decoder.name())
+            .tensor(self.info.name())
+            .offset(self.info.offset())
     }
 
     fn plan(&self) -> Result<Plan> {
@@ -312,7 +357,10 @@ impl<'d> Tensor<'d> {
             Problem::Unknown(what) => self.at(Section::Index).unsupported(what),
             Problem::Chunk(chunk, what) => {
                 let offset = plan.map_or(0, |plan| plan.range(chunk).start);
-                self.at(Section::Chunk).chunk(chunk).offset(self.info.offset() + offset).corrupt(what)
+                self.at(Section::Chunk)
+                    .chunk(chunk)
+                    .offset(self.info.offset() + offset)
+                    .corrupt(what)
             }
         }
     }
@@ -345,7 +393,10 @@ impl<'d> Tensor<'d> {
                 let range = plan.range(chunk);
                 let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
                 if self.decoder.source.slice(offset, len).is_none() {
-                    buffers.push(self.decoder.read(offset, len, || self.at(Section::Chunk).chunk(chunk))?);
+                    buffers.push(
+                        self.decoder
+                            .read(offset, len, || self.at(Section::Chunk).chunk(chunk))?,
+                    );
                 }
             }
             let mut outs = out.chunks_mut(size);
@@ -359,7 +410,11 @@ impl<'d> Tensor<'d> {
                         Some(buffer) => &buffer[..],
                         None => self.decoder.source.slice(offset, len).unwrap_or_default(),
                     };
-                    ChunkJob { index: chunk, bytes, out: outs.next().unwrap_or_default() }
+                    ChunkJob {
+                        index: chunk,
+                        bytes,
+                        out: outs.next().unwrap_or_default(),
+                    }
                 })
                 .collect();
             work(&mut jobs).map_err(|p| self.error(p, Some(plan)))

@@ -106,6 +106,10 @@ impl FromStr for DType {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.iter().copied().find(|d| d.name() == name).ok_or_else(|| format!("unknown dtype {name:?}"))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|d| d.name() == name)
+            .ok_or_else(|| format!("unknown dtype {name:?}"))
     }
 }

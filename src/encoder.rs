@@ -43,7 +43,11 @@ pub struct TensorSpec {
 impl TensorSpec {
     /// A tensor's name, type and shape.
     pub fn new(name: impl Into<String>, dtype: DType, shape: impl Into<Vec<usize>>) -> Self {
-        Self { name: name.into(), dtype, shape: shape.into() }
+        Self {
+            name: name.into(),
+            dtype,
+            shape: shape.into(),
+        }
     }
 
     /// Bytes of its data. `None` if its shape overflows or does not fill whole bytes.
@@ -120,20 +124,26 @@ impl Encoder {
             return Err(Error::usage(format!("two tensors are named {:?}", pair[0])));
         }
         if let Some(spec) = specs.iter().find(|s| s.byte_len().is_none()) {
-            return Err(Error::usage(format!("the shape {:?} of {:?} does not make whole bytes", spec.shape, spec.name)));
+            return Err(Error::usage(format!(
+                "the shape {:?} of {:?} does not make whole bytes",
+                spec.shape, spec.name
+            )));
         }
         // Room for the index with every number and recipe at its longest.
         let widest = index_json(
             source.as_ref().map(|source| (source, [u64::MAX; 2], "0".repeat(64))),
-            specs.iter().map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32]))).collect(),
+            specs
+                .iter()
+                .map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32])))
+                .collect(),
         )?;
         let recipe_len = |spec: &TensorSpec| {
             let columns = spec.shape.iter().product::<usize>().to_string().len();
             80 + columns
         };
         let numbers = |_: &TensorSpec| 3 * (20 - offset_digits(&specs));
-        let room = widest.len() + specs.iter().map(recipe_len).sum::<usize>()
-            - specs.iter().map(numbers).sum::<usize>();
+        let room =
+            widest.len() + specs.iter().map(recipe_len).sum::<usize>() - specs.iter().map(numbers).sum::<usize>();
         let mut writer = Writer::create(path, room as u64)?;
         let source = match source {
             None => None,
@@ -143,7 +153,15 @@ impl Encoder {
             }
         };
         let (entries, reports) = (Vec::new(), Vec::new());
-        Ok(Self { writer, options, path: path.to_owned(), specs, entries, reports, source })
+        Ok(Self {
+            writer,
+            options,
+            path: path.to_owned(),
+            specs,
+            entries,
+            reports,
+            source,
+        })
     }
 
     /// Adds the next tensor: its data row-major, little-endian.
@@ -169,13 +187,20 @@ impl Encoder {
             }
             if spec.byte_len() != Some(data.len() as u64) {
                 let want = spec.byte_len().unwrap_or(0);
-                return Err(Error::usage(format!("tensor {name:?} has {want} bytes, not {}", data.len())));
+                return Err(Error::usage(format!(
+                    "tensor {name:?} has {want} bytes, not {}",
+                    data.len()
+                )));
             }
         }
         let specs = &self.specs[first..first + tensors.len()];
         let effort = self.options.effort;
         let one = |(spec, (_, data)): (&TensorSpec, &(&str, &[u8]))| {
-            let input = Input { dtype: spec.dtype, shape: &spec.shape, data };
+            let input = Input {
+                dtype: spec.dtype,
+                shape: &spec.shape,
+                data,
+            };
             (encode::encode(input, effort), blake3::hash(data))
         };
         #[cfg(feature = "parallel")]
@@ -189,9 +214,15 @@ impl Encoder {
             let parts = std::iter::once(&encoded.head[..]).chain(encoded.chunks.iter().map(|c| &c[..]));
             let [offset, len] = self.writer.payload(parts, CHUNK_ALIGNMENT)?;
             let recipe = encoded.recipe.to_string();
-            self.entries.push(entry(spec, &recipe, [offset, len, encoded.head.len() as u64], digest));
+            self.entries
+                .push(entry(spec, &recipe, [offset, len, encoded.head.len() as u64], digest));
             let (name, bytes) = (spec.name.clone(), data.len() as u64);
-            self.reports.push(TensorReport { name, bytes, encoded: len, recipe });
+            self.reports.push(TensorReport {
+                name,
+                bytes,
+                encoded: len,
+                recipe,
+            });
         }
         Ok(())
     }
@@ -207,20 +238,33 @@ impl Encoder {
     pub(crate) fn finish_with(self, sha256: &str) -> Result<Report> {
         if let Some(missing) = self.specs.get(self.entries.len()) {
             let path = self.path.display();
-            return Err(Error::usage(format!("{path}: tensor {:?} was declared and not added", missing.name)));
+            return Err(Error::usage(format!(
+                "{path}: tensor {:?} was declared and not added",
+                missing.name
+            )));
         }
         let header = self.source.as_ref().map_or(0, |(source, _)| source.header.len() as u64);
-        let source = self.source.as_ref().map(|(source, range)| (source, *range, sha256.to_owned()));
+        let source = self
+            .source
+            .as_ref()
+            .map(|(source, range)| (source, *range, sha256.to_owned()));
         let encoded = self.writer.finish(index_json(source, self.entries)?)?;
         let bytes = header + self.reports.iter().map(|r| r.bytes).sum::<u64>();
-        Ok(Report { bytes, encoded, tensors: self.reports })
+        Ok(Report {
+            bytes,
+            encoded,
+            tensors: self.reports,
+        })
     }
 }
 
 /// Digits that an offset or length in the file takes at most.
 fn offset_digits(specs: &[TensorSpec]) -> usize {
     // No tensor's payload is longer than its data and its chunk table and parameters.
-    let longest: u128 = specs.iter().map(|s| u128::from(s.byte_len().unwrap_or(0)) * 2 + (1 << 20)).sum();
+    let longest: u128 = specs
+        .iter()
+        .map(|s| u128::from(s.byte_len().unwrap_or(0)) * 2 + (1 << 20))
+        .sum();
     (longest * 2 + (1 << 32)).to_string().len().min(20)
 }
 
@@ -243,6 +287,10 @@ fn index_json(source: Option<(&SourceFile, [u64; 2], String)>, tensors: Vec<Tens
         header,
         checksum: format!("{:016x}", checksum(&file.header)).into(),
     });
-    let index = IndexFile { wcodec: IndexFile::writer(), source, tensors };
+    let index = IndexFile {
+        wcodec: IndexFile::writer(),
+        source,
+        tensors,
+    };
     serde_json::to_vec(&index).map_err(|e| Error::usage(format!("the index cannot be written: {e}")))
 }

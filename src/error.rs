@@ -106,7 +106,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let context = context.into();
-        move |source| Self::Io { context, source: Arc::new(source) }
+        move |source| Self::Io {
+            context,
+            source: Arc::new(source),
+        }
     }
 
     pub(crate) fn usage(what: impl Into<String>) -> Self {
@@ -114,7 +117,10 @@ impl Error {
     }
 
     pub(crate) fn input(file: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Input { file: file.into(), what: what.into() }
+        Self::Input {
+            file: file.into(),
+            what: what.into(),
+        }
     }
 
     /// Where it happened, if it happened at a place in a file.
@@ -179,7 +185,13 @@ pub struct Location {
 
 impl Location {
     pub(crate) fn new(section: Section) -> Self {
-        Self { file: String::new(), section, tensor: None, chunk: None, offset: None }
+        Self {
+            file: String::new(),
+            section,
+            tensor: None,
+            chunk: None,
+            offset: None,
+        }
     }
 
     pub(crate) fn file(mut self, file: impl Into<String>) -> Self {
@@ -203,19 +215,31 @@ impl Location {
     }
 
     pub(crate) fn corrupt(self, what: impl Into<String>) -> Error {
-        Error::Corrupt { at: Box::new(self), what: what.into() }
+        Error::Corrupt {
+            at: Box::new(self),
+            what: what.into(),
+        }
     }
 
     pub(crate) fn limit(self, what: impl Into<String>) -> Error {
-        Error::Limit { at: Box::new(self), what: what.into() }
+        Error::Limit {
+            at: Box::new(self),
+            what: what.into(),
+        }
     }
 
     pub(crate) fn unsupported(self, what: impl Into<String>) -> Error {
-        Error::Unsupported { at: Box::new(self), what: what.into() }
+        Error::Unsupported {
+            at: Box::new(self),
+            what: what.into(),
+        }
     }
 
     pub(crate) fn differs(self, what: impl Into<String>) -> Error {
-        Error::Differs { at: Box::new(self), what: what.into() }
+        Error::Differs {
+            at: Box::new(self),
+            what: what.into(),
+        }
     }
 }
 

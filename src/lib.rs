@@ -1,26 +1,26 @@
 //! wcodec
 #![deny(unsafe_code)]
-mod bits;
 mod backend;
-#[cfg(feature = "encode")]
-mod cost;
-mod dtype;
-mod error;
-mod limits;
-mod simd;
-pub mod format;
-mod plane;
-mod predict;
-mod transform;
-mod entropy;
-mod codec;
-mod container;
-mod decoder;
-#[cfg(feature = "encode")]
-mod encoder;
-mod progress;
+mod bits;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
+mod codec;
+mod container;
+#[cfg(feature = "encode")]
+mod cost;
+mod decoder;
+mod dtype;
+#[cfg(feature = "encode")]
+mod encoder;
+mod entropy;
+mod error;
+pub mod format;
+mod limits;
+mod plane;
+mod predict;
+mod progress;
+mod simd;
+mod transform;
 
 pub use backend::{BACKEND_VARIABLE, Backend};
 #[cfg(feature = "encode")]

@@ -15,7 +15,10 @@ impl Rng {
 
     /// About normal, mean 0, deviation 1.
     fn normal(&mut self) -> f32 {
-        (0..12).map(|_| (self.next() >> 40) as f32 / (1u64 << 24) as f32).sum::<f32>() - 6.0
+        (0..12)
+            .map(|_| (self.next() >> 40) as f32 / (1u64 << 24) as f32)
+            .sum::<f32>()
+            - 6.0
     }
 }
 
@@ -67,14 +70,23 @@ fn check(specs: &[(TensorSpec, Vec<u8>)], effort: Effort) {
         for (spec, data) in specs {
             let tensor = decoder.tensor(&spec.name).unwrap();
             let got = tensor.decode().unwrap();
-            assert!(got == *data, "{} by {backend}, {effort:?}: {}", spec.name, tensor.info().recipe_text());
+            assert!(
+                got == *data,
+                "{} by {backend}, {effort:?}: {}",
+                spec.name,
+                tensor.info().recipe_text()
+            );
             tensor.verify().unwrap();
             let rows = spec.shape.first().copied().unwrap_or(0);
             if let (Some(row), true) = (tensor.row_len(), rows > 2) {
                 let range = rows / 3..rows - 1;
                 let mut out = vec![0xee; range.len() * row as usize];
                 tensor.decode_rows(range.clone(), &mut out).unwrap();
-                assert!(out == data[range.start * row as usize..range.end * row as usize], "rows of {}", spec.name);
+                assert!(
+                    out == data[range.start * row as usize..range.end * row as usize],
+                    "rows of {}",
+                    spec.name
+                );
             }
         }
     }
@@ -99,20 +111,42 @@ fn every_dtype_and_effort() {
 #[test]
 fn odd_shapes_and_values() {
     let every_half: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-    let specials: Vec<u8> = (0..20_000u32).flat_map(|i| (i.wrapping_mul(0x9e37_79b9) & 0xff80_0fff).to_le_bytes()).collect();
-    let widened: Vec<u8> = weights(DType::BF16, 100, 100, 5).chunks(2).flat_map(|b| [0, 0, b[0], b[1]]).collect();
+    let specials: Vec<u8> = (0..20_000u32)
+        .flat_map(|i| (i.wrapping_mul(0x9e37_79b9) & 0xff80_0fff).to_le_bytes())
+        .collect();
+    let widened: Vec<u8> = weights(DType::BF16, 100, 100, 5)
+        .chunks(2)
+        .flat_map(|b| [0, 0, b[0], b[1]])
+        .collect();
     let tensors = vec![
         (TensorSpec::new("scalar", DType::F32, []), vec![1, 2, 3, 4]),
         (TensorSpec::new("empty", DType::BF16, [0, 7]), vec![]),
-        (TensorSpec::new("f4", DType::F4, [3, 1000]), (0..1500).map(|i| (i * i) as u8).collect()),
+        (
+            TensorSpec::new("f4", DType::F4, [3, 1000]),
+            (0..1500).map(|i| (i * i) as u8).collect(),
+        ),
         (TensorSpec::new("zeros", DType::BF16, [1000, 1000]), vec![0; 2_000_000]),
-        (TensorSpec::new("arange", DType::I64, [1, 512]), (0..512u64).flat_map(u64::to_le_bytes).collect()),
-        (TensorSpec::new("all halves", DType::F16, [256, 256]), every_half.clone()),
+        (
+            TensorSpec::new("arange", DType::I64, [1, 512]),
+            (0..512u64).flat_map(u64::to_le_bytes).collect(),
+        ),
+        (
+            TensorSpec::new("all halves", DType::F16, [256, 256]),
+            every_half.clone(),
+        ),
         (TensorSpec::new("all bf16", DType::BF16, [256, 4, 4, 16]), every_half),
         (TensorSpec::new("specials", DType::F32, [20_000]), specials),
         (TensorSpec::new("widened", DType::F32, [100, 100]), widened),
-        (TensorSpec::new("noise", DType::BF16, [1000, 70]), (0..140_000u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()),
-        (TensorSpec::new("one chunk and a bit", DType::BF16, [65536 * 2 + 1]), weights(DType::BF16, 1, 65536 * 2 + 1, 9)),
+        (
+            TensorSpec::new("noise", DType::BF16, [1000, 70]),
+            (0..140_000u64)
+                .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+                .collect(),
+        ),
+        (
+            TensorSpec::new("one chunk and a bit", DType::BF16, [65536 * 2 + 1]),
+            weights(DType::BF16, 1, 65536 * 2 + 1, 9),
+        ),
     ];
     for effort in Effort::ALL {
         check(&tensors, effort);

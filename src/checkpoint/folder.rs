@@ -67,7 +67,10 @@ fn prepare(input: &Path, output: &Path, extension: &str) -> Result<(Vec<PathBuf>
     let files = files(input)?;
     let tensors: Vec<_> = files.iter().filter(|p| has_extension(p, extension)).cloned().collect();
     if tensors.is_empty() {
-        return Err(Error::input(display(input), format!("the folder has no .{extension} file")));
+        return Err(Error::input(
+            display(input),
+            format!("the folder has no .{extension} file"),
+        ));
     }
     fs::create_dir_all(output).map_err(Error::io(format!("creating folder {}", display(output))))?;
     Ok((files, tensors))
@@ -93,8 +96,17 @@ pub(super) fn encode(
 
 pub(super) fn decode(input: &Path, output: &Path, options: DecodeOptions, progress: &dyn Progress) -> Result<()> {
     let (files, shards) = prepare(input, output, EXTENSION)?;
-    let decoders = shards.iter().map(|p| Decoder::open_with(p, options)).collect::<Result<Vec<_>>>()?;
-    progress.start(decoders.iter().flat_map(|d| d.index().tensors()).map(|t| t.byte_len()).sum());
+    let decoders = shards
+        .iter()
+        .map(|p| Decoder::open_with(p, options))
+        .collect::<Result<Vec<_>>>()?;
+    progress.start(
+        decoders
+            .iter()
+            .flat_map(|d| d.index().tensors())
+            .map(|t| t.byte_len())
+            .sum(),
+    );
     for (path, decoder) in shards.iter().zip(&decoders) {
         decode_file(decoder, &output.join(name(&path.with_extension(SAFETENSORS))), progress)?;
     }
@@ -108,9 +120,15 @@ pub(super) fn verify_all(
     options: DecodeOptions,
     progress: &dyn Progress,
 ) -> Result<verify::Verified> {
-    let shards: Vec<_> = files(input)?.into_iter().filter(|p| has_extension(p, EXTENSION)).collect();
+    let shards: Vec<_> = files(input)?
+        .into_iter()
+        .filter(|p| has_extension(p, EXTENSION))
+        .collect();
     if shards.is_empty() {
-        return Err(Error::input(display(input), format!("the folder has no .{EXTENSION} file")));
+        return Err(Error::input(
+            display(input),
+            format!("the folder has no .{EXTENSION} file"),
+        ));
     }
     let mut all = verify::Verified::default();
     for shard in shards {

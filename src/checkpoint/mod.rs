@@ -59,7 +59,10 @@ pub fn decode(input: &Path, output: &Path, options: DecodeOptions, progress: &dy
 
 fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, progress: &dyn Progress) -> Result<Report> {
     let specs = original.tensors().iter().map(|t| t.spec.clone()).collect();
-    let source = SourceFile { header: original.header().to_vec(), bytes: original.len() };
+    let source = SourceFile {
+        header: original.header().to_vec(),
+        bytes: original.len(),
+    };
     let mut encoder = Encoder::create_with(output, specs, *options, Some(source))?;
     // The digest of the whole file is sequential: it runs beside the encoding.
     let digest = std::thread::scope(|scope| {
@@ -82,7 +85,10 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
             }
             rest = later;
         }
-        digest.join().map_err(|_| Error::usage("the digest thread ended early"))?.ok_or(Error::Cancelled)
+        digest
+            .join()
+            .map_err(|_| Error::usage("the digest thread ended early"))?
+            .ok_or(Error::Cancelled)
     })?;
     encoder.finish_with(&digest)
 }
@@ -108,8 +114,13 @@ fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Res
     if let Some(source) = decoder.index().source() {
         let got = hex(&hasher.finalize());
         if got != source.sha256 {
-            let what = format!("the restored file has SHA-256 {got}, the original had {}", source.sha256);
-            return Err(crate::Location::new(crate::Section::Data).file(decoder.name()).corrupt(what));
+            let what = format!(
+                "the restored file has SHA-256 {got}, the original had {}",
+                source.sha256
+            );
+            return Err(crate::Location::new(crate::Section::Data)
+                .file(decoder.name())
+                .corrupt(what));
         }
     }
     file.finish()

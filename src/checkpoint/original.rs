@@ -38,21 +38,31 @@ impl Original {
             let dtype: DType = info.dtype.to_string().parse().map_err(&invalid)?;
             let (start, end) = info.data_offsets;
             let data = header_len + start..header_len + end;
-            tensors.push(OriginalTensor { spec: TensorSpec::new(name, dtype, info.shape.clone()), data });
+            tensors.push(OriginalTensor {
+                spec: TensorSpec::new(name, dtype, info.shape.clone()),
+                data,
+            });
         }
         // Data order; empty tensors share offsets, so names decide there.
         tensors.sort_by(|a, b| (a.data.start, a.data.end, &a.spec.name).cmp(&(b.data.start, b.data.end, &b.spec.name)));
         let mut end = header_len;
         for t in &tensors {
             if t.data.start != end || t.spec.byte_len() != Some(t.data.len() as u64) {
-                return Err(invalid(format!("the data of tensor {:?} are not where they should be", t.spec.name)));
+                return Err(invalid(format!(
+                    "the data of tensor {:?} are not where they should be",
+                    t.spec.name
+                )));
             }
             end = t.data.end;
         }
         if end != bytes.len() {
             return Err(invalid("its tensors do not fill it".into()));
         }
-        Ok(Self { bytes, header_len, tensors })
+        Ok(Self {
+            bytes,
+            header_len,
+            tensors,
+        })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -90,10 +100,18 @@ pub(super) fn header_of(decoder: &Decoder) -> Result<Vec<u8>> {
     let mut offset = 0;
     for t in decoder.index().tensors() {
         let end = offset + t.byte_len();
-        entries.insert(t.name(), Entry { dtype: t.dtype().name(), shape: t.shape(), data_offsets: [offset, end] });
+        entries.insert(
+            t.name(),
+            Entry {
+                dtype: t.dtype().name(),
+                shape: t.shape(),
+                data_offsets: [offset, end],
+            },
+        );
         offset = end;
     }
-    let mut json = serde_json::to_vec(&entries).map_err(|e| Error::usage(format!("the header cannot be written: {e}")))?;
+    let mut json =
+        serde_json::to_vec(&entries).map_err(|e| Error::usage(format!("the header cannot be written: {e}")))?;
     json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
     let mut header = (json.len() as u64).to_le_bytes().to_vec();
     header.extend(json);

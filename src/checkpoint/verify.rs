@@ -38,7 +38,12 @@ impl Verified {
 ///
 /// # Errors
 /// The first thing that does not hold: [`Error::Corrupt`], [`Error::Differs`], [`Error::Io`], …
-pub fn verify(path: &Path, against: Option<&Path>, options: DecodeOptions, progress: &dyn Progress) -> Result<Verified> {
+pub fn verify(
+    path: &Path,
+    against: Option<&Path>,
+    options: DecodeOptions,
+    progress: &dyn Progress,
+) -> Result<Verified> {
     if path.is_dir() {
         return folder::verify_all(path, against, options, progress);
     }
@@ -62,7 +67,10 @@ pub fn verify(path: &Path, against: Option<&Path>, options: DecodeOptions, progr
         let at = Location::new(Section::Index).file(decoder.name());
         return Err(at.differs(format!("it has {n} tensors, the original {m}")));
     }
-    let mut verified = Verified { files: 1, ..Verified::default() };
+    let mut verified = Verified {
+        files: 1,
+        ..Verified::default()
+    };
     for tensor in decoder.tensors() {
         let info = tensor.info();
         let at = || Location::new(Section::Data).file(decoder.name()).tensor(info.name());

@@ -34,7 +34,11 @@ pub(super) struct ByteCoder {
 
 /// Bytes of the segment lengths at the head of a chunk of units of several bytes.
 pub(crate) fn lengths_len(unit_bytes: usize) -> usize {
-    if unit_bytes == 1 { 0 } else { (4 * unit_bytes).next_multiple_of(CHUNK_ALIGNMENT as usize) }
+    if unit_bytes == 1 {
+        0
+    } else {
+        (4 * unit_bytes).next_multiple_of(CHUNK_ALIGNMENT as usize)
+    }
 }
 
 impl ByteCoder {
@@ -61,14 +65,22 @@ impl ByteCoder {
         let plane = |_| match reader.bits(2).ok_or(SHORT)? {
             CODED => {
                 let mask = reader.bits(8).ok_or(SHORT)? as u8;
-                let tables = (0..tables).map(|_| Frequencies::parse(&mut reader, prob)).collect::<Result<Vec<_>, _>>()?;
-                Ok(Plane::Coded { tables: DecodeTables::new(&tables).ok_or("a plane has no tables")?, mask })
+                let tables = (0..tables)
+                    .map(|_| Frequencies::parse(&mut reader, prob))
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok(Plane::Coded {
+                    tables: DecodeTables::new(&tables).ok_or("a plane has no tables")?,
+                    mask,
+                })
             }
             RAW => Ok(Plane::Raw),
             CONSTANT => Ok(Plane::Constant(reader.bits(8).ok_or(SHORT)? as u8)),
             _ => Err("a plane is of an unknown kind"),
         };
-        Ok(Self { planes: (0..unit_bytes).map(plane).collect::<Result<_, _>>()?, scale })
+        Ok(Self {
+            planes: (0..unit_bytes).map(plane).collect::<Result<_, _>>()?,
+            scale,
+        })
     }
 
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
@@ -94,7 +106,11 @@ impl ByteCoder {
                         if width == 1 {
                             to.iter_mut().zip(decoded.symbols).for_each(|(to, s)| *to = s ^ mask);
                         } else {
-                            to[index..].iter_mut().step_by(width).zip(decoded.symbols).for_each(|(to, s)| *to = s ^ mask);
+                            to[index..]
+                                .iter_mut()
+                                .step_by(width)
+                                .zip(decoded.symbols)
+                                .for_each(|(to, s)| *to = s ^ mask);
                         }
                         Ok(())
                     })?;
@@ -105,7 +121,11 @@ impl ByteCoder {
                         if len < chunk.units {
                             return Err(chunk.problem("a raw plane is cut off"));
                         }
-                        chunk.out[index..].iter_mut().step_by(width).zip(bytes).for_each(|(to, b)| *to = *b);
+                        chunk.out[index..]
+                            .iter_mut()
+                            .step_by(width)
+                            .zip(bytes)
+                            .for_each(|(to, b)| *to = *b);
                     }
                 }
                 Plane::Constant(byte) => {
@@ -125,7 +145,10 @@ impl ByteCoder {
             return Ok(vec![(chunk.bytes, chunk.bytes.len())]);
         }
         let mut at = lengths_len(width);
-        let lengths = chunk.bytes.get(..at).ok_or_else(|| chunk.problem("its plane lengths are cut off"))?;
+        let lengths = chunk
+            .bytes
+            .get(..at)
+            .ok_or_else(|| chunk.problem("its plane lengths are cut off"))?;
         let mut segments = Vec::with_capacity(width);
         for b in &lengths.as_chunks().0[..width] {
             let len = u32::from_le_bytes(*b) as usize;

@@ -42,16 +42,22 @@ impl FloatCoder {
         let mut reader = BitReader::new(parameters);
         let base = reader.bits(16).ok_or("the base token is cut off")? as u16;
         let scale = match matrix {
-            Some((rows, columns)) => {
-                Some((Scale::parse(&mut reader, rows, columns)?, Classes::Fraction((1 << fraction_bits) - 1)))
-            }
+            Some((rows, columns)) => Some((
+                Scale::parse(&mut reader, rows, columns)?,
+                Classes::Fraction((1 << fraction_bits) - 1),
+            )),
             None => None,
         };
         let tables = (0..1 << fraction_bits)
             .map(|_| Frequencies::parse(&mut reader, prob))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            split: FloatSplit { layout, token_mantissa, base, fraction_bits },
+            split: FloatSplit {
+                layout,
+                token_mantissa,
+                base,
+                fraction_bits,
+            },
             widen,
             tables: DecodeTables::new(&tables).ok_or("it has no tables")?,
             scale,
@@ -59,7 +65,10 @@ impl FloatCoder {
     }
 
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
-        let parts = chunks.iter().map(|c| Parts::of(c, self.split)).collect::<Result<Vec<_>, _>>()?;
+        let parts = chunks
+            .iter()
+            .map(|c| Parts::of(c, self.split))
+            .collect::<Result<Vec<_>, _>>()?;
         let streams: Vec<_> = parts.iter().map(|p| (p.stream, p.words)).collect();
         let size = chunks.first().map_or(1, |c| c.out.len() / c.units.max(1));
         let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
@@ -90,13 +99,20 @@ impl FloatCoder {
             let stored = parts.raw.get(from..).unwrap_or(&[]);
             patched[..stored.len()].copy_from_slice(stored);
             let seeds = seeds.iter().flat_map(|s| s.to_le_bytes());
-            patched[stored.len()..].iter_mut().zip(seeds).for_each(|(to, seed)| *to = seed);
+            patched[stored.len()..]
+                .iter_mut()
+                .zip(seeds)
+                .for_each(|(to, seed)| *to = seed);
         }
         for p in raw::pieces(bits) {
             let (from, len) = (start + group_offset(first, p), raw::plane_len(n, p));
             start += raw::plane_len(chunk.units, p);
             let last = decoded.seeds.is_some() && start == parts.raw_len;
-            planes[count] = if last { &patched[..len] } else { &parts.raw[from..from + len] };
+            planes[count] = if last {
+                &patched[..len]
+            } else {
+                &parts.raw[from..from + len]
+            };
             count += 1;
         }
         let from = parts.escapes.partition_point(|e| (e.position as usize) < first);
@@ -136,7 +152,10 @@ impl<'a> Parts<'a> {
     fn of(chunk: &Chunk<'a>, split: FloatSplit) -> Result<Self, Problem> {
         let raw_len = raw::planes_len(chunk.units, split.raw_bits());
         let stored = raw_len - raw::seeded_len(chunk.units, split.raw_bits());
-        let sized = chunk.escapes.checked_mul(4).and_then(|escapes| chunk.bytes.len().checked_sub(escapes));
+        let sized = chunk
+            .escapes
+            .checked_mul(4)
+            .and_then(|escapes| chunk.bytes.len().checked_sub(escapes));
         let (escapes_at, words) = sized
             .and_then(|at| Some((at, at.checked_sub(stored)?.checked_sub(STATES_BYTES)?)))
             .ok_or_else(|| chunk.problem("it is shorter than its parts"))?;
@@ -145,13 +164,22 @@ impl<'a> Parts<'a> {
         let mut next = 0;
         for b in chunk.bytes[escapes_at..].as_chunks().0 {
             let word = u32::from_le_bytes(*b);
-            let (position, token) = (word & ((1 << ESCAPE_POSITION_BITS) - 1), (word >> ESCAPE_POSITION_BITS) as u16);
+            let (position, token) = (
+                word & ((1 << ESCAPE_POSITION_BITS) - 1),
+                (word >> ESCAPE_POSITION_BITS) as u16,
+            );
             if position < next || position as usize >= chunk.units || token > split.token_mask() {
                 return Err(chunk.problem("an escape is out of order or out of range"));
             }
             next = position + 1;
             escapes.push(Escape { position, token });
         }
-        Ok(Self { stream: chunk.bytes, words, raw, raw_len, escapes })
+        Ok(Self {
+            stream: chunk.bytes,
+            words,
+            raw,
+            raw_len,
+            escapes,
+        })
     }
 }

@@ -1,14 +1,12 @@
 //! Tensors to chunks and back: mathematics, no input or output.
 
 pub(crate) mod bytes;
+#[cfg(feature = "encode")]
+pub(crate) mod encode;
 pub(crate) mod float;
 mod plan;
 mod tiles;
 mod tokens;
-#[cfg(feature = "encode")]
-pub(crate) mod encode;
-#[cfg(feature = "encode")]
-pub(crate) mod encode_tiles;
 
 pub(crate) use plan::{ChunkJob, Plan};
 

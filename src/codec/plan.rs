@@ -79,7 +79,13 @@ impl Plan {
                 unit[..parameters.len()].copy_from_slice(parameters);
                 Coder::Constant(unit)
             }
-            Method::Float { stored, mantissa, columns, fraction, prob } => {
+            Method::Float {
+                stored,
+                mantissa,
+                columns,
+                fraction,
+                prob,
+            } => {
                 let matrix = if columns == 0 { None } else { Some(rows(columns)?) };
                 let coder = FloatCoder::parse(dtype, stored, mantissa, matrix, fraction, prob, parameters);
                 Coder::Float(coder.map_err(|e| unknown(e))?)
@@ -138,16 +144,30 @@ impl Plan {
             let entry = self.chunks[job.index as usize];
             let first = job.index * self.chunk_units;
             let units = self.chunk_units.min(self.units - first) as usize;
-            assert!(job.out.len() == units * self.unit_bytes, "a buffer of the chunk's length");
+            assert!(
+                job.out.len() == units * self.unit_bytes,
+                "a buffer of the chunk's length"
+            );
             self.check_chunk(job.index, job.bytes)?;
             let (first, escapes) = (first as usize, entry.escapes as usize);
-            chunks.push(Chunk { index: job.index, first, units, escapes, bytes: job.bytes, out: job.out });
+            chunks.push(Chunk {
+                index: job.index,
+                first,
+                units,
+                escapes,
+                bytes: job.bytes,
+                out: job.out,
+            });
         }
         // Chunks of one length run in lockstep; only a tensor's last one can differ.
         let lockstep = chunks.iter().take_while(|c| c.units == chunks[0].units).count();
         let (same, other) = chunks.split_at_mut(lockstep);
         self.decode_alike(backend, same)?;
-        if other.is_empty() { Ok(()) } else { self.decode_alike(backend, other) }
+        if other.is_empty() {
+            Ok(())
+        } else {
+            self.decode_alike(backend, other)
+        }
     }
 
     /// Checks the lengths and checksums of chunks.
@@ -176,7 +196,10 @@ impl Plan {
             match &self.coder {
                 Coder::Raw if chunk.bytes.len() == chunk.out.len() => chunk.out.copy_from_slice(chunk.bytes),
                 Coder::Constant(unit) => {
-                    chunk.out.chunks_exact_mut(self.unit_bytes).for_each(|o| o.copy_from_slice(&unit[..self.unit_bytes]));
+                    chunk
+                        .out
+                        .chunks_exact_mut(self.unit_bytes)
+                        .for_each(|o| o.copy_from_slice(&unit[..self.unit_bytes]));
                 }
                 Coder::Tiles(coder) => coder.decode(backend, chunk)?,
                 _ => return Err(chunk.problem("its length is not that of its units")),

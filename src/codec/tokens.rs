@@ -29,7 +29,10 @@ impl Classes {
             Self::Thresholds(thresholds) => {
                 contexts.fill(0);
                 for &t in thresholds {
-                    contexts.iter_mut().zip(steps).for_each(|(c, &s)| *c += u8::from(s >= t));
+                    contexts
+                        .iter_mut()
+                        .zip(steps)
+                        .for_each(|(c, &s)| *c += u8::from(s >= t));
                 }
             }
         }
@@ -67,7 +70,9 @@ pub(super) fn decode<'a>(
     streams: &[(&'a [u8], usize)],
     mut join: impl FnMut(&mut Chunk<'a>, Decoded) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let Some(units) = chunks.first().map(|c| c.units) else { return Ok(()) };
+    let Some(units) = chunks.first().map(|c| c.units) else {
+        return Ok(());
+    };
     let mut lockstep = Vec::with_capacity(chunks.len());
     for (chunk, (bytes, _)) in chunks.iter().zip(streams) {
         let stream = Stream::new(bytes).ok_or_else(|| chunk.problem("its coder states are cut off"))?;
@@ -81,7 +86,11 @@ pub(super) fn decode<'a>(
     let mut first = 0;
     while first < units {
         let left = units - first;
-        let (n, last) = if left >= LAST_BLOCK { (BLOCK, false) } else { (left, true) };
+        let (n, last) = if left >= LAST_BLOCK {
+            (BLOCK, false)
+        } else {
+            (left, true)
+        };
         let padded = n.next_multiple_of(LANES);
         if let Some((scale, classes)) = scale {
             for (chunk, l) in chunks.iter().zip(&mut lockstep) {
@@ -106,7 +115,16 @@ pub(super) fn decode<'a>(
                 true => Some(l.stream.finish(streams[i].1).map_err(|e| chunk.problem(e))?),
             };
             let steps = if scale.is_some() { &l.steps[..n] } else { &[] };
-            join(chunk, Decoded { chunk: i, first, symbols: &l.symbols[..n], steps, seeds })?;
+            join(
+                chunk,
+                Decoded {
+                    chunk: i,
+                    first,
+                    symbols: &l.symbols[..n],
+                    steps,
+                    seeds,
+                },
+            )?;
         }
         first += n;
     }

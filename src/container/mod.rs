@@ -8,7 +8,7 @@ mod writer;
 pub(crate) use reader::{open, out_of_memory};
 #[cfg(feature = "safetensors")]
 pub(crate) use source::mmap::map_bytes;
-pub(crate) use source::{bytes_source, open_file};
 pub use source::{FileSource, Source};
+pub(crate) use source::{bytes_source, open_file};
 #[cfg(feature = "encode")]
 pub(crate) use writer::{NewFile, Writer};

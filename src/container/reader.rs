@@ -10,7 +10,9 @@ pub(crate) fn open(source: &dyn Source, limits: &Limits) -> Result<Index> {
     let (name, len) = (source.name(), source.len());
     let mut prefix = [0; PREFIX_BYTES as usize];
     let got = len.min(PREFIX_BYTES) as usize;
-    source.read_at(0, &mut prefix[..got]).map_err(Error::io(format!("reading {name}")))?;
+    source
+        .read_at(0, &mut prefix[..got])
+        .map_err(Error::io(format!("reading {name}")))?;
     let prefix = Prefix::parse(&prefix[..got], name)?;
     let at = || Location::new(Section::Index).file(name).offset(PREFIX_BYTES);
     if prefix.index_len > limits.max_index_bytes {
@@ -26,9 +28,13 @@ pub(crate) fn open(source: &dyn Source, limits: &Limits) -> Result<Index> {
         Some(json) => json,
         None => {
             let mut buffer = Vec::new();
-            buffer.try_reserve_exact(index_len).map_err(|_| out_of_memory(at(), prefix.index_len))?;
+            buffer
+                .try_reserve_exact(index_len)
+                .map_err(|_| out_of_memory(at(), prefix.index_len))?;
             buffer.resize(index_len, 0);
-            source.read_at(PREFIX_BYTES, &mut buffer).map_err(Error::io(format!("reading {name}")))?;
+            source
+                .read_at(PREFIX_BYTES, &mut buffer)
+                .map_err(Error::io(format!("reading {name}")))?;
             json = buffer;
             &json
         }
@@ -40,5 +46,8 @@ pub(crate) fn open(source: &dyn Source, limits: &Limits) -> Result<Index> {
 }
 
 pub(crate) fn out_of_memory(at: Location, bytes: u64) -> Error {
-    Error::OutOfMemory { at: Box::new(at), bytes }
+    Error::OutOfMemory {
+        at: Box::new(at),
+        bytes,
+    }
 }

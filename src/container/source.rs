@@ -66,7 +66,10 @@ impl<B: AsRef<[u8]> + Send + Sync> Source for BytesSource<B> {
 
 /// A source of bytes in memory.
 pub(crate) fn bytes_source(bytes: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Arc<dyn Source> {
-    Arc::new(BytesSource { bytes, name: name.into() })
+    Arc::new(BytesSource {
+        bytes,
+        name: name.into(),
+    })
 }
 
 /// A file, read at offsets.
@@ -84,7 +87,11 @@ impl FileSource {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
-        Ok(Self { file, len, name: path.display().to_string() })
+        Ok(Self {
+            file,
+            len,
+            name: path.display().to_string(),
+        })
     }
 }
 
@@ -137,7 +144,10 @@ pub(crate) mod mmap {
     /// Maps a file. `None` if it cannot be mapped, as an empty or a special file.
     pub(crate) fn map(path: &Path) -> io::Result<Option<Box<dyn Source>>> {
         Ok(map_bytes(path)?.map(|bytes| {
-            let source: Box<dyn Source> = Box::new(BytesSource { bytes, name: path.display().to_string() });
+            let source: Box<dyn Source> = Box::new(BytesSource {
+                bytes,
+                name: path.display().to_string(),
+            });
             source
         }))
     }

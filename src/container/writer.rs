@@ -25,23 +25,32 @@ impl NewFile {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let file = builder.tempfile_in(folder).map_err(Error::io(context()))?;
-        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), path: path.to_owned() })
+        Ok(Self {
+            file: BufWriter::with_capacity(1 << 20, file),
+            path: path.to_owned(),
+        })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(Error::io(format!("writing {}", display(&self.path))))
+        self.file
+            .write_all(bytes)
+            .map_err(Error::io(format!("writing {}", display(&self.path))))
     }
 
     /// Moves to an offset; what is skipped reads as zeros.
     fn seek(&mut self, offset: u64) -> Result<()> {
         let seek = self.file.seek(SeekFrom::Start(offset));
-        seek.map(|_| ()).map_err(Error::io(format!("writing {}", display(&self.path))))
+        seek.map(|_| ())
+            .map_err(Error::io(format!("writing {}", display(&self.path))))
     }
 
     /// Puts everything on the disk and gives the file its name.
     pub(crate) fn finish(self) -> Result<()> {
         let context = format!("writing {}", display(&self.path));
-        let file = self.file.into_inner().map_err(|e| Error::io(context.clone())(e.into_error()))?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|e| Error::io(context.clone())(e.into_error()))?;
         let sync: std::io::Result<()> = File::sync_all(file.as_file());
         sync.map_err(Error::io(context.clone()))?;
         file.persist(&self.path).map_err(|e| Error::io(context)(e.error))?;
@@ -64,7 +73,11 @@ impl Writer {
         let end = (PREFIX_BYTES + index_len).next_multiple_of(ALIGNMENT);
         let mut file = NewFile::create(path)?;
         file.seek(end)?;
-        Ok(Self { file, room: end - PREFIX_BYTES, end })
+        Ok(Self {
+            file,
+            room: end - PREFIX_BYTES,
+            end,
+        })
     }
 
     /// Writes a payload of several parts, each padded to `align` bytes but the last; gives offset and length.
@@ -89,7 +102,9 @@ impl Writer {
     /// Writes index and prefix, and gives the file its name. Gives its size.
     pub(crate) fn finish(mut self, mut index: Vec<u8>) -> Result<u64> {
         if index.len() as u64 > self.room {
-            return Err(Error::usage("the index outgrew the room left for it: a bug of wcodec, please report it"));
+            return Err(Error::usage(
+                "the index outgrew the room left for it: a bug of wcodec, please report it",
+            ));
         }
         // White space fills the room, as in a safetensors header.
         index.resize(self.room as usize, b' ');

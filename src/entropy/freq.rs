@@ -1,11 +1,11 @@
 //! Frequency tables: how often each symbol occurs, out of `2^prob_bits`.
 
 use crate::bits::BitReader;
-use crate::format::MAX_PROB_BITS;
 #[cfg(feature = "encode")]
 use crate::bits::BitWriter;
 #[cfg(feature = "encode")]
 use crate::cost::{COST_BITS, log2};
+use crate::format::MAX_PROB_BITS;
 
 /// Symbols an alphabet can have.
 pub(crate) const SYMBOLS: usize = 256;
@@ -87,7 +87,10 @@ impl Frequencies {
         let shift = 64 - total.leading_zeros().min(64);
         let scale = shift.saturating_sub(48);
         if scale > 0 {
-            counts.iter_mut().filter(|c| **c > 0).for_each(|c| *c = (*c >> scale).max(1));
+            counts
+                .iter_mut()
+                .filter(|c| **c > 0)
+                .for_each(|c| *c = (*c >> scale).max(1));
         }
         let total: u64 = counts.iter().sum();
         let mut freq = [0u16; SYMBOLS];

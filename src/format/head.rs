@@ -40,7 +40,9 @@ impl<'a> Head<'a> {
         if u64::from(count) != chunks {
             return Err(format!("it lists {count} chunks where the shape makes {chunks}"));
         }
-        let table_len = (count as usize).checked_mul(ENTRY_BYTES).ok_or("the chunk table overflows")?;
+        let table_len = (count as usize)
+            .checked_mul(ENTRY_BYTES)
+            .ok_or("the chunk table overflows")?;
         let (table, rest) = rest.split_at_checked(table_len).ok_or("the chunk table is cut off")?;
         let parameters = rest.get(..parameters_len).ok_or("the parameters are cut off")?;
         if rest.len() != parameters_len.next_multiple_of(super::CHUNK_ALIGNMENT as usize) {
@@ -52,7 +54,11 @@ impl<'a> Head<'a> {
         let chunks = table
             .chunks_exact(ENTRY_BYTES)
             .map(|e| {
-                let entry = ChunkEntry { len: u32_at(e, 0), escapes: u32_at(e, 4), checksum: u64_at(e, 8) };
+                let entry = ChunkEntry {
+                    len: u32_at(e, 0),
+                    escapes: u32_at(e, 4),
+                    checksum: u64_at(e, 8),
+                };
                 offset += u64::from(entry.len).next_multiple_of(super::CHUNK_ALIGNMENT);
                 offsets.push(offset);
                 entry
@@ -61,7 +67,11 @@ impl<'a> Head<'a> {
         if offset != payload_len {
             return Err(format!("its chunks take {offset} bytes of a payload of {payload_len}"));
         }
-        Ok(Self { chunks, offsets, parameters })
+        Ok(Self {
+            chunks,
+            offsets,
+            parameters,
+        })
     }
 }
 

@@ -160,7 +160,11 @@ impl Index {
     pub fn parse(json: &[u8], file: &str, file_len: u64, limits: &Limits) -> Result<Self, Error> {
         let at = || Location::new(Section::Index).file(file);
         let parsed: IndexFile = serde_json::from_slice(json).map_err(|e| {
-            at().corrupt(format!("it is not the JSON that was expected (line {}, column {}): {e}", e.line(), e.column()))
+            at().corrupt(format!(
+                "it is not the JSON that was expected (line {}, column {}): {e}",
+                e.line(),
+                e.column()
+            ))
         })?;
         if parsed.tensors.len() > limits.max_tensors {
             let (n, most) = (parsed.tensors.len(), limits.max_tensors);
@@ -169,11 +173,17 @@ impl Index {
         let mut end = PREFIX_BYTES + json.len() as u64;
         let mut claim = |offset: u64, len: u64, what: Location| -> Result<(), Error> {
             if offset % ALIGNMENT != 0 || offset < end {
-                return Err(what.offset(offset).corrupt("its payload is misaligned or overlaps what is before it"));
+                return Err(what
+                    .offset(offset)
+                    .corrupt("its payload is misaligned or overlaps what is before it"));
             }
             match offset.checked_add(len) {
                 Some(past) if past <= file_len => end = past,
-                _ => return Err(what.offset(offset).corrupt("its payload ends past the end of the file: it is cut off")),
+                _ => {
+                    return Err(what
+                        .offset(offset)
+                        .corrupt("its payload ends past the end of the file: it is cut off"));
+                }
             }
             Ok(())
         };
@@ -186,11 +196,18 @@ impl Index {
                 }
                 let [header_offset, header_len] = s.header;
                 claim(header_offset, header_len, at())?;
-                let header_checksum = u64::from_str_radix(&s.checksum, 16).map_err(|_| at().corrupt("its checksum is no number"))?;
+                let header_checksum =
+                    u64::from_str_radix(&s.checksum, 16).map_err(|_| at().corrupt("its checksum is no number"))?;
                 if s.sha256.len() != 64 || !s.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return Err(at().corrupt("its SHA-256 is no digest"));
                 }
-                Some(SourceInfo { bytes: s.bytes, sha256: s.sha256.into_owned(), header_offset, header_len, header_checksum })
+                Some(SourceInfo {
+                    bytes: s.bytes,
+                    sha256: s.sha256.into_owned(),
+                    header_offset,
+                    header_len,
+                    header_checksum,
+                })
             }
         };
         let mut tensors: Vec<TensorInfo> = Vec::with_capacity(parsed.tensors.len());
@@ -205,12 +222,19 @@ impl Index {
             tensors.push(info);
         }
         if let Some(source) = &source {
-            let data = tensors.iter().try_fold(source.header_len, |sum, t| sum.checked_add(t.byte_len));
+            let data = tensors
+                .iter()
+                .try_fold(source.header_len, |sum, t| sum.checked_add(t.byte_len));
             if data != Some(source.bytes) {
                 return Err(at().corrupt("header and tensors do not add up to the source's size"));
             }
         }
-        Ok(Self { writer: parsed.wcodec.writer.into_owned(), source, tensors, by_name })
+        Ok(Self {
+            writer: parsed.wcodec.writer.into_owned(),
+            source,
+            tensors,
+            by_name,
+        })
     }
 
     /// The program that wrote the file.
@@ -250,7 +274,10 @@ impl TensorInfo {
             .and_then(|elements| dtype.byte_len(elements))
             .ok_or_else(|| at().corrupt("its shape overflows, or does not fill whole bytes"))?;
         if byte_len > limits.max_tensor_bytes {
-            return Err(at().limit(format!("{byte_len} decoded bytes, max_tensor_bytes is {}", limits.max_tensor_bytes)));
+            return Err(at().limit(format!(
+                "{byte_len} decoded bytes, max_tensor_bytes is {}",
+                limits.max_tensor_bytes
+            )));
         }
         let recipe = match Recipe::parse(&entry.recipe) {
             Ok(recipe) => Some(recipe),
@@ -262,7 +289,10 @@ impl TensorInfo {
             return Err(at().corrupt("its head is longer than its payload"));
         }
         if head_len > limits.max_head_bytes {
-            return Err(at().limit(format!("a head of {head_len} bytes, max_head_bytes is {}", limits.max_head_bytes)));
+            return Err(at().limit(format!(
+                "a head of {head_len} bytes, max_head_bytes is {}",
+                limits.max_head_bytes
+            )));
         }
         Ok(Self {
             name: entry.name.clone().into_owned(),
@@ -274,7 +304,8 @@ impl TensorInfo {
             offset,
             encoded_len,
             head_len,
-            digest: blake3::Hash::from_hex(entry.digest.as_bytes()).map_err(|_| at().corrupt("its digest is no digest"))?,
+            digest: blake3::Hash::from_hex(entry.digest.as_bytes())
+                .map_err(|_| at().corrupt("its digest is no digest"))?,
         })
     }
 }

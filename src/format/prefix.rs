@@ -42,22 +42,41 @@ impl Prefix {
     /// # Errors
     /// [`Error::NotWcodec`] or [`Error::Version`].
     pub fn parse(bytes: &[u8], file: &str) -> Result<Self, Error> {
-        let not = |what: &str| Error::NotWcodec { file: file.into(), what: what.into() };
+        let not = |what: &str| Error::NotWcodec {
+            file: file.into(),
+            what: what.into(),
+        };
         if bytes.get(..8) != Some(&MAGIC[..]) {
-            return Err(not(if bytes.len() < 8 { "it is shorter than the signature" } else { "its signature is another" }));
+            return Err(not(if bytes.len() < 8 {
+                "it is shorter than the signature"
+            } else {
+                "its signature is another"
+            }));
         }
         let Some(fields) = bytes.get(8..PREFIX_BYTES as usize) else {
             return Err(Location::new(Section::Prefix).file(file).corrupt("the file is cut off"));
         };
         let u16_at = |i: usize| u16::from_le_bytes([fields[i], fields[i + 1]]);
         let u64_at = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| fields[i + k]));
-        let prefix = Self { major: u16_at(0), minor: u16_at(2), index_len: u64_at(8), index_checksum: u64_at(16) };
+        let prefix = Self {
+            major: u16_at(0),
+            minor: u16_at(2),
+            index_len: u64_at(8),
+            index_checksum: u64_at(16),
+        };
         if prefix.major > MAJOR {
             let Self { major, minor, .. } = prefix;
-            return Err(Error::Version { file: file.into(), major, minor, supported: MAJOR });
+            return Err(Error::Version {
+                file: file.into(),
+                major,
+                minor,
+                supported: MAJOR,
+            });
         }
         if prefix.major == 0 || fields[4..8] != [0; 4] {
-            return Err(Location::new(Section::Prefix).file(file).corrupt("a reserved field is set, or the version is 0"));
+            return Err(Location::new(Section::Prefix)
+                .file(file)
+                .corrupt("a reserved field is set, or the version is 0"));
         }
         Ok(prefix)
     }

@@ -1,7 +1,7 @@
 //! What was done to a tensor: method and parameters, as the index records them.
 
-use crate::dtype::DType;
 use super::{MAX_PROB_BITS, MAX_TABLES, MIN_PROB_BITS};
+use crate::dtype::DType;
 use std::fmt;
 
 /// A tensor's recipe. In the index it is a short text, such as
@@ -111,8 +111,17 @@ impl fmt::Display for Recipe {
         f.write_str(self.method.name())?;
         match self.method {
             Method::Raw | Method::Constant => {}
-            Method::Float { stored, mantissa, columns, fraction, prob } => {
-                write!(f, " stored={stored} mantissa={mantissa} columns={columns} fraction={fraction} prob={prob}")?;
+            Method::Float {
+                stored,
+                mantissa,
+                columns,
+                fraction,
+                prob,
+            } => {
+                write!(
+                    f,
+                    " stored={stored} mantissa={mantissa} columns={columns} fraction={fraction} prob={prob}"
+                )?;
             }
             Method::Bytes { columns, tables, prob } => {
                 write!(f, " columns={columns} tables={tables} prob={prob}")?;
@@ -150,19 +159,31 @@ impl Recipe {
         let mut values = [""; 6];
         for (value, &key) in values.iter_mut().zip(keys) {
             let word = words.next().ok_or_else(|| invalid("a parameter is missing"))?;
-            let (k, v) = word.split_once('=').ok_or_else(|| invalid("a parameter has no value"))?;
+            let (k, v) = word
+                .split_once('=')
+                .ok_or_else(|| invalid("a parameter has no value"))?;
             if k != key {
-                return Err(RecipeError::Unknown(format!("recipe {text:?}: unknown parameter {k:?}")));
+                return Err(RecipeError::Unknown(format!(
+                    "recipe {text:?}: unknown parameter {k:?}"
+                )));
             }
             *value = v;
         }
         if words.next().is_some() {
-            return Err(RecipeError::Unknown(format!("recipe {text:?}: more parameters than are known")));
+            return Err(RecipeError::Unknown(format!(
+                "recipe {text:?}: more parameters than are known"
+            )));
         }
         let value = |key: &str| keys.iter().position(|k| *k == key).map_or("", |i| values[i]);
         let number = |key: &str, least: u64, most: u64| {
-            let n = value(key).parse::<u64>().map_err(|_| invalid("a parameter is not a number"))?;
-            if (least..=most).contains(&n) { Ok(n) } else { Err(invalid("a parameter is out of range")) }
+            let n = value(key)
+                .parse::<u64>()
+                .map_err(|_| invalid("a parameter is not a number"))?;
+            if (least..=most).contains(&n) {
+                Ok(n)
+            } else {
+                Err(invalid("a parameter is out of range"))
+            }
         };
         let prob = || number("prob", MIN_PROB_BITS.into(), MAX_PROB_BITS.into()).map(|n| n as u32);
         let columns = || number("columns", 0, u64::MAX);
@@ -170,26 +191,47 @@ impl Recipe {
             "raw" => Method::Raw,
             "constant" => Method::Constant,
             "float" => {
-                let stored: DType = value("stored").parse().map_err(|_| invalid("the stored dtype is unknown"))?;
-                let layout = stored.float_layout().ok_or_else(|| invalid("the stored dtype is no float"))?;
+                let stored: DType = value("stored")
+                    .parse()
+                    .map_err(|_| invalid("the stored dtype is unknown"))?;
+                let layout = stored
+                    .float_layout()
+                    .ok_or_else(|| invalid("the stored dtype is no float"))?;
                 let most = layout.mantissa.min(12 - layout.exponent);
                 let columns = columns()?;
                 let fraction = number("fraction", 0, if columns == 0 { 0 } else { 4 })? as u32;
-                Method::Float { stored, mantissa: number("mantissa", 0, most.into())? as u32, columns, fraction, prob: prob()? }
+                Method::Float {
+                    stored,
+                    mantissa: number("mantissa", 0, most.into())? as u32,
+                    columns,
+                    fraction,
+                    prob: prob()?,
+                }
             }
             "bytes" => {
                 let columns = columns()?;
                 let most = if columns == 0 { 1 } else { MAX_TABLES as u64 };
-                Method::Bytes { columns, tables: number("tables", 1, most)? as u32, prob: prob()? }
+                Method::Bytes {
+                    columns,
+                    tables: number("tables", 1, most)? as u32,
+                    prob: prob()?,
+                }
             }
             _ => {
                 let shape = TileShape::ALL
                     .into_iter()
                     .find(|s| s.to_string() == value("shape"))
                     .ok_or_else(|| invalid("the tile shape is unknown"))?;
-                Method::Tiles { shape, columns: number("columns", 1, u64::MAX)?, prob: prob()? }
+                Method::Tiles {
+                    shape,
+                    columns: number("columns", 1, u64::MAX)?,
+                    prob: prob()?,
+                }
             }
         };
-        Ok(Self { method, chunk: number("chunk", 1, super::MAX_CHUNK_UNITS)? })
+        Ok(Self {
+            method,
+            chunk: number("chunk", 1, super::MAX_CHUNK_UNITS)?,
+        })
     }
 }

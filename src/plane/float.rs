@@ -105,17 +105,75 @@ pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
 /// The common splits again as constants, so that shifts and pieces unroll.
 #[inline(always)]
 fn join_by_layout(block: &Block, out: &mut [u8]) {
-    const BF16: FloatLayout = FloatLayout { exponent: 8, mantissa: 7 };
-    const F16: FloatLayout = FloatLayout { exponent: 5, mantissa: 10 };
-    const F32: FloatLayout = FloatLayout { exponent: 8, mantissa: 23 };
+    const BF16: FloatLayout = FloatLayout {
+        exponent: 8,
+        mantissa: 7,
+    };
+    const F16: FloatLayout = FloatLayout {
+        exponent: 5,
+        mantissa: 10,
+    };
+    const F32: FloatLayout = FloatLayout {
+        exponent: 8,
+        mantissa: 23,
+    };
     let s = block.split;
     match (s.layout, s.token_mantissa, s.fraction_bits) {
-        (BF16, 2, 2) => join_groups::<u16>(block, FloatSplit { layout: BF16, token_mantissa: 2, fraction_bits: 2, ..s }, out),
-        (BF16, 2, _) => join_groups::<u16>(block, FloatSplit { layout: BF16, token_mantissa: 2, ..s }, out),
-        (BF16, 3, _) => join_groups::<u16>(block, FloatSplit { layout: BF16, token_mantissa: 3, ..s }, out),
-        (F16, 2, _) => join_groups::<u16>(block, FloatSplit { layout: F16, token_mantissa: 2, ..s }, out),
-        (F16, 3, _) => join_groups::<u16>(block, FloatSplit { layout: F16, token_mantissa: 3, ..s }, out),
-        (F32, 2, _) => join_groups::<u32>(block, FloatSplit { layout: F32, token_mantissa: 2, ..s }, out),
+        (BF16, 2, 2) => join_groups::<u16>(
+            block,
+            FloatSplit {
+                layout: BF16,
+                token_mantissa: 2,
+                fraction_bits: 2,
+                ..s
+            },
+            out,
+        ),
+        (BF16, 2, _) => join_groups::<u16>(
+            block,
+            FloatSplit {
+                layout: BF16,
+                token_mantissa: 2,
+                ..s
+            },
+            out,
+        ),
+        (BF16, 3, _) => join_groups::<u16>(
+            block,
+            FloatSplit {
+                layout: BF16,
+                token_mantissa: 3,
+                ..s
+            },
+            out,
+        ),
+        (F16, 2, _) => join_groups::<u16>(
+            block,
+            FloatSplit {
+                layout: F16,
+                token_mantissa: 2,
+                ..s
+            },
+            out,
+        ),
+        (F16, 3, _) => join_groups::<u16>(
+            block,
+            FloatSplit {
+                layout: F16,
+                token_mantissa: 3,
+                ..s
+            },
+            out,
+        ),
+        (F32, 2, _) => join_groups::<u32>(
+            block,
+            FloatSplit {
+                layout: F32,
+                token_mantissa: 2,
+                ..s
+            },
+            out,
+        ),
         _ => match s.layout.bytes() {
             1 => join_groups::<u8>(block, s, out),
             2 => join_groups::<u16>(block, s, out),
@@ -133,7 +191,12 @@ fn join_groups<T: Element>(block: &Block, split: FloatSplit, out: &mut [u8]) {
         _ => 2 * T::BYTES,
     };
     assert!(out.len() == block.symbols.len() * size);
-    for (g, (symbols, out)) in block.symbols.chunks(raw::GROUP).zip(out.chunks_mut(raw::GROUP * size)).enumerate() {
+    for (g, (symbols, out)) in block
+        .symbols
+        .chunks(raw::GROUP)
+        .zip(out.chunks_mut(raw::GROUP * size))
+        .enumerate()
+    {
         let steps = block.steps.get(g * raw::GROUP..).unwrap_or(&[]);
         let mut values = [T::default(); raw::GROUP];
         match <&[u8; raw::GROUP]>::try_from(symbols) {
@@ -167,7 +230,10 @@ fn join_tokens<T: Element>(split: FloatSplit, values: &mut [T], symbols: &[u8], 
         }
     } else {
         for ((value, &symbol), &step) in values.iter_mut().zip(symbols).zip(steps) {
-            let token = split.base.wrapping_add(u16::from(symbol)).wrapping_add(split.shift(step));
+            let token = split
+                .base
+                .wrapping_add(u16::from(symbol))
+                .wrapping_add(split.shift(step));
             *value = value.with_token(split, token);
         }
     }

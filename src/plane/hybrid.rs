@@ -15,12 +15,20 @@ pub(crate) fn split(value: u64) -> (u8, u64, u32) {
     let exponent = value.ilog2();
     let count = exponent - 2;
     let top = (value >> count) & 3;
-    ((DIRECT + u64::from(exponent - 4) * 4 + top) as u8, value & ((1 << count) - 1), count)
+    (
+        (DIRECT + u64::from(exponent - 4) * 4 + top) as u8,
+        value & ((1 << count) - 1),
+        count,
+    )
 }
 
 /// How many raw bits follow a token.
 pub(crate) fn raw_bits(token: u8) -> u32 {
-    if u64::from(token) < DIRECT { 0 } else { (u32::from(token) - 16) / 4 + 2 }
+    if u64::from(token) < DIRECT {
+        0
+    } else {
+        (u32::from(token) - 16) / 4 + 2
+    }
 }
 
 /// The value of a token and its raw bits.

@@ -56,7 +56,9 @@ pub(crate) fn unpack<T: Raw>(values: &mut [T; GROUP], planes: &[&[u8]], g: usize
 /// Adds pieces of `P` bits, of which a full group has `SLICE = 32 P` bytes.
 #[inline(always)]
 fn unpack_piece<T: Raw, const P: u32, const SLICE: usize>(values: &mut [T; GROUP], plane: &[u8], g: usize) {
-    let Some(bytes) = plane[g * SLICE..].first_chunk::<SLICE>() else { unreachable!("a full group") };
+    let Some(bytes) = plane[g * SLICE..].first_chunk::<SLICE>() else {
+        unreachable!("a full group")
+    };
     let mask = ((1u32 << P) - 1) as u8;
     for (q, values) in values.as_chunks_mut::<SLICE>().0.iter_mut().enumerate() {
         for (value, byte) in values.iter_mut().zip(bytes) {
@@ -135,7 +137,10 @@ mod tests {
     fn pieces_add_up() {
         for bits in 1..=64 {
             assert_eq!(pieces(bits).sum::<u32>(), bits);
-            assert_eq!(pieces(bits).map(|p| plane_len(1000, p)).sum::<usize>(), planes_len(1000, bits));
+            assert_eq!(
+                pieces(bits).map(|p| plane_len(1000, p)).sum::<usize>(),
+                planes_len(1000, bits)
+            );
         }
         assert_eq!(pieces(22).collect::<Vec<_>>(), [8, 8, 4, 2]);
     }

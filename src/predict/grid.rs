@@ -49,11 +49,7 @@ impl TileGrid {
     /// A matrix without rows or without columns has no tiles.
     pub(crate) fn new(rows: u64, columns: u64, shape: TileShape) -> Option<Self> {
         rows.checked_mul(columns)?;
-        Some(Self {
-            rows,
-            columns,
-            shape,
-        })
+        Some(Self { rows, columns, shape })
     }
 
     /// Tiles in a row of tiles.

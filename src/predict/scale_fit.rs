@@ -27,7 +27,9 @@ pub(crate) fn fit(
     let runs = (columns / RUN).clamp(1, SAMPLE / RUN);
     let run = if columns <= SAMPLE { columns } else { RUN };
     let runs = if columns <= SAMPLE { 1 } else { runs };
-    let starts: Vec<usize> = (0..runs).map(|i| i * (columns - run) / runs.max(2).saturating_sub(1).max(1)).collect();
+    let starts: Vec<usize> = (0..runs)
+        .map(|i| i * (columns - run) / runs.max(2).saturating_sub(1).max(1))
+        .collect();
     let row_stride = rows.div_ceil(SAMPLE);
     let (mut row_scale, mut column_scale) = (vec![1f32; rows], vec![1f32; columns]);
     let mut buffer = vec![0f32; columns];
@@ -54,7 +56,10 @@ pub(crate) fn fit(
             sums.iter_mut().zip(&buffer).for_each(|(sum, v)| *sum += v * inverse);
             sampled += 1;
         }
-        column_scale.iter_mut().zip(&sums).for_each(|(scale, sum)| *scale = sum / sampled as f32);
+        column_scale
+            .iter_mut()
+            .zip(&sums)
+            .for_each(|(scale, sum)| *scale = sum / sampled as f32);
     }
     Scale::new(steps(&row_scale, fraction_bits), steps(&column_scale, fraction_bits))
 }
@@ -66,11 +71,15 @@ fn reciprocal(x: f32) -> f32 {
 /// Scales as steps from the smallest, at most 127 below the largest.
 fn steps(scales: &[f32], fraction_bits: u32) -> Vec<u8> {
     let unit = COST_BITS - fraction_bits;
-    let logs: Vec<Option<i64>> =
-        scales.iter().map(|&s| s.is_normal().then(|| (log2_f32(s) + (1 << (unit - 1))) >> unit)).collect();
+    let logs: Vec<Option<i64>> = scales
+        .iter()
+        .map(|&s| s.is_normal().then(|| (log2_f32(s) + (1 << (unit - 1))) >> unit))
+        .collect();
     let highest = logs.iter().flatten().copied().max().unwrap_or(0);
     let lowest = logs.iter().flatten().copied().min().unwrap_or(0).max(highest - 127);
-    logs.iter().map(|log| log.map_or(0, |log| (log.max(lowest) - lowest) as u8)).collect()
+    logs.iter()
+        .map(|log| log.map_or(0, |log| (log.max(lowest) - lowest) as u8))
+        .collect()
 }
 
 #[cfg(test)]
@@ -90,13 +99,17 @@ mod tests {
         scale.steps(0, &mut steps);
         for (i, step) in steps.iter().enumerate() {
             let (row, column) = (i / columns, i % columns);
-            assert_eq!(i32::from(*step), 4 * ((row % 5) as i32 - (column % 3) as i32 + 2), "{row} {column}");
+            assert_eq!(
+                i32::from(*step),
+                4 * ((row % 5) as i32 - (column % 3) as i32 + 2),
+                "{row} {column}"
+            );
         }
     }
 
     #[test]
     fn zero_and_huge_rows_are_held() {
-        let scale = fit(3, 8, 2, |row, _, out| out.fill([0.0, 1e-38, 1e38][row])).unwrap();
+        let scale = fit(3, 8, 2, |row, _, out| out.fill([0.0, 1e-37, 1e38][row])).unwrap();
         let mut steps = vec![0u8; 24];
         scale.steps(0, &mut steps);
         assert!(steps[16] == 127 && steps[0] == 0);

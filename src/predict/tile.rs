@@ -25,13 +25,7 @@ pub(crate) enum Predictor {
 
 impl Predictor {
     /// Every predictor, at the index of its wire code.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::None,
-        Self::Left,
-        Self::Top,
-        Self::Average,
-        Self::Planar,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Left, Self::Top, Self::Average, Self::Planar];
 
     /// The predictor of a wire code, if there is one.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
@@ -56,13 +50,7 @@ impl Predictor {
 ///
 /// If the slices differ in length, `width` is 0 or does not divide the length, or
 /// `bits` is not in `1..=64`: the caller computes these, no input decides them.
-pub(crate) fn residual(
-    predictor: Predictor,
-    tile: &[u64],
-    width: usize,
-    bits: u32,
-    out: &mut [u64],
-) {
+pub(crate) fn residual(predictor: Predictor, tile: &[u64], width: usize, bits: u32, out: &mut [u64]) {
     check(tile, width, bits, out);
     if predictor == Predictor::None || tile.is_empty() {
         out.copy_from_slice(tile);
@@ -103,13 +91,7 @@ pub(crate) fn residual(
 /// # Panics
 ///
 /// As [`residual`] does.
-pub(crate) fn reconstruct(
-    predictor: Predictor,
-    residual: &[u64],
-    width: usize,
-    bits: u32,
-    out: &mut [u64],
-) {
+pub(crate) fn reconstruct(predictor: Predictor, residual: &[u64], width: usize, bits: u32, out: &mut [u64]) {
     check(residual, width, bits, out);
     if predictor == Predictor::None || residual.is_empty() {
         out.copy_from_slice(residual);
@@ -128,13 +110,7 @@ pub(crate) fn reconstruct(
 }
 
 /// One row that has a row above it; all three slices are of the tile's width.
-fn reconstruct_row(
-    predictor: Predictor,
-    residual: &[u64],
-    above: &[u64],
-    mask: u64,
-    row: &mut [u64],
-) {
+fn reconstruct_row(predictor: Predictor, residual: &[u64], above: &[u64], mask: u64, row: &mut [u64]) {
     let first = above[0].wrapping_add(residual[0]) & mask;
     row[0] = first;
     let rest = row[1..].iter_mut().zip(&residual[1..]);

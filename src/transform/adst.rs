@@ -37,14 +37,5 @@ pub(super) const ADST: Network<15> = Network {
         Rotation::new(1, 6, 8),
         Rotation::new(3, 5, -8),
     ],
-    outputs: [
-        plus(7),
-        plus(4),
-        plus(2),
-        plus(6),
-        plus(1),
-        minus(5),
-        plus(3),
-        plus(0),
-    ],
+    outputs: [plus(7), plus(4), plus(2), plus(6), plus(1), minus(5), plus(3), plus(0)],
 };

@@ -93,18 +93,12 @@ pub(super) struct Output {
 
 /// The output that takes `element` as it is.
 pub(super) const fn plus(element: u8) -> Output {
-    Output {
-        element,
-        negate: false,
-    }
+    Output { element, negate: false }
 }
 
 /// The output that takes `element` negated.
 pub(super) const fn minus(element: u8) -> Output {
-    Output {
-        element,
-        negate: true,
-    }
+    Output { element, negate: true }
 }
 
 /// A reversible 8-point transform: rotations in order, then a signed permutation.
@@ -143,9 +137,5 @@ impl<const N: usize> Network<N> {
 
 #[inline(always)]
 fn signed(values: [i64; 8], negate: bool) -> [i64; 8] {
-    if negate {
-        values.map(i64::wrapping_neg)
-    } else {
-        values
-    }
+    if negate { values.map(i64::wrapping_neg) } else { values }
 }

@@ -60,15 +60,7 @@ fn energy(values: impl IntoIterator<Item = i64>) -> f64 {
 fn any_element() -> impl Strategy<Value = i64> {
     prop_oneof![
         any::<i64>(),
-        prop::sample::select(vec![
-            i64::MIN,
-            i64::MIN + 1,
-            -1,
-            0,
-            1,
-            i64::MAX - 1,
-            i64::MAX
-        ]),
+        prop::sample::select(vec![i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX]),
         -(1i64 << 32)..=(1i64 << 32),
         -300i64..300,
     ]

@@ -52,7 +52,10 @@ pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<
             }
         }
     }
-    vec![Candidate { cost: best.cost, encode: Box::new(move || encode(input, &best)) }]
+    vec![Candidate {
+        cost: best.cost,
+        encode: Box::new(move || encode(input, &best)),
+    }]
 }
 
 /// XOR mask of a byte plane: brings a signed integer's values around zero together.
@@ -93,14 +96,21 @@ fn plain(input: Input) -> Plan {
         let table = Frequencies::normalise(&symbols, MAX_PROB_BITS);
         let coded = table.cost(&symbols) + ((table.bits() + chunk_bits(units, target)) << COST_BITS);
         if coded < plain || width == 1 {
-            planes.push(Plane::Coded { mask, tables: vec![table] });
+            planes.push(Plane::Coded {
+                mask,
+                tables: vec![table],
+            });
             cost += coded;
         } else {
             planes.push(Plane::Raw);
             cost += plain;
         }
     }
-    Plan { planes, prediction: None, cost }
+    Plan {
+        planes,
+        prediction: None,
+        cost,
+    }
 }
 
 /// What a byte stands for, when magnitudes are wanted of it.
@@ -146,7 +156,10 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
         }
     }
     let classes = merge(&by_step);
-    let tables: Vec<_> = classes.iter().map(|c| Frequencies::normalise(&c.counts, MAX_PROB_BITS)).collect();
+    let tables: Vec<_> = classes
+        .iter()
+        .map(|c| Frequencies::normalise(&c.counts, MAX_PROB_BITS))
+        .collect();
     let mut writer = BitWriter::default();
     scale.write(&mut writer);
     let fixed = writer.len() + tables.iter().map(Frequencies::bits).sum::<u64>() + chunk_bits(units, BYTE_CHUNK);
@@ -154,7 +167,11 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
     let thresholds = classes[1..].iter().map(|c| c.first).collect();
     Some(Plan {
         planes: vec![Plane::Coded { mask, tables }],
-        prediction: Some(Prediction { columns, scale, thresholds }),
+        prediction: Some(Prediction {
+            columns,
+            scale,
+            thresholds,
+        }),
         cost: coded + (fixed << COST_BITS),
     })
 }
@@ -175,15 +192,29 @@ fn merge(by_step: &[[u64; SYMBOLS]]) -> Vec<Class> {
         .iter()
         .enumerate()
         .filter(|(_, counts)| counts.iter().any(|&c| c > 0))
-        .map(|(step, counts)| Class { first: step as u8, counts: Box::new(*counts), cost: entropy(counts) })
+        .map(|(step, counts)| Class {
+            first: step as u8,
+            counts: Box::new(*counts),
+            cost: entropy(counts),
+        })
         .collect();
     let join = |a: &Class, b: &Class| -> Class {
         let counts: Box<[u64; SYMBOLS]> = Box::new(std::array::from_fn(|s| a.counts[s] + b.counts[s]));
-        Class { first: a.first, cost: entropy(&counts[..]), counts }
+        Class {
+            first: a.first,
+            cost: entropy(&counts[..]),
+            counts,
+        }
     };
     while classes.len() > 1 {
-        let loss = |i: usize| join(&classes[i], &classes[i + 1]).cost.saturating_sub(classes[i].cost + classes[i + 1].cost);
-        let Some((least, at)) = (0..classes.len() - 1).map(|i| (loss(i), i)).min() else { break };
+        let loss = |i: usize| {
+            join(&classes[i], &classes[i + 1])
+                .cost
+                .saturating_sub(classes[i].cost + classes[i + 1].cost)
+        };
+        let Some((least, at)) = (0..classes.len() - 1).map(|i| (loss(i), i)).min() else {
+            break;
+        };
         if classes.len() <= MAX_TABLES && least > TABLE {
             break;
         }
@@ -222,10 +253,19 @@ fn encode(input: Input, plan: &Plan) -> Encoded {
             }
         }
     }
-    let chunks = map_chunks(units, chunk, || (), |(), range| encode_chunk(input, plan, &encoders, range));
+    let chunks = map_chunks(
+        units,
+        chunk,
+        || (),
+        |(), range| encode_chunk(input, plan, &encoders, range),
+    );
     let tables = encoders.first().and_then(Option::as_ref).map_or(1, EncodeTables::count) as u32;
     let (columns, tables) = plan.prediction.as_ref().map_or((0, 1), |p| (p.columns as u64, tables));
-    let method = Method::Bytes { columns, tables, prob: MAX_PROB_BITS };
+    let method = Method::Bytes {
+        columns,
+        tables,
+        prob: MAX_PROB_BITS,
+    };
     assemble(Recipe { method, chunk }, &writer.finish(), chunks)
 }
 
@@ -241,7 +281,10 @@ fn encode_chunk(
     if let Some(p) = &plan.prediction {
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
-        contexts = steps.iter().map(|&s| p.thresholds.iter().filter(|&&t| s >= t).count() as u8).collect();
+        contexts = steps
+            .iter()
+            .map(|&s| p.thresholds.iter().filter(|&&t| s >= t).count() as u8)
+            .collect();
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();

@@ -16,7 +16,10 @@ const WAYS: usize = 4;
 impl TokenCounts {
     pub(super) fn new(contexts: usize, token_bits: u32) -> Self {
         let tokens = 1 << token_bits;
-        Self { tokens, counts: vec![0; contexts * tokens * WAYS] }
+        Self {
+            tokens,
+            counts: vec![0; contexts * tokens * WAYS],
+        }
     }
 
     /// Counts tokens, each under the context at its place (`contexts` empty: 0).
@@ -29,7 +32,9 @@ impl TokenCounts {
             self.counts[at] += 1;
         };
         if contexts.is_empty() {
-            tokens.chunks(WAYS).for_each(|t| t.iter().enumerate().for_each(|(way, &t)| bump(way, t, 0)));
+            tokens
+                .chunks(WAYS)
+                .for_each(|t| t.iter().enumerate().for_each(|(way, &t)| bump(way, t, 0)));
         } else {
             for (t, c) in tokens.chunks(WAYS).zip(contexts.chunks(WAYS)) {
                 t.iter().zip(c).enumerate().for_each(|(way, (&t, &c))| bump(way, t, c));
@@ -41,7 +46,9 @@ impl TokenCounts {
     pub(super) fn finish(self) -> Vec<Vec<u64>> {
         let ways = self.counts.len() / WAYS;
         let sum = |i: usize| (0..WAYS).map(|way| u64::from(self.counts[way * ways + i])).sum();
-        (0..ways / self.tokens).map(|c| (0..self.tokens).map(|t| sum(c * self.tokens + t)).collect()).collect()
+        (0..ways / self.tokens)
+            .map(|c| (0..self.tokens).map(|t| sum(c * self.tokens + t)).collect())
+            .collect()
     }
 }
 
@@ -97,6 +104,10 @@ impl Tables {
             cost += table.bits() << COST_BITS;
             frequencies.push(table);
         }
-        Self { base: base as u16, frequencies, cost }
+        Self {
+            base: base as u16,
+            frequencies,
+            cost,
+        }
     }
 }

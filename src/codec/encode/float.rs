@@ -1,14 +1,14 @@
 //! Encoding with the `float` method.
 
-use super::count::{TokenCounts, Tables};
+use super::count::{Tables, TokenCounts};
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
 use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::float::ESCAPE_POSITION_BITS;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
-use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::EncodeTables;
+use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::format::{MAX_PROB_BITS, Method, Recipe};
 use crate::plane::float::{Element, FloatSplit};
 use crate::plane::{narrow, raw};
@@ -25,7 +25,11 @@ const COUNTED: usize = 1 << 20;
 
 /// Ways to code a float tensor. None if it is no float.
 pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<'a>> {
-    let dtype = if input.dtype == DType::C64 { DType::F32 } else { input.dtype };
+    let dtype = if input.dtype == DType::C64 {
+        DType::F32
+    } else {
+        input.dtype
+    };
     if dtype.float_layout().is_none() {
         return Vec::new();
     }
@@ -44,10 +48,19 @@ pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<
 
 /// The narrowest float that holds every value, and the values as such.
 fn narrowed(dtype: DType, data: &[u8]) -> (DType, Cow<'_, [u8]>) {
-    let singles = |data: &[u8]| data.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect::<Vec<_>>();
+    let singles = |data: &[u8]| {
+        data.as_chunks()
+            .0
+            .iter()
+            .map(|b| u32::from_le_bytes(*b))
+            .collect::<Vec<_>>()
+    };
     let of_singles = |singles: &[u32]| -> Option<(DType, Vec<u8>)> {
         if singles.iter().all(|s| s & 0xffff == 0) {
-            return Some((DType::BF16, singles.iter().flat_map(|s| ((s >> 16) as u16).to_le_bytes()).collect()));
+            return Some((
+                DType::BF16,
+                singles.iter().flat_map(|s| ((s >> 16) as u16).to_le_bytes()).collect(),
+            ));
         }
         // Most tensors show within a few values that they are not halves.
         singles.iter().all(|&s| narrow::f16_from_f32(s).is_some()).then(|| {
@@ -61,9 +74,16 @@ fn narrowed(dtype: DType, data: &[u8]) -> (DType, Cow<'_, [u8]>) {
             None => (dtype, data.into()),
         },
         DType::F64 => {
-            let doubles = data.as_chunks().0.iter().map(|b| narrow::f32_from_f64(u64::from_le_bytes(*b)));
+            let doubles = data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| narrow::f32_from_f64(u64::from_le_bytes(*b)));
             match doubles.collect::<Option<Vec<u32>>>() {
-                Some(singles) => (DType::F32, singles.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<_>>().into()),
+                Some(singles) => (
+                    DType::F32,
+                    singles.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<_>>().into(),
+                ),
                 None => (dtype, data.into()),
             }
         }
@@ -81,7 +101,12 @@ struct Split<T> {
 
 impl<T: Element> Split<T> {
     fn new() -> Self {
-        Self { values: vec![T::default(); BLOCK], tokens: vec![0; BLOCK], steps: vec![0; BLOCK], contexts: vec![0; BLOCK] }
+        Self {
+            values: vec![T::default(); BLOCK],
+            tokens: vec![0; BLOCK],
+            steps: vec![0; BLOCK],
+            contexts: vec![0; BLOCK],
+        }
     }
 
     /// Reads units `first..first + n`; their tokens are less what the scale predicts.
@@ -123,7 +148,9 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     matrices: &[usize],
     effort: Effort,
 ) -> Vec<Candidate<'a>> {
-    let Some(layout) = stored.float_layout() else { return Vec::new() };
+    let Some(layout) = stored.float_layout() else {
+        return Vec::new();
+    };
     let units = data.len() / T::BYTES;
     let most = layout.mantissa.min(12 - layout.exponent);
     let mantissas = match effort {
@@ -138,8 +165,15 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     let mut best: Option<(u64, Plan)> = None;
     let mut consider = |fraction_bits: u32, scale: Option<(usize, Scale)>| {
         for &token_mantissa in &mantissas {
-            let split = FloatSplit { layout, token_mantissa, base: 0, fraction_bits };
-            let (columns, scale) = scale.clone().map_or((0, None), |(columns, scale)| (columns, Some(scale)));
+            let split = FloatSplit {
+                layout,
+                token_mantissa,
+                base: 0,
+                fraction_bits,
+            };
+            let (columns, scale) = scale
+                .clone()
+                .map_or((0, None), |(columns, scale)| (columns, Some(scale)));
             let (cost, plan) = price::<T>(stored, &data, split, columns, scale, effort);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, plan));
@@ -159,7 +193,10 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
         }
     }
     let Some((cost, plan)) = best else { return Vec::new() };
-    vec![Candidate { cost, encode: Box::new(move || encode::<T>(&data, &plan)) }]
+    vec![Candidate {
+        cost,
+        encode: Box::new(move || encode::<T>(&data, &plan)),
+    }]
 }
 
 /// Finite magnitudes of elements; 0 for what is not finite.
@@ -236,7 +273,17 @@ fn price<T: Element>(
     let fixed = writer.len() + units as u64 * u64::from(split.raw_bits()) + chunks * 8 * (STATES_BYTES as u64 - 40);
     let cost = tokens + (fixed << COST_BITS);
     let parameters = writer.finish();
-    (cost, Plan { stored, split, columns, scale, tables: tables.frequencies, parameters })
+    (
+        cost,
+        Plan {
+            stored,
+            split,
+            columns,
+            scale,
+            tables: tables.frequencies,
+            parameters,
+        },
+    )
 }
 
 fn encode<T: Element + Send + Sync>(data: &[u8], plan: &Plan) -> Encoded {
@@ -246,7 +293,9 @@ fn encode<T: Element + Send + Sync>(data: &[u8], plan: &Plan) -> Encoded {
     let room: Vec<[bool; 256]> = plan.tables.iter().map(|t| t.freq().map(|f| f > 0)).collect();
     let backend = Backend::fastest();
     let chunks = map_chunks(units, chunk, Scratch::new, |scratch: &mut Scratch<T>, range| {
-        vectorised(backend, || split_chunk(data, plan, &tables, &room, range.clone(), scratch));
+        vectorised(backend, || {
+            split_chunk(data, plan, &tables, &room, range.clone(), scratch)
+        });
         scratch.encode(plan, &tables, range.len())
     });
     let method = Method::Float {
@@ -271,7 +320,13 @@ struct Scratch<T> {
 impl<T: Element> Scratch<T> {
     fn new() -> Self {
         let (symbols, contexts) = (Vec::new(), Vec::new());
-        Self { block: Split::new(), symbols, contexts, planes: Vec::new(), escapes: Vec::new() }
+        Self {
+            block: Split::new(),
+            symbols,
+            contexts,
+            planes: Vec::new(),
+            escapes: Vec::new(),
+        }
     }
 
     /// Lays out a split chunk: stream, raw planes but for what the seeds carry, escapes.
@@ -303,7 +358,13 @@ fn split_chunk<T: Element>(
 ) {
     let (split, scale) = (plan.split, plan.scale.as_ref());
     let units = range.len();
-    let Scratch { block, symbols, contexts, planes, escapes } = scratch;
+    let Scratch {
+        block,
+        symbols,
+        contexts,
+        planes,
+        escapes,
+    } = scratch;
     symbols.resize(units, 0);
     contexts.resize(if scale.is_some() { units } else { 0 }, 0);
     planes.clear();
@@ -325,9 +386,10 @@ fn split_chunk<T: Element>(
         let block_contexts = block.contexts(scale, n);
         let lacking = match room {
             [only] => block_symbols.iter().fold(false, |any, &s| any | !only[usize::from(s)]),
-            _ => block_symbols.iter().zip(block_contexts).fold(false, |any, (&s, &c)| {
-                any | !room[usize::from(c)][usize::from(s)]
-            }),
+            _ => block_symbols
+                .iter()
+                .zip(block_contexts)
+                .fold(false, |any, (&s, &c)| any | !room[usize::from(c)][usize::from(s)]),
         };
         if outside != 0 || lacking {
             for (i, symbol) in block_symbols.iter_mut().enumerate() {
@@ -352,7 +414,10 @@ fn pack<T: Element>(values: &mut [T], split: FloatSplit, planes: &mut [u8], at: 
     for p in raw::pieces(split.raw_bits()) {
         low -= p;
         let plane = &mut planes[start + at / raw::GROUP * raw::plane_len(raw::GROUP, p)..];
-        for (group, plane) in values.chunks(raw::GROUP).zip(plane.chunks_mut(raw::plane_len(raw::GROUP, p))) {
+        for (group, plane) in values
+            .chunks(raw::GROUP)
+            .zip(plane.chunks_mut(raw::plane_len(raw::GROUP, p)))
+        {
             raw::pack_group(group, plane, p, low);
         }
         start += raw::plane_len(units, p);

@@ -3,6 +3,7 @@
 mod bytes;
 mod count;
 mod float;
+pub(crate) mod tiles;
 
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
@@ -71,7 +72,10 @@ impl Input<'_> {
     fn matrices(&self) -> Vec<usize> {
         let units = self.units();
         let packed = |n: usize| n * self.dtype.bits() / 8 / self.dtype.unit_bytes();
-        let first = self.shape.first().map_or(0, |&rows| units.checked_div(rows).unwrap_or(0));
+        let first = self
+            .shape
+            .first()
+            .map_or(0, |&rows| units.checked_div(rows).unwrap_or(0));
         let last = self.shape.last().map_or(0, |&n| packed(n));
         let mut columns = vec![first, last];
         columns.dedup();
@@ -89,6 +93,8 @@ struct Candidate<'a> {
 
 /// Units of a raw or constant chunk.
 const PLAIN_CHUNK: u64 = 1 << 20;
+/// Tiles are taken only if they cost less than this part of the next best.
+const TILES_PERCENT: u64 = 97;
 /// Tensors of fewer bytes are stored as they are: tables would cost more than they save.
 const SMALLEST: usize = 256;
 
@@ -106,29 +112,53 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     }
     let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK);
     let raw_bytes = (data.len() + FIXED_BYTES) as u64 + chunks * ENTRY_BYTES as u64;
-    let mut candidates = vec![Candidate { cost: raw_bytes * 8 << COST_BITS, encode: Box::new(raw) }];
+    let mut candidates = vec![Candidate {
+        cost: raw_bytes * 8 << COST_BITS,
+        encode: Box::new(raw),
+    }];
     candidates.extend(float::candidates(input, effort));
-    // Where a float split gains, byte planes gain less: they are only tried where it does not.
-    let gained = candidates.iter().any(|c| c.cost < raw_bytes * 8 * 15 / 16 << COST_BITS);
+    // Where a split of a narrow float gains, byte planes gain less. (The low bytes of a wide one may
+    // hold more than noise.)
+    let gained = unit <= 2 && candidates.iter().any(|c| c.cost < raw_bytes * 8 * 15 / 16 << COST_BITS);
     if !gained || effort == Effort::Max {
         candidates.extend(bytes::candidates(input, effort));
     }
-    let best = candidates.into_iter().min_by_key(|c| c.cost);
-    match best {
-        Some(best) => (best.encode)(),
-        None => raw(),
-    }
+    let least = candidates.iter().map(|c| c.cost).min().unwrap_or(u64::MAX);
+    candidates.extend(tiles::candidates(input, effort, least / 100 * TILES_PERCENT));
+    candidates.sort_by_key(|c| c.cost);
+    // Prices are estimates: what they favour must still beat the input itself, and tiles, which
+    // decode slowly, the next best.
+    let mut encoded = candidates.into_iter().map(|c| (c.encode)());
+    let Some(first) = encoded.next() else { return raw() };
+    let best = match first.recipe.method {
+        Method::Tiles { .. } => encoded
+            .find(|e| !matches!(e.recipe.method, Method::Tiles { .. }))
+            .filter(|e| e.len() <= first.len())
+            .unwrap_or(first),
+        _ => first,
+    };
+    if best.len() < raw_bytes { best } else { raw() }
 }
 
 fn constant(input: Input) -> Encoded {
     let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK) as usize;
-    let recipe = Recipe { method: Method::Constant, chunk: PLAIN_CHUNK };
-    assemble(recipe, &input.data[..input.dtype.unit_bytes()], vec![(Vec::new(), 0); chunks])
+    let recipe = Recipe {
+        method: Method::Constant,
+        chunk: PLAIN_CHUNK,
+    };
+    assemble(
+        recipe,
+        &input.data[..input.dtype.unit_bytes()],
+        vec![(Vec::new(), 0); chunks],
+    )
 }
 
 fn raw(input: Input) -> Encoded {
     let chunks = input.data.chunks(PLAIN_CHUNK as usize * input.dtype.unit_bytes());
-    let recipe = Recipe { method: Method::Raw, chunk: PLAIN_CHUNK };
+    let recipe = Recipe {
+        method: Method::Raw,
+        chunk: PLAIN_CHUNK,
+    };
     assemble(recipe, &[], chunks.map(|c| (c.to_vec(), 0)).collect())
 }
 
@@ -140,7 +170,11 @@ fn assemble(recipe: Recipe, parameters: &[u8], chunks: Vec<(Vec<u8>, u32)>) -> E
         checksum: checksum(bytes),
     };
     let entries: Vec<_> = chunks.iter().map(entry).collect();
-    Encoded { recipe, head: head::write(&entries, parameters), chunks: chunks.into_iter().map(|c| c.0).collect() }
+    Encoded {
+        recipe,
+        head: head::write(&entries, parameters),
+        chunks: chunks.into_iter().map(|c| c.0).collect(),
+    }
 }
 
 /// Units of a chunk so that all chunks are about `target` units and of one size, in whole groups of
@@ -164,7 +198,10 @@ fn map_chunks<S, T: Send>(
     #[cfg(feature = "parallel")]
     if count > 1 {
         use rayon::prelude::*;
-        return (0..count).into_par_iter().map_init(scratch, |s, i| map(s, range(i))).collect();
+        return (0..count)
+            .into_par_iter()
+            .map_init(scratch, |s, i| map(s, range(i)))
+            .collect();
     }
     let mut scratch = scratch();
     (0..count).map(|i| map(&mut scratch, range(i))).collect()
@@ -180,4 +217,3 @@ impl std::str::FromStr for Effort {
             .ok_or_else(|| crate::Error::usage(format!("no effort {name:?}: choose fast, default or max")))
     }
 }
-

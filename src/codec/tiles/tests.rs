@@ -2,7 +2,7 @@
 #![cfg(feature = "encode")]
 
 use super::*;
-use crate::codec::encode_tiles::{TileEncoding, encode, estimate, tool_costs};
+use crate::codec::encode::tiles::{TileEncoding, encode, estimate, tool_costs};
 use crate::format::MAX_CHUNK_UNITS;
 use proptest::prelude::*;
 

@@ -12,7 +12,9 @@ pub(crate) fn decode(table: &Frequencies, reader: &mut BitReader, count: usize) 
     let tables = DecodeTables::new(std::slice::from_ref(table)).ok_or("no frequency table")?;
     let bits = tables.prob_bits();
     let mut symbols = Vec::new();
-    symbols.try_reserve_exact(count).map_err(|_| "no memory for side information")?;
+    symbols
+        .try_reserve_exact(count)
+        .map_err(|_| "no memory for side information")?;
     let mut x = reader.bits(32).ok_or(SHORT)? as u32;
     for _ in 0..count {
         let entry = tables.entries()[(x & ((1 << bits) - 1)) as usize];

@@ -178,7 +178,12 @@ fn the_coded_size_is_the_tables_cost() {
         .iter()
         .zip(&case.symbols)
         .for_each(|(&c, &s)| counts[usize::from(c)][usize::from(s)] += 1);
-    let ideal: f64 = case.tables.iter().zip(&counts).map(|(t, c)| t.cost(c) as f64 / 65536.0).sum();
+    let ideal: f64 = case
+        .tables
+        .iter()
+        .zip(&counts)
+        .map(|(t, c)| t.cost(c) as f64 / 65536.0)
+        .sum();
     // Start states hold 16 bits of seed each, which the words do not pay for.
     let got = (8 * words) as f64;
     assert!(

@@ -17,9 +17,7 @@ fn expected_residual(predictor: Predictor, tile: &[u64], width: usize, bits: u32
                 (Predictor::Left, _, _) => at(row, column - 1),
                 (Predictor::Top, _, _) => at(row - 1, column),
                 (Predictor::Average, _, _) => (at(row, column - 1) + at(row - 1, column)) / 2,
-                (Predictor::Planar, _, _) => {
-                    at(row, column - 1) + at(row - 1, column) - at(row - 1, column - 1)
-                }
+                (Predictor::Planar, _, _) => at(row, column - 1) + at(row - 1, column) - at(row - 1, column - 1),
             };
             (at(row, column) - prediction).rem_euclid(modulus) as u64
         })
@@ -37,10 +35,7 @@ fn check_round_trip(tile: &[u64], width: usize, bits: u32) {
         );
         let mut rebuilt = vec![1; tile.len()];
         reconstruct(predictor, &residuals, width, bits, &mut rebuilt);
-        assert_eq!(
-            rebuilt, tile,
-            "{predictor:?}, {bits} bits, width {width}: element lost"
-        );
+        assert_eq!(rebuilt, tile, "{predictor:?}, {bits} bits, width {width}: element lost");
     }
 }
 

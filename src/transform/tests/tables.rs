@@ -52,10 +52,7 @@ fn error_bounds_follow_from_the_tables() {
         // Half a unit from each shear, carried through the rest of the network.
         let mut rounding = [0.0; 8];
         for (i, &(target, _, _)) in shears.iter().enumerate() {
-            for (sum, gain) in rounding
-                .iter_mut()
-                .zip(apply_from(transform, i + 1, unit(target)))
-            {
+            for (sum, gain) in rounding.iter_mut().zip(apply_from(transform, i + 1, unit(target))) {
                 *sum += 0.5 * gain.abs();
             }
         }
@@ -83,10 +80,7 @@ fn multipliers_follow_from_their_angles() {
     let one = f64::from(1 << FRACTION_BITS);
     for k in 0..=8 {
         let angle = k as f64 * PI / 32.0;
-        assert_eq!(
-            f64::from(HALF_TANGENT[k]),
-            (one * (angle / 2.0).tan()).round()
-        );
+        assert_eq!(f64::from(HALF_TANGENT[k]), (one * (angle / 2.0).tan()).round());
         assert_eq!(f64::from(SINE[k]), (one * angle.sin()).round());
     }
     let [first, second, third] = Rotation::new(2, 3, -4).shears();

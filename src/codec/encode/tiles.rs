@@ -11,12 +11,13 @@ mod matrix;
 
 pub(crate) use estimate::{ToolCosts, estimate, tool_costs};
 
-use super::tiles::context::{Mode, PREDICTOR, TRANSFORMS};
+use super::{Candidate, Effort, Encoded, Input, assemble};
 use crate::bits::BitWriter;
+use crate::codec::tiles::context::{Mode, PREDICTOR, TRANSFORMS};
 use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES};
 use crate::entropy::{EncodeTables, Frequencies};
-use crate::format::{MAX_CHUNK_UNITS, TileShape};
+use crate::format::{MAX_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe, TileShape};
 use choose::{Chooser, Tools};
 use cost::Counts;
 use matrix::Matrix;
@@ -26,6 +27,72 @@ use std::ops::Range;
 const CHUNK_UNITS: usize = 1 << 16;
 /// Units that the costs are learnt from.
 const SAMPLE: usize = 1 << 17;
+
+/// Units that the default effort prices tiles on.
+const PRICED: usize = 1 << 15;
+
+/// Ways to code a tensor in tiles, where neighbours look alike; `best` is the cost that they
+/// must stay under, in 2^-16 bits.
+pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort, best: u64) -> Vec<Candidate<'a>> {
+    let Input { dtype, data, .. } = input;
+    let units = input.units();
+    let last = input
+        .shape
+        .last()
+        .map_or(1, |&n| n * dtype.bits() / 8 / dtype.unit_bytes());
+    let mut columns = input.matrices();
+    if last > 1 && units.is_multiple_of(last) {
+        columns.push(last);
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    let (shapes, sample) = match effort {
+        Effort::Fast => return Vec::new(),
+        Effort::Default => (&TileShape::ALL[..1], PRICED),
+        Effort::Max => (&TileShape::ALL[..], SAMPLE),
+    };
+    let price = |columns: usize, shape: TileShape| -> Option<Candidate<'a>> {
+        if effort == Effort::Default {
+            // Pricing is slow; noise, which most tensors are, is seen on the differences at once.
+            let differences = Matrix::new(dtype, data, shape, columns)?.difference_bits();
+            if differences.saturating_mul(units as u64) > best {
+                return None;
+            }
+        }
+        let cost = estimate(dtype, data, shape, columns, sample).filter(|&cost| cost < best)?;
+        Some(Candidate {
+            cost,
+            encode: Box::new(move || encode_input(input, shape, columns)),
+        })
+    };
+    columns
+        .iter()
+        .flat_map(|&c| shapes.iter().map(move |&s| (c, s)))
+        .filter_map(|(c, s)| price(c, s))
+        .collect()
+}
+
+fn encode_input(input: Input, shape: TileShape, columns: usize) -> Encoded {
+    match encode(input.dtype, input.data, shape, columns, MAX_PROB_BITS, 2) {
+        Some(tiles) => {
+            let method = Method::Tiles {
+                shape,
+                columns: columns as u64,
+                prob: MAX_PROB_BITS,
+            };
+            let chunks = tiles.chunks.into_iter().map(|c| (c.bytes, c.escapes)).collect();
+            assemble(
+                Recipe {
+                    method,
+                    chunk: tiles.chunk_units,
+                },
+                &tiles.parameters,
+                chunks,
+            )
+        }
+        None => super::raw(input),
+    }
+}
 
 /// A tensor in tiles.
 pub(crate) struct TileEncoding {
@@ -106,7 +173,10 @@ fn encode_chunk(
     for (context, codes) in [(PREDICTOR, predictors), (TRANSFORMS, transforms)] {
         symbols.extend(codes);
         contexts.resize(symbols.len(), context);
-        symbols.resize(symbols.len().next_multiple_of(LANES), tables.likeliest(PREDICTOR.into()));
+        symbols.resize(
+            symbols.len().next_multiple_of(LANES),
+            tables.likeliest(PREDICTOR.into()),
+        );
         contexts.resize(symbols.len(), PREDICTOR);
     }
     let mut raw = BitWriter::default();
