@@ -106,7 +106,10 @@ fn encode_chunk(
     for (context, codes) in [(PREDICTOR, predictors), (TRANSFORMS, transforms)] {
         symbols.extend(codes);
         contexts.resize(symbols.len(), context);
-        symbols.resize(symbols.len().next_multiple_of(LANES), tables.likeliest(PREDICTOR.into()));
+        symbols.resize(
+            symbols.len().next_multiple_of(LANES),
+            tables.likeliest(PREDICTOR.into()),
+        );
         contexts.resize(symbols.len(), PREDICTOR);
     }
     let mut raw = BitWriter::default();
