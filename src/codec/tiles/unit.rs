@@ -8,7 +8,9 @@ use super::context::PLAIN;
 use crate::bits::BitReader;
 use crate::dtype::DType;
 use crate::plane::{float::FloatSplit, hybrid};
-use crate::predict::tile::{Predictor, from_signed, to_signed};
+#[cfg(feature = "encode")]
+use crate::predict::tile::from_signed;
+use crate::predict::tile::{Predictor, to_signed};
 
 /// Mantissa bits in the token of a float that nothing predicts, if it has as many.
 const TOKEN_MANTISSA: u32 = 2;
