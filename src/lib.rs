@@ -6,6 +6,7 @@ mod bits;
 pub mod checkpoint;
 mod codec;
 mod container;
+mod context;
 #[cfg(feature = "encode")]
 mod cost;
 mod decoder;

@@ -2,9 +2,10 @@
 
 use super::Problem;
 use super::plan::Chunk;
-use super::tokens::{self, Classes};
+use super::tokens;
 use crate::backend::Backend;
 use crate::bits::BitReader;
+use crate::context::Classes;
 use crate::entropy::{DecodeTables, Frequencies};
 use crate::format::CHUNK_ALIGNMENT;
 use crate::predict::scale::Scale;

@@ -2,9 +2,10 @@
 
 use super::Problem;
 use super::plan::Chunk;
-use super::tokens::{self, Classes, Decoded, LAST_BLOCK};
+use super::tokens::{self, Decoded, LAST_BLOCK};
 use crate::backend::Backend;
 use crate::bits::BitReader;
+use crate::context::Classes;
 use crate::dtype::DType;
 use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};

@@ -3,41 +3,17 @@
 use super::Problem;
 use super::plan::Chunk;
 use crate::backend::Backend;
+use crate::context::Classes;
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
 use crate::predict::scale::Scale;
+use crate::simd::vectorised;
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
 pub(super) const BLOCK: usize = 1024;
 /// Most symbols of a block.
 pub(super) const LAST_BLOCK: usize = 2 * BLOCK;
-
-/// How a scale step picks a frequency table.
-#[derive(Clone, Debug)]
-pub(super) enum Classes {
-    /// Its low bits, those under this mask.
-    Fraction(u8),
-    /// The number of thresholds that are not above it.
-    Thresholds(Vec<u8>),
-}
-
-impl Classes {
-    pub(super) fn pick(&self, steps: &[u8], contexts: &mut [u8]) {
-        match self {
-            Self::Fraction(mask) => contexts.iter_mut().zip(steps).for_each(|(c, s)| *c = s & mask),
-            Self::Thresholds(thresholds) => {
-                contexts.fill(0);
-                for &t in thresholds {
-                    contexts
-                        .iter_mut()
-                        .zip(steps)
-                        .for_each(|(c, &s)| *c += u8::from(s >= t));
-                }
-            }
-        }
-    }
-}
 
 /// A decoded block, given to the join.
 pub(super) struct Decoded<'a> {
@@ -96,7 +72,7 @@ pub(super) fn decode<'a>(
             for (chunk, l) in chunks.iter().zip(&mut lockstep) {
                 scale.steps(chunk.first + first, &mut l.steps[..n]);
                 l.contexts[n..padded].fill(0);
-                classes.pick(&l.steps[..n], &mut l.contexts[..n]);
+                vectorised(backend, || classes.pick(&l.steps[..n], &mut l.contexts[..n]));
             }
         }
         let contexts_len = if scale.is_some() { padded } else { 0 };

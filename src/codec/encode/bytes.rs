@@ -1,14 +1,17 @@
 //! Encoding with the `bytes` method.
 
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
+use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::bytes::{CODED, CONSTANT, RAW, lengths_len};
+use crate::context::Classes;
 use crate::cost::{COST_BITS, entropy};
 use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
 use crate::format::{MAX_PROB_BITS, MAX_TABLES, Method, Recipe};
 use crate::predict::{scale::Scale, scale_fit};
+use crate::simd::vectorised;
 
 /// Units of a chunk of single bytes, about.
 const BYTE_CHUNK: usize = 1 << 17;
@@ -26,7 +29,7 @@ enum Plane {
 struct Prediction {
     columns: usize,
     scale: Scale,
-    thresholds: Vec<u8>,
+    classes: Classes,
 }
 
 struct Plan {
@@ -164,13 +167,13 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
     scale.write(&mut writer);
     let fixed = writer.len() + tables.iter().map(Frequencies::bits).sum::<u64>() + chunk_bits(units, BYTE_CHUNK);
     let coded: u64 = tables.iter().zip(&classes).map(|(t, c)| t.cost(&c.counts)).sum();
-    let thresholds = classes[1..].iter().map(|c| c.first).collect();
+    let thresholds = Classes::Thresholds(classes[1..].iter().map(|c| c.first).collect());
     Some(Plan {
         planes: vec![Plane::Coded { mask, tables }],
         prediction: Some(Prediction {
             columns,
             scale,
-            thresholds,
+            classes: thresholds,
         }),
         cost: coded + (fixed << COST_BITS),
     })
@@ -231,7 +234,9 @@ fn encode(input: Input, plan: &Plan) -> Encoded {
     let mut writer = BitWriter::default();
     if let Some(p) = &plan.prediction {
         p.scale.write(&mut writer);
-        p.thresholds.iter().for_each(|&t| writer.bits(u64::from(t), 8));
+        if let Classes::Thresholds(thresholds) = &p.classes {
+            thresholds.iter().for_each(|&t| writer.bits(u64::from(t), 8));
+        }
     }
     let mut encoders = Vec::new();
     for plane in &plan.planes {
@@ -281,10 +286,8 @@ fn encode_chunk(
     if let Some(p) = &plan.prediction {
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
-        contexts = steps
-            .iter()
-            .map(|&s| p.thresholds.iter().filter(|&&t| s >= t).count() as u8)
-            .collect();
+        contexts.resize(steps.len(), 0);
+        vectorised(Backend::fastest(), || p.classes.pick(&steps, &mut contexts));
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();
