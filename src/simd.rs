@@ -3,18 +3,24 @@
 
 use crate::backend::Backend;
 
-/// Runs `work`, and all that inlines into it, compiled for the backend's instructions.
-///
-/// `work` should call an `#[inline(always)]` function: what is not inlined is compiled for the
-/// baseline, which is right but slower.
-#[inline(always)]
-pub(crate) fn vectorised<R>(backend: Backend, work: impl FnOnce() -> R) -> R {
+/// Something to be done with vector instructions.
+pub(crate) trait Work {
+    type Output;
+
+    /// Does it. Must be `#[inline(always)]`, and so must what it calls: what is not inlined is
+    /// compiled for the baseline, which is right but slower. (A closure in place of this trait is
+    /// inlined or not as the compiler likes.)
+    fn run(self) -> Self::Output;
+}
+
+/// Does `work`, compiled for the backend's instructions.
+pub(crate) fn vectorised<W: Work>(backend: Backend, work: W) -> W::Output {
     match backend {
         #[cfg(target_arch = "x86_64")]
         Backend::Avx512 => {
             #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,bmi2,popcnt")]
-            fn compiled<R>(work: impl FnOnce() -> R) -> R {
-                work()
+            fn compiled<W: Work>(work: W) -> W::Output {
+                work.run()
             }
             assert!(Backend::Avx512.is_available());
             // SAFETY: the assertion shows that the CPU has the instructions.
@@ -23,14 +29,14 @@ pub(crate) fn vectorised<R>(backend: Backend, work: impl FnOnce() -> R) -> R {
         #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => {
             #[target_feature(enable = "avx2,bmi2,popcnt")]
-            fn compiled<R>(work: impl FnOnce() -> R) -> R {
-                work()
+            fn compiled<W: Work>(work: W) -> W::Output {
+                work.run()
             }
             assert!(Backend::Avx2.is_available());
             // SAFETY: the assertion shows that the CPU has the instructions.
             unsafe { compiled(work) }
         }
         // Scalar stays what it says; NEON is in the baseline of its architecture.
-        _ => work(),
+        _ => work.run(),
     }
 }

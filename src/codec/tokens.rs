@@ -7,7 +7,6 @@ use crate::context::Classes;
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
 use crate::predict::scale::Scale;
-use crate::simd::vectorised;
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
@@ -72,7 +71,7 @@ pub(super) fn decode<'a>(
             for (chunk, l) in chunks.iter().zip(&mut lockstep) {
                 scale.steps(chunk.first + first, &mut l.steps[..n]);
                 l.contexts[n..padded].fill(0);
-                vectorised(backend, || classes.pick(&l.steps[..n], &mut l.contexts[..n]));
+                classes.pick(backend, &l.steps[..n], &mut l.contexts[..n]);
             }
         }
         let contexts_len = if scale.is_some() { padded } else { 0 };

@@ -8,9 +8,13 @@
 mod encode_table;
 mod freq;
 pub(crate) mod rans;
+#[cfg(target_arch = "x86_64")]
+mod search;
 mod table;
 
 #[cfg(feature = "encode")]
 pub(crate) use encode_table::EncodeTables;
 pub(crate) use freq::{Frequencies, SYMBOLS};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use search::SearchTables;
 pub(crate) use table::DecodeTables;

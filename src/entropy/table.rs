@@ -1,5 +1,7 @@
 //! Decode tables: one packed entry per slot.
 
+#[cfg(target_arch = "x86_64")]
+use super::SearchTables;
 use super::freq::Frequencies;
 use crate::format::MAX_TABLES;
 
@@ -16,6 +18,8 @@ pub(crate) struct DecodeTables {
     entries: Vec<u32>,
     prob_bits: u32,
     count: usize,
+    #[cfg(target_arch = "x86_64")]
+    search: Option<SearchTables>,
 }
 
 impl DecodeTables {
@@ -41,6 +45,8 @@ impl DecodeTables {
             entries,
             prob_bits,
             count,
+            #[cfg(target_arch = "x86_64")]
+            search: SearchTables::new(tables),
         })
     }
 
@@ -55,5 +61,11 @@ impl DecodeTables {
     /// Number of tables, a power of two.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The same tables to search in, if that is faster.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn search(&self) -> Option<&SearchTables> {
+        self.search.as_ref()
     }
 }

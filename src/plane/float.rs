@@ -8,7 +8,7 @@
 use super::{narrow, raw};
 use crate::backend::Backend;
 use crate::dtype::{DType, FloatLayout};
-use crate::simd::vectorised;
+use crate::simd::{Work, vectorised};
 
 /// Where an element is cut, and how symbols become tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,21 @@ pub(crate) struct Block<'a> {
 /// # Panics
 /// If a length does not fit the others.
 pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
-    vectorised(backend, || join_by_layout(block, out));
+    vectorised(backend, Join { block, out });
+}
+
+struct Join<'a, 'b> {
+    block: &'a Block<'b>,
+    out: &'a mut [u8],
+}
+
+impl Work for Join<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        join_by_layout(self.block, self.out);
+    }
 }
 
 /// The common splits again as constants, so that shifts and pieces unroll.

@@ -11,7 +11,6 @@ use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
 use crate::format::{MAX_PROB_BITS, MAX_TABLES, Method, Recipe};
 use crate::predict::{scale::Scale, scale_fit};
-use crate::simd::vectorised;
 
 /// Units of a chunk of single bytes, about.
 const BYTE_CHUNK: usize = 1 << 17;
@@ -287,7 +286,7 @@ fn encode_chunk(
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
         contexts.resize(steps.len(), 0);
-        vectorised(Backend::fastest(), || p.classes.pick(&steps, &mut contexts));
+        p.classes.pick(Backend::fastest(), &steps, &mut contexts);
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();

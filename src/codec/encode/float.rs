@@ -13,7 +13,7 @@ use crate::format::{MAX_PROB_BITS, Method, Recipe};
 use crate::plane::float::{Element, FloatSplit};
 use crate::plane::{narrow, raw};
 use crate::predict::{scale::Scale, scale_fit};
-use crate::simd::vectorised;
+use crate::simd::{Work, vectorised};
 use std::borrow::Cow;
 
 /// Units of a chunk, about: 64 Ki weights, the grain of random access.
@@ -256,7 +256,8 @@ fn price<T: Element>(
     let mut counted = 0u64;
     for first in (0..units).step_by(BLOCK * stride) {
         let n = BLOCK.min(units - first);
-        vectorised(backend, || block.load(data, split, scale.as_ref(), first, n));
+        let load = Load { block: &mut block, data, split, scale: scale.as_ref(), first, n };
+        vectorised(backend, load);
         counts.add(&block.tokens[..n], block.contexts(scale.as_ref(), n));
         counted += n as u64;
     }
@@ -293,10 +294,10 @@ fn encode<T: Element + Send + Sync>(data: &[u8], plan: &Plan) -> Encoded {
     let room: Vec<[bool; 256]> = plan.tables.iter().map(|t| t.freq().map(|f| f > 0)).collect();
     let backend = Backend::fastest();
     let chunks = map_chunks(units, chunk, Scratch::new, |scratch: &mut Scratch<T>, range| {
-        vectorised(backend, || {
-            split_chunk(data, plan, &tables, &room, range.clone(), scratch)
-        });
-        scratch.encode(plan, &tables, range.len())
+        let units = range.len();
+        let chunk = SplitChunk { data, plan, tables: &tables, room: &room, range, scratch: &mut *scratch };
+        vectorised(backend, chunk);
+        scratch.encode(plan, &tables, units)
     });
     let method = Method::Float {
         stored: plan.stored,
@@ -343,6 +344,42 @@ impl<T: Element> Scratch<T> {
         self.escapes.iter().for_each(|e: &u32| out.extend(e.to_le_bytes()));
         out.shrink_to_fit();
         (out, self.escapes.len() as u32)
+    }
+}
+
+struct Load<'a, T> {
+    block: &'a mut Split<T>,
+    data: &'a [u8],
+    split: FloatSplit,
+    scale: Option<&'a Scale>,
+    first: usize,
+    n: usize,
+}
+
+impl<T: Element> Work for Load<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.block.load(self.data, self.split, self.scale, self.first, self.n);
+    }
+}
+
+struct SplitChunk<'a, T> {
+    data: &'a [u8],
+    plan: &'a Plan,
+    tables: &'a EncodeTables,
+    room: &'a [[bool; 256]],
+    range: std::ops::Range<usize>,
+    scratch: &'a mut Scratch<T>,
+}
+
+impl<T: Element> Work for SplitChunk<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        split_chunk(self.data, self.plan, self.tables, self.room, self.range, self.scratch);
     }
 }
 

@@ -1,7 +1,7 @@
 //! 8 lanes a vector: AVX2.
 #![allow(unsafe_code)]
 
-use super::vector::{Lanes, Parameters, entry_point};
+use super::vector::{Lanes, LookUp, Parameters, entry_point};
 use crate::backend::Backend;
 use std::arch::x86_64::*;
 
@@ -58,7 +58,7 @@ unsafe impl Lanes for Avx2 {
                     _mm256_or_si256(slot, _mm256_sll_epi32(c, _mm_cvtsi32_si128(p.bits as i32)))
                 }
             };
-            _mm256_i32gather_epi32::<4>(entries.cast(), index)
+            load_entries(entries, index)
         }
     }
 
@@ -102,4 +102,34 @@ unsafe impl Lanes for Avx2 {
     }
 }
 
-entry_point!(Avx2, 4, Backend::Avx2, "avx2", "popcnt");
+/// The entries of 8 indices below `2^16`.
+///
+/// Load by load, not a gather: AMD EPYC Zen 5, one core, two streams in flight, as fast with one table and 5 to 10 %
+/// faster with four (one stream: as fast, 8 to 13 % slower).
+///
+/// # Safety
+/// The indices must be those of entries.
+#[inline(always)]
+unsafe fn load_entries(entries: *const u32, index: __m256i) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe {
+        let (low, high) = (_mm256_castsi256_si128(index), _mm256_extracti128_si256::<1>(index));
+        let (a, b) = (_mm_cvtsi128_si64(low) as u64, _mm_extract_epi64::<1>(low) as u64);
+        let (c, d) = (_mm_cvtsi128_si64(high) as u64, _mm_extract_epi64::<1>(high) as u64);
+        let first = |pair: u64| *entries.add(usize::from(pair as u16)) as i32;
+        let second = |pair: u64| *entries.add((pair >> 32) as usize) as i32;
+        _mm256_setr_epi32(
+            first(a),
+            second(a),
+            first(b),
+            second(b),
+            first(c),
+            second(c),
+            first(d),
+            second(d),
+        )
+    }
+}
+
+type Step<const CONTEXTS: bool> = LookUp<Avx2, 4, CONTEXTS>;
+entry_point!(Step, Backend::Avx2.is_available(), [1, 2, 3, 4], "avx2", "popcnt");

@@ -1,7 +1,7 @@
 //! 16 lanes a vector: AVX-512 F, BW, VL.
 #![allow(unsafe_code)]
 
-use super::vector::{Lanes, Parameters, entry_point};
+use super::vector::{Lanes, LookUp, Parameters, entry_point};
 use crate::backend::Backend;
 use std::arch::x86_64::*;
 
@@ -79,4 +79,13 @@ unsafe impl Lanes for Avx512 {
     }
 }
 
-entry_point!(Avx512, 2, Backend::Avx512, "avx512f", "avx512bw", "avx512vl", "popcnt");
+type Step<const CONTEXTS: bool> = LookUp<Avx512, 2, CONTEXTS>;
+entry_point!(
+    Step,
+    Backend::Avx512.is_available(),
+    [1, 2, 3, 4],
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "popcnt"
+);

@@ -16,6 +16,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_search;
 #[cfg(feature = "encode")]
 mod encode;
 #[cfg(all(feature = "encode", target_arch = "x86_64"))]
@@ -48,8 +50,8 @@ pub(crate) const WORDS_ALIGNMENT: usize = 16;
 pub(crate) type Seeds = [u16; LANES];
 /// Bytes that a step takes at most: one word a lane.
 const STEP_BYTES: usize = LANES * 2;
-/// Streams decoded side by side, to hide the latency of table look-ups.
-pub(crate) const MAX_IN_FLIGHT: usize = 4;
+/// Streams decoded side by side, to hide the latency of finding symbols. Multiples of 4 are best.
+pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
 /// One stream being decoded: states, and the bytes that its words come from.
 #[derive(Clone, Debug)]
@@ -94,19 +96,19 @@ impl<'a> Stream<'a> {
         Ok(self.states.map(|s| s as u16))
     }
 
-    /// Takes the next word. Past the end it is 0, and the stream is marked.
+    /// The next word; past the end it is 0.
     #[inline]
-    fn word(&mut self) -> u32 {
-        match self.bytes.get(self.position..self.position + 2) {
-            Some(b) => {
-                self.position += 2;
-                u32::from(u16::from_le_bytes([b[0], b[1]]))
-            }
-            None => {
-                self.overrun = true;
-                0
-            }
-        }
+    fn peek(&self) -> u32 {
+        let word = self.bytes.get(self.position..self.position + 2);
+        word.map_or(0, |b| u32::from(u16::from_le_bytes([b[0], b[1]])))
+    }
+
+    /// Takes the next word if it is wanted. Past the end, the stream is marked instead.
+    #[inline]
+    fn take(&mut self, wanted: bool) {
+        let there = self.position + 2 <= self.bytes.len();
+        self.position += 2 * usize::from(wanted & there);
+        self.overrun |= wanted & !there;
     }
 
     /// Steps that cannot run out of bytes, whatever the states.
@@ -141,7 +143,13 @@ pub(crate) fn decode(backend: Backend, tables: &DecodeTables, runs: &mut [Run]) 
         #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => avx2::decode(tables, runs),
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx512 => avx512::decode(tables, runs),
+        Backend::Avx512 => {
+            // A search is many short steps: it takes four streams in flight to be faster than looking up.
+            let searches = tables.search().is_some() && avx512_search::is_available();
+            let (search, look_up) = runs.split_at_mut(if searches { runs.len() / 4 * 4 } else { 0 });
+            avx512_search::decode(tables, search);
+            avx512::decode(tables, look_up);
+        }
         #[cfg(target_arch = "aarch64")]
         Backend::Neon => neon::decode(tables, runs),
     }

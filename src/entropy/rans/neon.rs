@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::portable::Portable;
-use super::vector::{Lanes, Parameters, entry_point};
+use super::vector::{Lanes, LookUp, Parameters, entry_point};
 use crate::backend::Backend;
 use std::arch::aarch64::*;
 
@@ -102,4 +102,5 @@ unsafe impl Lanes for Neon {
     }
 }
 
-entry_point!(Neon, 8, Backend::Neon, "neon");
+type Step<const CONTEXTS: bool> = LookUp<Neon, 8, CONTEXTS>;
+entry_point!(Step, Backend::Neon.is_available(), [1, 2], "neon");

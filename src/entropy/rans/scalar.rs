@@ -7,19 +7,27 @@ use crate::entropy::DecodeTables;
 pub(super) fn decode(tables: &DecodeTables, run: &mut Run, from: usize) {
     let (entries, bits) = (tables.entries(), tables.prob_bits());
     let context_mask = tables.count() - 1;
-    for start in (from..run.symbols.len()).step_by(LANES) {
+    let mut states = run.stream.states;
+    for (i, symbols) in run.symbols[from..].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let contexts = run
+            .contexts
+            .get(from + i * LANES..)
+            .and_then(<[u8]>::first_chunk::<LANES>);
+        let contexts = contexts.unwrap_or(&[0; LANES]);
         for lane in 0..LANES {
-            let x = run.stream.states[lane];
-            let context = run.contexts.get(start + lane).map_or(0, |&c| usize::from(c)) & context_mask;
-            let slot = x & ((1 << bits) - 1);
-            let entry = entries[context << bits | slot as usize];
-            run.symbols[start + lane] = entry as u8;
-            run.stream.states[lane] = (entry >> 20).wrapping_mul(x >> bits).wrapping_add(entry >> 8 & 0xfff);
+            let slot = states[lane] as usize & ((1 << bits) - 1);
+            let entry = entries[(usize::from(contexts[lane]) & context_mask) << bits | slot];
+            symbols[lane] = entry as u8;
+            states[lane] = (entry >> 20)
+                .wrapping_mul(states[lane] >> bits)
+                .wrapping_add(entry >> 8 & 0xfff);
         }
-        for lane in 0..LANES {
-            if run.stream.states[lane] < STATE_LOW {
-                run.stream.states[lane] = run.stream.states[lane] << 16 | run.stream.word();
-            }
+        for state in &mut states {
+            // Whether a lane takes a word is a coin toss: the compiler makes this a choice, not a branch.
+            let (word, empty) = (run.stream.peek(), *state < STATE_LOW);
+            *state = if empty { *state << 16 | word } else { *state };
+            run.stream.take(empty);
         }
     }
+    run.stream.states = states;
 }

@@ -109,11 +109,11 @@ fn decode_copies(backend: Backend, case: &Case, bytes: &[u8], words: usize, copi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn every_backend_decodes_what_was_encoded(
-        seed: u64, len in 0usize..3000, count in 1usize..=16, prob_bits in 8u32..=12, spread in 0u32..=2,
-        copies in 1usize..=4,
+        seed: u64, len in 0usize..3000, count in 1usize..=16, prob_bits in 8u32..=12, spread in 0u32..=5,
+        copies in 1usize..=MAX_IN_FLIGHT,
     ) {
         let case = case(seed, len, count, prob_bits, spread);
         let (bytes, words) = case.encode();
@@ -133,11 +133,20 @@ proptest! {
         let contexts = vec![1u8; len * LANES];
         let mut expected = None;
         for backend in Backend::available() {
-            let mut stream = Stream::new(&bytes).unwrap();
-            let mut symbols = vec![0u8; len * LANES];
-            decode(backend, &tables, &mut [Run { stream: &mut stream, contexts: &contexts, symbols: &mut symbols }]);
-            let outcome = (symbols, stream.states, stream.position, stream.overrun);
-            prop_assert_eq!(expected.get_or_insert_with(|| outcome.clone()), &outcome, "{}", backend);
+            for copies in [1, 4] {
+                let mut streams = vec![Stream::new(&bytes).unwrap(); copies];
+                let mut symbols = vec![vec![0u8; len * LANES]; copies];
+                let mut runs: Vec<Run> = streams
+                    .iter_mut()
+                    .zip(&mut symbols)
+                    .map(|(stream, symbols)| Run { stream, contexts: &contexts, symbols })
+                    .collect();
+                decode(backend, &tables, &mut runs);
+                for (stream, symbols) in streams.into_iter().zip(symbols) {
+                    let outcome = (symbols, stream.states, stream.position, stream.overrun);
+                    prop_assert_eq!(expected.get_or_insert_with(|| outcome.clone()), &outcome, "{}", backend);
+                }
+            }
         }
     }
 }
@@ -160,8 +169,16 @@ fn the_vector_algorithm_runs_on_a_plain_array() {
         // SAFETY: plain arrays need no special instructions.
         unsafe {
             match count {
-                1 => vector::decode::<portable::Portable, 8, 1, false>(&tables, &mut [run]),
-                _ => vector::decode::<portable::Portable, 8, 1, true>(&tables, &mut [run]),
+                1 => vector::run::<_, 1>(
+                    &vector::LookUp::<portable::Portable, 8, false>::new(&tables),
+                    &tables,
+                    &mut [run],
+                ),
+                _ => vector::run::<_, 1>(
+                    &vector::LookUp::<portable::Portable, 8, true>::new(&tables),
+                    &tables,
+                    &mut [run],
+                ),
             }
         }
         assert_eq!(stream.finish(words).unwrap(), case.seeds);

@@ -1,19 +1,87 @@
-//! The vector decoder, written once over a handful of operations.
-//!
-//! One step, for each vector of `WIDTH` lanes:
-//!
-//! ```text
-//! entry  = table[context << bits | state & (2^bits - 1)]        gather
-//! symbol = entry & 0xff                                         narrow and store
-//! state  = (state >> bits) * (entry >> 20) + (entry >> 8 & 0xfff)
-//! where state < 2^16: state = state << 16 | next word           expand, advance
-//! ```
+//! What the vector decoders share: the loop over steps, and the step that looks symbols up, written
+//! once over a handful of operations.
 #![allow(unsafe_code)]
 
 use super::{LANES, Run, scalar};
 use crate::entropy::DecodeTables;
 
-/// What an instruction set brings: a vector of `WIDTH` unsigned 32-bit lanes.
+/// Where `K` streams are.
+pub(super) struct Streams<const K: usize> {
+    /// The next words of each.
+    pub(super) words: [*const u8; K],
+    /// The contexts of the first step of each, if there are contexts.
+    pub(super) contexts: [*const u8; K],
+    /// Where the symbols of the first step of each go.
+    pub(super) symbols: [*mut u8; K],
+    /// Symbols done.
+    pub(super) done: usize,
+}
+
+/// How to decode one step of `K` streams.
+///
+/// # Safety
+/// An implementation's methods must do what their docs say and touch no other memory.
+pub(super) unsafe trait Step<const K: usize> {
+    /// The 32 states of a stream.
+    type States: Copy;
+    /// From 32 words.
+    unsafe fn load(from: *const u32) -> Self::States;
+    /// To 32 words.
+    unsafe fn store(states: Self::States, to: *mut u32);
+    /// Decodes 32 symbols of each stream: from `done` on, contexts are read (if there are any) and
+    /// symbols written. Advances `words`, of which 64 bytes may be read, by what was taken.
+    unsafe fn step(&self, states: &mut [Self::States; K], streams: &mut Streams<K>);
+}
+
+/// Decodes `K` runs in lockstep.
+///
+/// # Safety
+/// The CPU must have the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn run<S: Step<K>, const K: usize>(step: &S, tables: &DecodeTables, runs: &mut [Run]) {
+    assert!(runs.len() == K);
+    let len = runs[0].symbols.len();
+    // SAFETY: states are 32 words. Inside the loop `done + 32 <= len`, and `decode` in `mod.rs` has checked
+    // that symbols and contexts of every run have `len` bytes. Steps are as many as `safe_steps` of each
+    // stream allows: at most 64 bytes are taken a step, so 64 are left to read in each.
+    unsafe {
+        // Vectors in loops, not closures, which are not always inlined and then lack the instructions.
+        let mut states = [S::load(runs[0].stream.states.as_ptr()); K];
+        for (k, states) in states.iter_mut().enumerate() {
+            *states = S::load(runs[k].stream.states.as_ptr());
+        }
+        let bases: [*const u8; K] = std::array::from_fn(|k| runs[k].stream.bytes.as_ptr());
+        let mut streams = Streams {
+            words: std::array::from_fn(|k| bases[k].add(runs[k].stream.position)),
+            contexts: std::array::from_fn(|k| runs[k].contexts.as_ptr()),
+            symbols: std::array::from_fn(|k| runs[k].symbols.as_mut_ptr()),
+            done: 0,
+        };
+        loop {
+            let left = (len - streams.done) / LANES;
+            let steps = runs.iter().fold(left, |steps, run| steps.min(run.stream.safe_steps()));
+            if steps == 0 {
+                break;
+            }
+            for _ in 0..steps {
+                step.step(&mut states, &mut streams);
+                streams.done += LANES;
+            }
+            for (k, run) in runs.iter_mut().enumerate() {
+                run.stream.position = streams.words[k].offset_from(bases[k]) as usize;
+            }
+        }
+        for (k, states) in states.iter().enumerate() {
+            S::store(*states, runs[k].stream.states.as_mut_ptr());
+        }
+        if streams.done < len {
+            runs.iter_mut()
+                .for_each(|run| scalar::decode(tables, run, streams.done));
+        }
+    }
+}
+
+/// What an instruction set brings to look symbols up: a vector of `WIDTH` unsigned 32-bit lanes.
 ///
 /// # Safety
 /// An implementation's methods must do what their docs say and touch no other memory.
@@ -44,88 +112,94 @@ pub(super) struct Parameters {
     pub(super) context_mask: u32,
 }
 
-/// Decodes `K` runs in lockstep; `G = 32 / WIDTH` vectors hold the lanes of one.
+/// The step that looks symbols up. For each vector of `WIDTH` lanes, `G = 32 / WIDTH` of them:
 ///
-/// # Safety
-/// The CPU must have the instructions of `L`.
-#[inline(always)]
-pub(super) unsafe fn decode<L: Lanes, const G: usize, const K: usize, const CONTEXTS: bool>(
-    tables: &DecodeTables,
-    runs: &mut [Run],
-) {
-    assert!(runs.len() == K && G * L::WIDTH == LANES);
-    let p = Parameters {
-        bits: tables.prob_bits(),
-        context_mask: tables.count() as u32 - 1,
-    };
-    let entries = tables.entries().as_ptr();
-    let len = runs[0].symbols.len();
-    let mut done = 0;
-    // SAFETY: states are 32 words. Entries exist for every masked context and slot (invariant of
-    // `DecodeTables`). Inside the loop `done + 32 <= len`, and `decode` in `mod.rs` has checked that
-    // symbols and contexts of every run have `len` bytes. A stream is read only in the `steps` that
-    // `safe_steps` allows: at most 64 bytes are taken a step, and each refill reads no further than
-    // 2 * WIDTH bytes beyond the position of its vector, so within the step's 64.
-    unsafe {
-        let mut states: [[L::V; G]; K] =
-            std::array::from_fn(|k| std::array::from_fn(|g| L::load(runs[k].stream.states.as_ptr().add(g * L::WIDTH))));
-        let bases: [*const u8; K] = std::array::from_fn(|k| runs[k].stream.bytes.as_ptr());
-        let contexts: [*const u8; K] = std::array::from_fn(|k| runs[k].contexts.as_ptr());
-        let symbols: [*mut u8; K] = std::array::from_fn(|k| runs[k].symbols.as_mut_ptr());
-        let mut from: [*const u8; K] = std::array::from_fn(|k| bases[k].add(runs[k].stream.position));
-        loop {
-            let left = (len - done) / LANES;
-            let steps = runs.iter().fold(left, |steps, run| steps.min(run.stream.safe_steps()));
-            if steps == 0 {
-                break;
-            }
-            for _ in 0..steps {
-                for k in 0..K {
-                    for g in 0..G {
-                        let at = done + g * L::WIDTH;
-                        let context = CONTEXTS.then(|| L::load_contexts(contexts[k].add(at)));
-                        let entry = L::look_up(entries, states[k][g], context, p);
-                        L::store_symbols(entry, symbols[k].add(at));
-                        let (state, taken) = L::refill(L::advance(states[k][g], entry, p.bits), from[k]);
-                        states[k][g] = state;
-                        from[k] = from[k].add(taken);
-                    }
-                }
-                done += LANES;
-            }
-            for k in 0..K {
-                runs[k].stream.position = from[k].offset_from(bases[k]) as usize;
-            }
+/// ```text
+/// entry  = table[context << bits | state & (2^bits - 1)]        a load a lane
+/// symbol = entry & 0xff                                         narrow and store
+/// state  = (state >> bits) * (entry >> 20) + (entry >> 8 & 0xfff)
+/// where state < 2^16: state = state << 16 | next word           expand, advance
+/// ```
+pub(super) struct LookUp<L, const G: usize, const CONTEXTS: bool> {
+    entries: *const u32,
+    parameters: Parameters,
+    lanes: std::marker::PhantomData<L>,
+}
+
+impl<L, const G: usize, const CONTEXTS: bool> LookUp<L, G, CONTEXTS> {
+    pub(super) fn new(tables: &DecodeTables) -> Self {
+        let parameters = Parameters {
+            bits: tables.prob_bits(),
+            context_mask: tables.count() as u32 - 1,
+        };
+        Self {
+            entries: tables.entries().as_ptr(),
+            parameters,
+            lanes: std::marker::PhantomData,
         }
-        for k in 0..K {
-            for g in 0..G {
-                L::store(states[k][g], runs[k].stream.states.as_mut_ptr().add(g * L::WIDTH));
-            }
-        }
-    }
-    if done < len {
-        runs.iter_mut().for_each(|run| scalar::decode(tables, run, done));
     }
 }
 
-/// Writes the entry point of an instruction set: `decode(tables, runs)`, over the runs in flight.
+// SAFETY: vectors are `G * WIDTH` states, 32. Entries exist for every masked context and slot (invariant of
+// `DecodeTables`). Each refill reads no further than `2 * WIDTH` bytes beyond the words of the vectors before it,
+// so within the 64 of the step.
+unsafe impl<L: Lanes, const G: usize, const CONTEXTS: bool, const K: usize> Step<K> for LookUp<L, G, CONTEXTS> {
+    type States = [L::V; G];
+
+    #[inline(always)]
+    unsafe fn load(from: *const u32) -> [L::V; G] {
+        const { assert!(G * L::WIDTH == LANES) };
+        // SAFETY: the caller's.
+        unsafe {
+            let mut states = [L::load(from); G];
+            for (g, state) in states.iter_mut().enumerate() {
+                *state = L::load(from.add(g * L::WIDTH));
+            }
+            states
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(states: [L::V; G], to: *mut u32) {
+        for (g, state) in states.into_iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe { L::store(state, to.add(g * L::WIDTH)) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn step(&self, states: &mut [[L::V; G]; K], streams: &mut Streams<K>) {
+        for (k, states) in states.iter_mut().enumerate() {
+            for (g, state) in states.iter_mut().enumerate() {
+                let at = streams.done + g * L::WIDTH;
+                // SAFETY: the caller's.
+                unsafe {
+                    let context = CONTEXTS.then(|| L::load_contexts(streams.contexts[k].add(at)));
+                    let entry = L::look_up(self.entries, *state, context, self.parameters);
+                    L::store_symbols(entry, streams.symbols[k].add(at));
+                    let taken;
+                    (*state, taken) = L::refill(L::advance(*state, entry, self.parameters.bits), streams.words[k]);
+                    streams.words[k] = streams.words[k].add(taken);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the entry point of a step, `decode(tables, runs)`, over the streams in flight and whether there are
+/// contexts: `entry_point!(Step, is available, [numbers in flight], "instructions", ...)`. Runs are taken in
+/// groups of the largest number; that and what is left must be among the numbers.
 macro_rules! entry_point {
-    ($lanes:ty, $groups:literal, $backend:expr, $($feature:literal),+) => {
+    ($step:ident, $available:expr, [$($in_flight:literal),+], $($feature:literal),+) => {
         pub(super) fn decode(tables: &$crate::entropy::DecodeTables, runs: &mut [super::Run]) {
-            assert!($backend.is_available());
-            let contexts = runs.first().is_some_and(|run| !run.contexts.is_empty());
-            // SAFETY: the assertion shows that the CPU has the instructions.
-            unsafe {
-                match (runs.len(), contexts) {
-                    (1, false) => in_flight::<1, false>(tables, runs),
-                    (2, false) => in_flight::<2, false>(tables, runs),
-                    (3, false) => in_flight::<3, false>(tables, runs),
-                    (4, false) => in_flight::<4, false>(tables, runs),
-                    (1, true) => in_flight::<1, true>(tables, runs),
-                    (2, true) => in_flight::<2, true>(tables, runs),
-                    (3, true) => in_flight::<3, true>(tables, runs),
-                    (4, true) => in_flight::<4, true>(tables, runs),
-                    _ => unreachable!("1 to 4 runs, checked by the caller"),
+            const WIDEST: usize = *[$($in_flight),+].last().unwrap();
+            for group in runs.chunks_mut(WIDEST) {
+                assert!($available);
+                // SAFETY: the assertion shows that the CPU has the instructions.
+                match (group.len(), group[0].contexts.is_empty()) {
+                    $(($in_flight, true) => unsafe { in_flight::<$in_flight, false>(tables, group) },)+
+                    $(($in_flight, false) => unsafe { in_flight::<$in_flight, true>(tables, group) },)+
+                    _ => unreachable!("not a number in flight"),
                 }
             }
         }
@@ -137,8 +211,8 @@ macro_rules! entry_point {
             tables: &$crate::entropy::DecodeTables,
             runs: &mut [super::Run],
         ) {
-            // SAFETY: the instructions of the lanes are those enabled here.
-            unsafe { super::vector::decode::<$lanes, $groups, K, CONTEXTS>(tables, runs) }
+            // SAFETY: the instructions of the step are those enabled here.
+            unsafe { super::vector::run::<_, K>(&$step::<CONTEXTS>::new(tables), tables, runs) }
         }
     };
 }
