@@ -94,18 +94,22 @@ pub(crate) fn append(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Keeps what exists: a file, or a folder with anything in it.
+/// Keeps what exists: a file, or a folder with anything in it, unless `force`; and what is neither.
 pub(crate) fn refuse_existing(to: &Path, folder: bool, force: bool) -> Result<(), Failure> {
-    let taken = match folder {
-        true => to.is_file() || std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()),
-        // Devices and pipes are written to.
-        false => to.is_file(),
-    };
-    if !taken || force {
+    let exists = |why: &str| Err(Failure::new("exists", format!("{} {why}", to.display())));
+    let Ok(metadata) = std::fs::metadata(to) else {
         return Ok(());
+    };
+    // A new file takes the place of an old one: that would be the end of a device or a pipe.
+    match (folder, metadata.is_dir(), metadata.is_file()) {
+        (true, false, _) => return exists("is no folder"),
+        (false, true, _) => return exists("is a folder: a file is written here"),
+        (false, _, false) => return exists("is no regular file"),
+        _ => {}
     }
-    Err(Failure::new(
-        "exists",
-        format!("{} exists: give another -o, or --force to replace it", to.display()),
-    ))
+    let empty = folder && std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
+    match empty || force {
+        true => Ok(()),
+        false => exists("exists: give another -o, or --force to replace it"),
+    }
 }

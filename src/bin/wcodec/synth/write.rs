@@ -4,7 +4,8 @@ use super::plan::Plan;
 use super::values::Generator;
 use crate::failure::Failure;
 use rayon::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -97,17 +98,18 @@ fn generate(batch: &[Block], bytes: usize, out: &mut Vec<u8>) {
 }
 
 fn header(plans: &[Plan]) -> Result<Vec<u8>, Failure> {
-    let mut entries = Map::new();
-    entries.insert("__metadata__".into(), json!({ "format": "pt" }));
+    // Keys in order, here and in the entries, so that the bytes do not depend on how JSON objects are kept.
+    let mut entries = BTreeMap::new();
+    entries.insert("__metadata__", json!({ "format": "pt" }));
     let mut offset = 0;
     for plan in plans {
         let end = offset + plan.byte_len();
         let dtype = plan.elements.dtype().name();
-        let entry = json!({ "dtype": dtype, "shape": plan.shape, "data_offsets": [offset, end] });
-        entries.insert(plan.name.clone(), entry);
+        let entry = json!({ "data_offsets": [offset, end], "dtype": dtype, "shape": plan.shape });
+        entries.insert(&plan.name, entry);
         offset = end;
     }
-    let json = serde_json::to_vec(&Value::Object(entries));
+    let json = serde_json::to_vec(&entries);
     let mut json = json.map_err(|e| Failure::usage(format!("the header cannot be written: {e}")))?;
     json.resize(json.len().next_multiple_of(8), b' ');
     let mut header = (json.len() as u64).to_le_bytes().to_vec();
