@@ -62,6 +62,7 @@ impl IndexFile<'_> {
 /// A file's index, validated: every range lies in the file, none overlap, names are unique.
 #[derive(Clone, Debug)]
 pub struct Index {
+    version: String,
     writer: String,
     source: Option<SourceInfo>,
     tensors: Vec<TensorInfo>,
@@ -229,12 +230,19 @@ impl Index {
                 return Err(at().corrupt("header and tensors do not add up to the source's size"));
             }
         }
+        let WriterEntry { version, writer } = parsed.wcodec;
         Ok(Self {
-            writer: parsed.wcodec.writer.into_owned(),
+            version: version.into_owned(),
+            writer: writer.into_owned(),
             source,
             tensors,
             by_name,
         })
+    }
+
+    /// Version of the format, as the writer gave it: `1.0`.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The program that wrote the file.

@@ -1,0 +1,178 @@
+//! `wcodec bench`.
+
+mod measure;
+mod memory;
+mod report;
+
+use crate::Global;
+use crate::encode::Effort;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Display;
+use clap::Args;
+use measure::Decoding;
+use report::Report;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use wcodec::{Backend, Decoder, Progress, checkpoint};
+
+/// Measure encoding and decoding of a file on this machine
+#[derive(Args)]
+#[command(long_about = "\
+Measure encoding and decoding of a file on this machine.
+
+Encoding: the whole way from a safetensors file to a .wcodec file, digests included, at each effort. \
+The files are in memory: the input in the system's cache, the output in /dev/shm where there is one \
+with room. The digest of the whole file takes a thread of its own beside --threads.
+
+Decoding: all tensors from the encoded file in memory into one buffer, with every backend of this \
+CPU and 1, 2, 4, ... threads. After each run the same bytes are copied into the same buffer with as \
+many threads: the speed limit of any decoder.
+
+Every run's result is compared with the original; if a byte differs, that is an error. Results are \
+medians; a measurement is not repeated after 30 seconds. Memory is what was taken beyond the buffers.")]
+#[command(after_help = "\
+Examples:
+  wcodec bench model.safetensors
+  wcodec bench model.wcodec --threads 1 --backend avx2
+  wcodec bench model.safetensors --effort default --runs 9 --json > results.json")]
+pub(crate) struct Bench {
+    /// Safetensors file, or .wcodec file, which is restored first
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// This effort only [default: all; decoding is that of effort default]
+    #[arg(long, value_enum)]
+    effort: Option<Effort>,
+    /// Runs of each measurement
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+}
+
+impl Bench {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let progress = Display::new("measuring", global);
+        let runs = self.runs as usize;
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let counts = match global.threads {
+            Some(threads) => vec![threads],
+            None => (0..)
+                .map(|n| 1 << n)
+                .take_while(|&n| n < cores)
+                .chain([cores])
+                .collect(),
+        };
+        let threads = counts.last().copied().unwrap_or(1);
+        let backends = global
+            .backend
+            .map_or_else(|| Backend::available().collect(), |backend| vec![backend]);
+        let backend = global.backend.map_or_else(Backend::detect, Ok)?;
+        let effort = self.effort.map_or(wcodec::Effort::Default, wcodec::Effort::from);
+        let efforts = if self.effort.is_some() {
+            vec![effort]
+        } else {
+            wcodec::Effort::ALL.to_vec()
+        };
+
+        let place = scratch_place(&self.file)?;
+        let scratch = tempfile::Builder::new().prefix("wcodec-bench-").tempdir_in(&place);
+        let scratch = scratch.map_err(Failure::io(format!("making a folder in {}", place.display())))?;
+        let input = self.original(scratch.path(), global)?;
+        // Read whole: what is decoded is compared with it, and the system has it in its cache then.
+        let original = std::fs::read(&input).map_err(Failure::io(format!("reading {}", input.display())))?;
+        let bytes = original.len() as u64;
+        progress.start(bytes * (efforts.len() + backends.len() * counts.len()) as u64);
+
+        let mut encode = Vec::new();
+        let mut encoded = Vec::new();
+        let pool = measure::pool(threads)?;
+        for one in efforts {
+            let to = scratch.path().join("encoded.wcodec");
+            encode.push(measure::encode(&input, &to, one, (&pool, runs), &progress)?);
+            if one == effort {
+                encoded = std::fs::read(&to).map_err(Failure::io(format!("reading {}", to.display())))?;
+            }
+            progress.advance(bytes, &format!("encoded, effort {}", one.name()));
+        }
+
+        let encoded = Arc::new(encoded);
+        let tensors = Decoder::from_bytes(encoded.to_vec(), "encoded file")?
+            .index()
+            .tensors()
+            .len();
+        let data = data_of(&original)?;
+        let mut decoding = Decoding {
+            encoded,
+            original: data,
+            buffer: vec![0; data.len()],
+        };
+        let mut decode = Vec::new();
+        for &threads in &counts {
+            let pool = measure::pool(threads)?;
+            for &backend in &backends {
+                decode.push(decoding.measure(backend, (&pool, runs), &progress)?);
+                progress.advance(bytes, &format!("decoded with {backend}, threads: {threads}"));
+            }
+        }
+        drop(progress);
+
+        let (file, scratch, data) = (&*self.file, &*place, data.len() as u64);
+        let report = Report {
+            file,
+            scratch,
+            bytes,
+            data,
+            tensors,
+            cores,
+            threads,
+            effort,
+            backend,
+            encode,
+            decode,
+        };
+        if global.json {
+            output::print_json(&report.json())
+        } else {
+            output::print(&report.text())
+        }
+    }
+
+    /// The safetensors file: the one given, or the one that a .wcodec file was made from.
+    fn original(&self, scratch: &Path, global: &Global) -> Result<PathBuf, Failure> {
+        if self.file.is_dir() {
+            return Err(Failure::usage(format!(
+                "{} is a folder: choose one of its files",
+                self.file.display()
+            )));
+        }
+        if self.file.extension().is_none_or(|e| e != "wcodec") {
+            return Ok(self.file.clone());
+        }
+        let to = scratch.join("original.safetensors");
+        checkpoint::decode(&self.file, &to, global.decode_options(), &())?;
+        Ok(to)
+    }
+}
+
+/// Where files go that are only measured: memory if there is plenty, else the usual place.
+fn scratch_place(file: &Path) -> Result<PathBuf, Failure> {
+    let memory = Path::new("/dev/shm");
+    let bytes = std::fs::metadata(file)
+        .map_err(Failure::io(format!("opening {}", file.display())))?
+        .len();
+    // Original, encoded file and buffer are in memory too.
+    let plenty = memory::available().is_some_and(|available| available / 6 > bytes);
+    Ok(if plenty && memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    })
+}
+
+/// A safetensors file's data: what follows the header. The file was encoded before, so it is valid.
+fn data_of(file: &[u8]) -> Result<&[u8], Failure> {
+    let data = file.split_first_chunk().and_then(|(length, rest)| {
+        let header = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        rest.get(header..)
+    });
+    data.ok_or_else(|| Failure::new("input", "the file changed while it was measured"))
+}

@@ -1,0 +1,118 @@
+//! `wcodec encode`.
+
+use crate::failure::Failure;
+use crate::output::{self, count};
+use crate::progress::Display;
+use crate::{Global, decode};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Instant;
+use wcodec::{EncodeOptions, checkpoint};
+
+/// Encode a safetensors file, or a folder with all its files
+#[derive(Args)]
+#[command(long_about = "\
+Encode a safetensors file, or a folder with all its files.
+
+Every byte is kept: `wcodec decode` gives the original file back, header and all. In a folder every \
+NAME.safetensors becomes NAME.wcodec, the index of shards follows, and all other files (config, \
+tokenizer) are copied. The same input and effort give the same file on any machine.
+
+The output appears under its name only when it is complete.")]
+#[command(after_help = "\
+Examples:
+  wcodec encode model.safetensors                     write model.wcodec
+  wcodec encode model.safetensors -o /data/m.wcodec --effort max
+  wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
+  wcodec encode model.safetensors --json --quiet      for scripts")]
+pub(crate) struct Encode {
+    /// Safetensors file, or folder with such files
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// File or folder to write [default: IN with .wcodec]
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// How hard to try
+    #[arg(long, value_enum, default_value_t)]
+    effort: Effort,
+    /// Replace an output that exists
+    #[arg(long, short)]
+    force: bool,
+}
+
+/// The efforts, with help for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Effort {
+    /// One frequency table a tensor, no prediction: the fastest to encode and decode
+    Fast,
+    /// Scale prediction by row and column; other tools where a sample shows that they win
+    #[default]
+    Default,
+    /// Every tool and parameter, counted on all of the data: slow to encode, decodes as fast
+    Max,
+}
+
+impl From<Effort> for wcodec::Effort {
+    fn from(effort: Effort) -> Self {
+        match effort {
+            Effort::Fast => Self::Fast,
+            Effort::Default => Self::Default,
+            Effort::Max => Self::Max,
+        }
+    }
+}
+
+impl Encode {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let to = self.output.clone().unwrap_or_else(|| match self.input.is_dir() {
+            // A folder's name may have dots of its own: Llama-3.2-1B.
+            true => decode::append(&self.input, ".wcodec"),
+            false => self.input.with_extension("wcodec"),
+        });
+        decode::refuse_existing(&to, self.input.is_dir(), self.force)?;
+        let effort = wcodec::Effort::from(self.effort);
+        let options = EncodeOptions::lossless().effort(effort);
+        let begun = Instant::now();
+        let reports = {
+            let progress = Display::new("encoding", global);
+            checkpoint::encode(&self.input, &to, &options, &progress)?
+        };
+        let time = begun.elapsed();
+        let bytes: u64 = reports.iter().map(|r| r.bytes).sum();
+        let encoded: u64 = reports.iter().map(|r| r.encoded).sum();
+        let tensors = reports.iter().map(|r| r.tensors.len()).sum();
+        let saved = output::saved(bytes, encoded);
+        if global.json {
+            return output::print_json(&json!({
+                "command": "encode",
+                "input": self.input.to_string_lossy(),
+                "output": to.to_string_lossy(),
+                "effort": effort.name(),
+                "files": reports.len(),
+                "tensors": tensors,
+                "bytes": bytes,
+                "encoded_bytes": encoded,
+                "saved_percent": saved,
+                "seconds": time.as_secs_f64(),
+            }));
+        }
+        if global.quiet {
+            return Ok(());
+        }
+        let files = if reports.len() > 1 {
+            format!("{}, ", count(reports.len(), "file"))
+        } else {
+            String::new()
+        };
+        output::print(&format!(
+            "{}: {} -> {}, {saved:.1}% saved ({files}{} in {}, {})\n",
+            to.display(),
+            output::bytes(bytes),
+            output::bytes(encoded),
+            count(tensors, "tensor"),
+            output::duration(time),
+            output::rate(bytes, time.as_secs_f64()),
+        ))
+    }
+}

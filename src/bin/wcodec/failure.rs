@@ -1,0 +1,95 @@
+//! Why a command failed: the line on stderr, the JSON object, the exit status.
+
+use crate::output;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// A command's error.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// A word for programs, such as `corrupt`.
+    kind: &'static str,
+    message: String,
+    /// Tensor, where one is concerned.
+    tensor: Option<String>,
+    /// The reader of our output went away, as `head` does.
+    silent: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            tensor: None,
+            silent: false,
+        }
+    }
+
+    /// The call is wrong, not the data: exit status 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new("usage", message)
+    }
+
+    /// What the system said when doing something.
+    pub(crate) fn io(doing: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        move |e| Self::new("io", format!("{doing}: {e}"))
+    }
+
+    /// Nobody reads stdout any more: end quietly.
+    pub(crate) fn closed_output() -> Self {
+        Self {
+            silent: true,
+            ..Self::new("io", "stdout is closed")
+        }
+    }
+
+    /// Prints it and gives the exit status.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        if self.silent {
+            return ExitCode::SUCCESS;
+        }
+        // A message is one line, whatever file names hold.
+        let message = self.message.replace(['\n', '\r'], " ");
+        eprintln!("error: {message}");
+        if json {
+            let mut error = json!({ "kind": self.kind, "message": message });
+            if let Some(tensor) = &self.tensor {
+                error["tensor"] = tensor.as_str().into();
+            }
+            // The line on stderr says it all if stdout is gone.
+            let _ = output::print_json(&json!({ "error": error }));
+        }
+        ExitCode::from(match self.kind {
+            "usage" => 2,
+            "cancelled" => 130,
+            _ => 1,
+        })
+    }
+}
+
+impl From<wcodec::Error> for Failure {
+    fn from(error: wcodec::Error) -> Self {
+        use wcodec::Error;
+        let kind = match &error {
+            Error::Io { .. } => "io",
+            Error::NotWcodec { .. } => "not-wcodec",
+            Error::Version { .. } => "version",
+            Error::Corrupt { .. } => "corrupt",
+            Error::Limit { .. } => "limit",
+            Error::Unsupported { .. } => "unsupported",
+            Error::NoTensor { .. } => "no-tensor",
+            Error::Usage(_) => "usage",
+            Error::Input { .. } => "input",
+            Error::Differs { .. } => "differs",
+            Error::OutOfMemory { .. } => "out-of-memory",
+            Error::Cancelled => "cancelled",
+            _ => "other",
+        };
+        let tensor = error.location().and_then(|at| at.tensor.clone());
+        Self {
+            tensor,
+            ..Self::new(kind, error.to_string())
+        }
+    }
+}

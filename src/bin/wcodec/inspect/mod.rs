@@ -1,0 +1,203 @@
+//! `wcodec inspect`.
+
+mod recipe;
+mod tools;
+mod totals;
+
+use crate::Global;
+use crate::failure::Failure;
+use crate::output::{self, count};
+use crate::table::{Align, Table};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use totals::Totals;
+use wcodec::Decoder;
+use wcodec::format::TensorInfo;
+
+/// Show what is in a .wcodec file and what was saved where
+#[derive(Args)]
+#[command(long_about = "\
+Show what is in a .wcodec file and what was saved where.
+
+Reads the index only: it takes no longer for a large file. For each tensor: type, shape, bytes \
+before and after, bits per element, what part was saved, and the recipe, which names the tools \
+that coded it; then totals by type and by recipe.
+
+Recipes:
+  raw        stored as it is
+  constant   one value throughout
+  float      sign, exponent and m mantissa bits entropy-coded, the other bits stored
+  bytes      byte planes of integers, entropy-coded
+  tiles      tile prediction and transforms
+  +scale     with prediction of the scale by row and column")]
+#[command(after_help = "\
+Examples:
+  wcodec inspect model.wcodec
+  wcodec inspect model.wcodec --summary                            totals only
+  wcodec inspect model.wcodec --json | jq '.tensors[] | select(.saved_percent < 20) | .name'")]
+pub(crate) struct Inspect {
+    /// .wcodec file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Totals only, not each tensor
+    #[arg(long)]
+    summary: bool,
+    /// For each tensor, what every tool of the encoder would make of it
+    // Shown in the help once the library offers the analysis.
+    #[arg(long, hide = true)]
+    tools: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let decoder = Decoder::open_with(&self.file, global.decode_options())?;
+        if self.tools {
+            return tools::run(&decoder, self.summary, global);
+        }
+        let tensors = decoder.index().tensors();
+        let by_dtype = Totals::by(tensors, |t| t.dtype().to_string());
+        let by_recipe = Totals::by(tensors, recipe::family);
+        if global.json {
+            let mut value = header_json(&decoder);
+            if !self.summary {
+                value["tensors"] = tensors.iter().map(tensor_json).collect();
+            }
+            value["by_dtype"] = by_dtype.json();
+            value["by_recipe"] = by_recipe.json();
+            return output::print_json(&value);
+        }
+        let mut text = header_text(&decoder);
+        if !self.summary {
+            text += &format!("\n{}", tensor_table(tensors).render());
+        }
+        text += &format!(
+            "\n{}\n{}",
+            by_dtype.table("dtype").render(),
+            by_recipe.table("recipe").render()
+        );
+        output::print(&text)
+    }
+}
+
+/// Bytes of all tensors, before and after.
+fn sums(decoder: &Decoder) -> (u64, u64) {
+    let tensors = decoder.index().tensors();
+    (
+        tensors.iter().map(TensorInfo::byte_len).sum(),
+        tensors.iter().map(TensorInfo::encoded_len).sum(),
+    )
+}
+
+fn header_text(decoder: &Decoder) -> String {
+    let index = decoder.index();
+    let (data, _) = sums(decoder);
+    let original = index.source().map_or(data, |s| s.bytes);
+    let mut text = format!("{}\n", decoder.name());
+    let mut line = |label: &str, value: String| text += &format!("  {label:<9} {value}\n");
+    line(
+        "format",
+        format!("version {}, written by {}", index.version(), index.writer()),
+    );
+    line(
+        "tensors",
+        count(index.tensors().len(), "tensor")
+            .replace(" tensors", "")
+            .replace(" tensor", ""),
+    );
+    let saved = output::saved(original, decoder.file_len());
+    line(
+        "size",
+        format!(
+            "{} -> {}, {saved:.1}% saved",
+            output::bytes(original),
+            output::bytes(decoder.file_len())
+        ),
+    );
+    match index.source() {
+        Some(source) => line(
+            "source",
+            format!("safetensors, {} bytes, SHA-256 {}", source.bytes, source.sha256),
+        ),
+        None => line(
+            "source",
+            "none kept: the file was not made from a safetensors file".into(),
+        ),
+    }
+    text
+}
+
+fn header_json(decoder: &Decoder) -> Value {
+    let index = decoder.index();
+    let (data, payload) = sums(decoder);
+    let original = index.source().map_or(data, |s| s.bytes);
+    let source = index
+        .source()
+        .map(|s| json!({ "format": "safetensors", "bytes": s.bytes, "sha256": s.sha256 }));
+    json!({
+        "command": "inspect",
+        "file": decoder.name(),
+        "version": index.version(),
+        "writer": index.writer(),
+        "source": source,
+        "file_bytes": decoder.file_len(),
+        "original_bytes": original,
+        "data_bytes": data,
+        "payload_bytes": payload,
+        "saved_percent": output::saved(original, decoder.file_len()),
+        "tensor_count": index.tensors().len(),
+    })
+}
+
+/// Encoded bits per element. `None` if there are no elements.
+fn bits(tensor: &TensorInfo) -> Option<f64> {
+    let elements = tensor.shape().iter().map(|&d| d as f64).product::<f64>();
+    (elements > 0.0).then(|| tensor.encoded_len() as f64 * 8.0 / elements)
+}
+
+fn tensor_json(tensor: &TensorInfo) -> Value {
+    json!({
+        "name": tensor.name(),
+        "dtype": tensor.dtype().name(),
+        "shape": tensor.shape(),
+        "bytes": tensor.byte_len(),
+        "encoded_bytes": tensor.encoded_len(),
+        "bits_per_element": bits(tensor),
+        "saved_percent": output::saved(tensor.byte_len(), tensor.encoded_len()),
+        "recipe": tensor.recipe_text(),
+    })
+}
+
+fn tensor_table(tensors: &[TensorInfo]) -> Table {
+    use Align::{Left, Right};
+    let mut table = Table::new(&[
+        ("tensor", Left),
+        ("dtype", Left),
+        ("shape", Left),
+        ("bytes", Right),
+        ("encoded", Right),
+        ("bits", Right),
+        ("saved", Right),
+        ("recipe", Left),
+    ]);
+    for t in tensors {
+        table.row([
+            t.name().to_owned(),
+            t.dtype().to_string(),
+            shape(t.shape()),
+            output::bytes(t.byte_len()),
+            output::bytes(t.encoded_len()),
+            bits(t).map_or("-".into(), |b| format!("{b:.2}")),
+            format!("{:.1}%", output::saved(t.byte_len(), t.encoded_len())),
+            recipe::short(t),
+        ]);
+    }
+    table
+}
+
+fn shape(shape: &[usize]) -> String {
+    match shape {
+        [] => "scalar".into(),
+        dimensions => dimensions.iter().map(usize::to_string).collect::<Vec<_>>().join("x"),
+    }
+}

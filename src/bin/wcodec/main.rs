@@ -1,0 +1,166 @@
+//! The `wcodec` program.
+#![deny(unsafe_code)]
+
+mod bench;
+mod completions;
+mod decode;
+mod encode;
+mod failure;
+mod inspect;
+mod output;
+mod progress;
+mod synth;
+mod table;
+mod verify;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+use wcodec::{Backend, DecodeOptions};
+
+const ABOUT: &str = "Make checkpoints of large language models smaller, with every bit kept";
+
+const LONG_ABOUT: &str = "\
+Make checkpoints of large language models smaller, with every bit kept.
+
+wcodec turns safetensors files, and folders of them, into .wcodec files that are about a third \
+smaller for BF16 weights. Every byte of the original comes back on decoding, and a program can load \
+tensors straight from the .wcodec file.";
+
+const EXAMPLES: &str = "\
+Examples:
+  wcodec encode model.safetensors              write model.wcodec
+  wcodec verify model.wcodec                   decode it all, check every digest
+  wcodec inspect model.wcodec                  what was saved, tensor by tensor
+  wcodec decode model.wcodec -o copy.safetensors
+  wcodec encode Llama-3.2-1B -o small          a model folder: shards, config, tokenizer
+
+No model at hand?
+  wcodec synth --model smollm2-135m -o model.safetensors
+  wcodec bench model.safetensors
+
+Exit status: 0 fine; 1 it differs, is corrupt, or could not be read or written; 2 wrong usage; \
+130 interrupted.";
+
+#[derive(Parser)]
+#[command(name = "wcodec", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Print one JSON object with the result (or the error) on stdout; progress stays on stderr
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress, no summary: only errors, and what was asked for
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Threads to use [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
+    threads: Option<usize>,
+    /// Instructions to decode with: scalar, avx2, avx512 or neon [default: the fastest of this CPU]
+    #[arg(long, global = true, value_name = "NAME", value_parser = parse_backend)]
+    #[arg(
+        long_help = "Instructions to decode with: scalar, avx2, avx512 or neon. Every backend gives the same \
+                       bytes. The default is the fastest that this CPU can run, or what the environment variable \
+                       WCODEC_BACKEND says"
+    )]
+    backend: Option<Backend>,
+}
+
+impl Global {
+    fn decode_options(&self) -> DecodeOptions {
+        let options = DecodeOptions::default();
+        self.backend.map_or(options, |backend| options.backend(backend))
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Encode(encode::Encode),
+    Decode(decode::Decode),
+    Verify(verify::Verify),
+    Inspect(inspect::Inspect),
+    Synth(synth::Synth),
+    Bench(bench::Bench),
+    Completions(completions::Completions),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(cli.global.json),
+    }
+}
+
+/// Help and version go to stdout with status 0; mistakes to stderr with status 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|arg| arg == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        return Failure::usage(line.strip_prefix("error: ").unwrap_or(line)).report(true);
+    }
+    // Nothing is left to do if stdout or stderr is gone.
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    // A wrong WCODEC_BACKEND is a mistake to hear of now, not after an hour of encoding.
+    if cli.global.backend.is_none() {
+        Backend::detect()?;
+    }
+    // `bench` makes its own thread pools, one after the other.
+    if let Some(threads) = cli.global.threads
+        && !matches!(cli.command, Command::Bench(_))
+    {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|e| Failure::usage(format!("cannot start {threads} threads: {e}")))?;
+    }
+    match &cli.command {
+        Command::Encode(command) => command.run(&cli.global),
+        Command::Decode(command) => command.run(&cli.global),
+        Command::Verify(command) => command.run(&cli.global),
+        Command::Inspect(command) => command.run(&cli.global),
+        Command::Synth(command) => command.run(&cli.global),
+        Command::Bench(command) => command.run(&cli.global),
+        Command::Completions(command) => command.run(Cli::command()),
+    }
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("a number from 1 to 1024 is needed".into()),
+    }
+}
+
+fn parse_backend(text: &str) -> Result<Backend, String> {
+    text.parse().map_err(|e: wcodec::Error| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,128 @@
+//! Progress of long work: a bar on a terminal, now and then a line elsewhere; and Ctrl-C.
+
+use crate::Global;
+use crate::output;
+use crate::table::shorten;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+/// Characters of a tensor's name beside the bar.
+const NAME_WIDTH: usize = 40;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Shows how far the work is.
+pub(crate) struct Display {
+    /// What is being done: `encoding`.
+    action: &'static str,
+    view: View,
+}
+
+enum View {
+    Quiet,
+    Bar(ProgressBar),
+    Lines(Mutex<Lines>),
+}
+
+struct Lines {
+    total: u64,
+    done: u64,
+    begun: Instant,
+    last: Instant,
+}
+
+impl Display {
+    /// A display on stderr, if the flags allow one. From here on, Ctrl-C asks the work to stop.
+    pub(crate) fn new(action: &'static str, global: &Global) -> Self {
+        stop_on_interrupt();
+        let view = if global.quiet {
+            View::Quiet
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let template = "{prefix} {bar:24} {percent:>3}%  {decimal_bytes_per_sec:>12}  eta {eta:<4} {wide_msg}";
+            // The template is a constant; indicatif's own style is fine should it ever not parse.
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(action);
+            View::Bar(bar)
+        } else {
+            let now = Instant::now();
+            View::Lines(Mutex::new(Lines {
+                total: 0,
+                done: 0,
+                begun: now,
+                last: now,
+            }))
+        };
+        Self { action, view }
+    }
+}
+
+impl wcodec::Progress for Display {
+    /// May come once for each file of a folder: totals add up.
+    fn start(&self, total: u64) {
+        match &self.view {
+            View::Quiet => {}
+            View::Bar(bar) => bar.inc_length(total),
+            View::Lines(lines) => lines.lock().unwrap_or_else(|e| e.into_inner()).total += total,
+        }
+    }
+
+    fn advance(&self, bytes: u64, name: &str) {
+        match &self.view {
+            View::Quiet => {}
+            View::Bar(bar) => {
+                bar.set_message(shorten(name, NAME_WIDTH));
+                bar.inc(bytes);
+            }
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(|e| e.into_inner());
+                lines.done += bytes;
+                if lines.last.elapsed() >= LINE_EVERY {
+                    lines.last = Instant::now();
+                    eprintln!("{}", lines.text(self.action));
+                }
+            }
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+impl Lines {
+    fn text(&self, action: &str) -> String {
+        let percent = (100 * self.done).checked_div(self.total).unwrap_or(100);
+        let (done, total) = (output::bytes(self.done), output::bytes(self.total));
+        let rate = output::rate(self.done, self.begun.elapsed().as_secs_f64());
+        format!("{action}: {percent}% of {total} ({done}), {rate}")
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The first Ctrl-C (or SIGTERM) asks the work to stop and clean up; the second ends the program.
+fn stop_on_interrupt() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let handler = || {
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        };
+        // Without a handler the system ends the program: its unfinished file has no final name.
+        let _ = ctrlc::set_handler(handler);
+    });
+}

@@ -1,0 +1,77 @@
+//! `wcodec verify`.
+
+use crate::Global;
+use crate::failure::Failure;
+use crate::output::{self, count};
+use crate::progress::Display;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Instant;
+use wcodec::checkpoint;
+
+/// Decode everything and check that it is what was encoded
+#[derive(Args)]
+#[command(long_about = "\
+Decode everything and check that it is what was encoded.
+
+Every tensor is decoded and held against the BLAKE3 digest that the file keeps, and the whole \
+against the original's SHA-256. With --against every byte is also compared with the original.
+
+Exit status 0: all is well. 1: something differs or is corrupt; the message says where.")]
+#[command(after_help = "\
+Examples:
+  wcodec verify model.wcodec
+  wcodec verify model.wcodec --against model.safetensors
+  wcodec verify Llama-3.1-8B.wcodec --against Llama-3.1-8B    whole folders")]
+pub(crate) struct Verify {
+    /// .wcodec file, or folder with such files
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The original safetensors file or folder
+    #[arg(long, value_name = "ORIGINAL")]
+    against: Option<PathBuf>,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let verified = {
+            let progress = Display::new("verifying", global);
+            checkpoint::verify(&self.file, self.against.as_deref(), global.decode_options(), &progress)?
+        };
+        let time = begun.elapsed();
+        if global.json {
+            return output::print_json(&json!({
+                "command": "verify",
+                "file": self.file.to_string_lossy(),
+                "ok": true,
+                "files": verified.files,
+                "tensors": verified.tensors,
+                "bytes": verified.bytes,
+                "sha256_matches": verified.sources,
+                "compared": verified.compared,
+                "seconds": time.as_secs_f64(),
+            }));
+        }
+        if global.quiet {
+            return Ok(());
+        }
+        let mut text = format!("{}: fine: ", self.file.display());
+        if verified.files > 1 {
+            text += &format!("{}, ", count(verified.files, "file"));
+        }
+        text += &format!(
+            "{} ({}) have their digests",
+            count(verified.tensors, "tensor"),
+            output::bytes(verified.bytes)
+        );
+        if verified.sources == verified.files {
+            text += ", SHA-256 is the original's";
+        }
+        if verified.compared == verified.files {
+            text += ", every byte is the original's";
+        }
+        output::print(&format!("{text} ({})\n", output::duration(time)))
+    }
+}
