@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 mod backend;
 mod bits;
+#[cfg(feature = "candle")]
+pub mod candle;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
 mod codec;

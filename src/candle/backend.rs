@@ -1,0 +1,366 @@
+//! The backend of a `VarBuilder`.
+
+use super::convert;
+use super::prefetch::{Ahead, natural_order};
+use super::sharded::{ShardedBackend, ShardedVarBuilder};
+use crate::error::{Error, Result};
+use crate::{DecodeOptions, Decoder, FileSource, Tensor};
+use candle_core::{DType, Device, Error as CandleError, Shape};
+use candle_nn::VarBuilder;
+use candle_nn::var_builder::{SimpleBackend, VarBuilderArgs};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Check every checksum of the files before the first tensor is handed out. Default `true`:
+    /// models may panic on a bad tensor. Every chunk is checked again when it is decoded.
+    pub check: bool,
+    /// Bytes of tensors to decode ahead of what the model asks for. Default 256 MiB; 0 for none.
+    pub ahead_bytes: u64,
+    /// Map files into memory instead of reading them. Default `false`: the pages of a map count as
+    /// the process's memory on top of the tensors'.
+    pub map: bool,
+    /// How to decode.
+    pub decode: DecodeOptions,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            check: true,
+            ahead_bytes: 256 << 20,
+            map: false,
+            decode: DecodeOptions::default(),
+        }
+    }
+}
+
+impl LoadOptions {
+    /// Whether to check every checksum first.
+    pub fn check(mut self, check: bool) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// With these many bytes decoded ahead.
+    pub fn ahead_bytes(mut self, bytes: u64) -> Self {
+        self.ahead_bytes = bytes;
+        self
+    }
+
+    /// Whether to map files.
+    pub fn map(mut self, map: bool) -> Self {
+        self.map = map;
+        self
+    }
+
+    /// With these options of the decoder.
+    pub fn decode(mut self, decode: DecodeOptions) -> Self {
+        self.decode = decode;
+        self
+    }
+}
+
+/// The tensors of one or several `.wcodec` files, for Candle. Cheap to clone: a clone kept aside
+/// lists names and shapes while a `VarBuilder` serves a model.
+#[derive(Clone)]
+pub struct WcodecBackend {
+    shards: Arc<Shards>,
+}
+
+struct Shards {
+    decoders: Vec<Decoder>,
+    /// Names in the order in which models mostly ask, each with its file.
+    tensors: Vec<(String, usize)>,
+    by_name: HashMap<String, usize>,
+    ahead: Ahead,
+}
+
+impl std::fmt::Debug for WcodecBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WcodecBackend")
+            .field("files", &self.shards.decoders)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WcodecBackend {
+    /// Opens one file, or the shards of a checkpoint, and checks them if `options` say so.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name; with checks on
+    /// as [`WcodecBackend::check`].
+    pub fn open<P: AsRef<Path>>(paths: &[P], options: LoadOptions) -> Result<Self> {
+        let open = |path: &P| {
+            let path = path.as_ref();
+            if options.map {
+                return Decoder::open_with(path, options.decode);
+            }
+            let source = FileSource::open(path).map_err(Error::io(format!("opening {}", path.display())))?;
+            Decoder::from_source(Arc::new(source), options.decode)
+        };
+        Self::from_decoders(paths.iter().map(open).collect::<Result<_>>()?, options)
+    }
+
+    /// As [`WcodecBackend::open`], over files that are in memory.
+    ///
+    /// # Errors
+    /// As [`WcodecBackend::open`].
+    pub fn from_bytes<B: AsRef<[u8]> + Send + Sync + 'static>(
+        shards: impl IntoIterator<Item = B>,
+        options: LoadOptions,
+    ) -> Result<Self> {
+        let open = |(i, bytes): (usize, B)| Decoder::from_bytes(bytes, &format!("shard {} in memory", i + 1));
+        Self::from_decoders(
+            shards.into_iter().enumerate().map(open).collect::<Result<_>>()?,
+            options,
+        )
+    }
+
+    /// As [`WcodecBackend::open`], over open files.
+    ///
+    /// # Errors
+    /// As [`WcodecBackend::open`].
+    pub fn from_decoders(decoders: Vec<Decoder>, options: LoadOptions) -> Result<Self> {
+        let mut tensors: Vec<(String, usize)> = Vec::new();
+        for (file, decoder) in decoders.iter().enumerate() {
+            tensors.extend(decoder.index().tensors().iter().map(|t| (t.name().to_owned(), file)));
+        }
+        tensors.sort_by(|(a, _), (b, _)| natural_order(a, b).then_with(|| a.cmp(b)));
+        if let Some(pair) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            let (name, other) = (&pair[0].0, decoders[pair[1].1].name());
+            let what = format!("tensor {name:?} is in {other} too: are they shards of one checkpoint?");
+            return Err(Error::input(decoders[pair[0].1].name(), what));
+        }
+        let by_name = tensors
+            .iter()
+            .enumerate()
+            .map(|(i, (name, _))| (name.clone(), i))
+            .collect();
+        let ahead = Ahead::new(tensors.iter().map(|(name, _)| name.as_str()), options.ahead_bytes);
+        let backend = Self {
+            shards: Arc::new(Shards {
+                decoders,
+                tensors,
+                by_name,
+                ahead,
+            }),
+        };
+        if options.check {
+            backend.check()?;
+        }
+        Ok(backend)
+    }
+
+    /// Checks the heads and the checksums of all chunks of all tensors, on all cores, without
+    /// decoding.
+    ///
+    /// # Errors
+    /// As [`Tensor::check`], for the first tensor that is damaged.
+    pub fn check(&self) -> Result<()> {
+        let tensors: Vec<Tensor<'_>> = self.tensors().collect();
+        tensors
+            .par_iter()
+            .find_map_first(|tensor| tensor.check().err())
+            .map_or(Ok(()), Err)
+    }
+
+    /// Checks that these tensors are there and have these shapes. Other tensors may be there too.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`] for the first that is missing, [`Error::Input`] for the first of another
+    /// shape.
+    pub fn require<N: AsRef<str>, S: AsRef<[usize]>>(&self, expected: &[(N, S)]) -> Result<()> {
+        for (name, shape) in expected {
+            let tensor = self.tensor(name.as_ref())?;
+            if tensor.info().shape() != shape.as_ref() {
+                let (has, wants) = (tensor.info().shape(), shape.as_ref());
+                let what = format!(
+                    "tensor {:?} has the shape {has:?}, the model wants {wants:?}",
+                    name.as_ref()
+                );
+                let file = self
+                    .shards
+                    .by_name
+                    .get(name.as_ref())
+                    .map(|&i| self.shards.tensors[i].1);
+                return Err(Error::input(
+                    file.map_or("", |file| self.shards.decoders[file].name()),
+                    what,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The open files.
+    pub fn decoders(&self) -> &[Decoder] {
+        &self.shards.decoders
+    }
+
+    /// The tensors, file by file, in file order.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.shards.decoders.iter().flat_map(Decoder::tensors)
+    }
+
+    /// The tensors' names, file by file, in file order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.shards
+            .decoders
+            .iter()
+            .flat_map(|d| d.index().tensors())
+            .map(|info| info.name())
+    }
+
+    /// Whether there is a tensor of that name. Looks at the index alone.
+    pub fn contains(&self, name: &str) -> bool {
+        self.shards.by_name.contains_key(name)
+    }
+
+    /// The tensor of a name, as the file has it.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'_>> {
+        match (self.shards.by_name.get(name), &self.shards.decoders[..]) {
+            (Some(&i), _) => self.shards.tensor(i),
+            // Its message may suggest a name.
+            (None, [only]) => only.tensor(name),
+            (None, files) => {
+                let file = files.iter().map(Decoder::name).collect::<Vec<_>>().join(", ");
+                Err(Error::NoTensor {
+                    file,
+                    name: name.into(),
+                    hint: String::new(),
+                })
+            }
+        }
+    }
+
+    /// The bytes of a tensor as a one-dimensional tensor of U8: for types that Candle has not.
+    ///
+    /// # Errors
+    /// `CannotFindTensor`; wcodec's errors, which [`wcodec_error`](super::wcodec_error) finds.
+    pub fn raw_tensor(&self, name: &str, device: &Device) -> candle_core::Result<candle_core::Tensor> {
+        let i = self.position(name)?;
+        convert::decode_raw(&self.shards.tensor(i)?)?.to_device(device)
+    }
+
+    /// A `VarBuilder` whose tensors come as `dtype`, on `device`.
+    pub fn var_builder(&self, dtype: DType, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
+    }
+
+    /// A `VarBuilder` that hands out parts of tensors.
+    pub fn sharded_var_builder(&self, dtype: DType, device: &Device) -> ShardedVarBuilder {
+        VarBuilderArgs::new_with_args(ShardedBackend(self.clone()), dtype, device)
+    }
+
+    fn position(&self, name: &str) -> candle_core::Result<usize> {
+        let position = self.shards.by_name.get(name).copied();
+        position.ok_or_else(|| CandleError::CannotFindTensor { path: name.into() }.bt())
+    }
+
+    pub(super) fn stored_shape(&self, name: &str) -> candle_core::Result<Vec<usize>> {
+        Ok(self.shards.tensor(self.position(name)?)?.info().shape().to_vec())
+    }
+
+    /// A tensor on the CPU, in its stored type.
+    pub(super) fn decode(&self, name: &str) -> candle_core::Result<candle_core::Tensor> {
+        convert::decode(&self.shards.tensor(self.position(name)?)?, None)
+    }
+
+    pub(super) fn decode_rows(&self, name: &str, rows: Range<usize>) -> candle_core::Result<candle_core::Tensor> {
+        convert::decode(&self.shards.tensor(self.position(name)?)?, Some(rows))
+    }
+
+    fn load(&self, i: usize, dtype: DType, device: &Device) -> candle_core::Result<candle_core::Tensor> {
+        // Conversion is the device's work, as in Candle's own backends.
+        let convert = device.is_cpu().then_some(dtype);
+        let ready = self.shards.ahead.take(i, convert);
+        self.work_ahead(i, convert);
+        let tensor = match ready {
+            Some(tensor) => tensor,
+            None => self.shards.load(i, convert)?,
+        };
+        tensor.to_device(device)?.to_dtype(dtype)
+    }
+
+    /// Has the pool decode what will be asked next.
+    fn work_ahead(&self, i: usize, convert: Option<DType>) {
+        let memory = |i| {
+            self.shards
+                .tensor(i)
+                .map_or(u64::MAX, |tensor| convert::memory(&tensor, convert))
+        };
+        for next in self.shards.ahead.plan(i, memory) {
+            let shards = Arc::downgrade(&self.shards);
+            rayon::spawn_fifo(move || decode_ahead(&shards, next, convert));
+        }
+    }
+}
+
+/// Decodes one tensor ahead, if the model still wants it and has not asked for it by now.
+fn decode_ahead(shards: &Weak<Shards>, i: usize, convert: Option<DType>) {
+    let Some(shards) = shards.upgrade() else { return };
+    let Some(started) = shards.ahead.start(i) else { return };
+    // An error, or a panic, comes again where the model asks.
+    let tensor = catch_unwind(AssertUnwindSafe(|| shards.load(i, convert)))
+        .ok()
+        .and_then(candle_core::Result::ok);
+    shards.ahead.finish(started, tensor, convert);
+}
+
+impl Shards {
+    fn tensor(&self, i: usize) -> Result<Tensor<'_>> {
+        let (name, file) = &self.tensors[i];
+        self.decoders[*file].tensor(name)
+    }
+
+    fn load(&self, i: usize, convert: Option<DType>) -> candle_core::Result<candle_core::Tensor> {
+        let tensor = convert::decode(&self.tensor(i)?, None)?;
+        match convert {
+            Some(dtype) => tensor.to_dtype(dtype),
+            None => Ok(tensor),
+        }
+    }
+}
+
+impl SimpleBackend for WcodecBackend {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: candle_nn::Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<candle_core::Tensor> {
+        let i = self.position(name)?;
+        let got = Shape::from(self.shards.tensor(i)?.info().shape());
+        if got != shape {
+            let msg = format!("shape mismatch for {name}");
+            return Err(CandleError::UnexpectedShape {
+                msg,
+                expected: shape,
+                got,
+            }
+            .bt());
+        }
+        self.load(i, dtype, device)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<candle_core::Tensor> {
+        self.load(self.position(name)?, dtype, device)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.contains(name)
+    }
+}

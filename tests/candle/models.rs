@@ -1,0 +1,121 @@
+//! Whole models: the same logits, bit for bit.
+
+use super::{CPU, Files, Stored, bits};
+use candle_core::{DType, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::{llama, mistral, qwen2, qwen3};
+use serde_json::{Value, json};
+use wcodec::candle::{LoadOptions, WcodecBackend, model_tensors};
+
+fn config(model_type: &str, tied: bool) -> Value {
+    json!({
+        "model_type": model_type, "vocab_size": 96, "hidden_size": 64, "intermediate_size": 80,
+        "num_hidden_layers": 12, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 64,
+        "tie_word_embeddings": tied, "hidden_act": "silu", "attention_bias": false,
+        "sliding_window": 64, "max_window_layers": 12, "use_sliding_window": false,
+    })
+}
+
+fn logits(config: &Value, vb: VarBuilder<'static>) -> Tensor {
+    fn parse<T: serde::de::DeserializeOwned>(config: &Value) -> T {
+        serde_json::from_value(config.clone()).unwrap()
+    }
+    let dtype = vb.dtype();
+    let tokens = Tensor::new(&[[1u32, 95, 2, 40]], &CPU).unwrap();
+    match config["model_type"].as_str().unwrap() {
+        "llama" => {
+            let config = parse::<llama::LlamaConfig>(config).into_config(false);
+            let mut cache = llama::Cache::new(true, dtype, &config, &CPU).unwrap();
+            llama::Llama::load(vb, &config).unwrap().forward(&tokens, 0, &mut cache)
+        }
+        "mistral" => mistral::Model::new(&parse(config), vb).unwrap().forward(&tokens, 0),
+        "qwen2" => qwen2::ModelForCausalLM::new(&parse(config), vb)
+            .unwrap()
+            .forward(&tokens, 0),
+        "qwen3" => qwen3::ModelForCausalLM::new(&parse(config), vb)
+            .unwrap()
+            .forward(&tokens, 0),
+        other => panic!("{other}"),
+    }
+    .unwrap()
+}
+
+fn check(model_type: &str, tied: bool) {
+    let config = config(model_type, tied);
+    let expected = model_tensors(config.to_string().as_bytes()).unwrap();
+    let stored: Vec<_> = expected
+        .iter()
+        .map(|(n, s)| Stored::random(n, wcodec::DType::BF16, s))
+        .collect();
+    // Tensors lie in turn in two shards.
+    let (even, odd): (Vec<_>, Vec<_>) = stored.into_iter().enumerate().partition(|(i, _)| i % 2 == 0);
+    let [even, odd] = [even, odd].map(|half| half.into_iter().map(|(_, t)| t).collect());
+    let files = Files::new(&[even, odd]);
+    for dtype in [DType::F32, DType::BF16] {
+        let plain = bits(&logits(&config, files.plain(dtype)));
+        assert!(plain.2.iter().any(|&b| b != 0));
+        // All ahead, about three layers, one tensor at most, none.
+        for ahead in [256 << 20, 200_000, 20_000, 0] {
+            let options = LoadOptions::default().ahead_bytes(ahead).map(ahead == 0);
+            let backend = WcodecBackend::open(&files.wcodec, options).unwrap();
+            backend.require(&expected).unwrap();
+            assert!(
+                bits(&logits(&config, backend.var_builder(dtype, &CPU))) == plain,
+                "{model_type} {dtype:?} {ahead}"
+            );
+        }
+        let bytes: Vec<_> = files.wcodec.iter().map(|path| std::fs::read(path).unwrap()).collect();
+        let vb = wcodec::candle::var_builder_from_bytes(bytes, dtype, &CPU).unwrap();
+        assert!(bits(&logits(&config, vb)) == plain, "{model_type} {dtype:?} in memory");
+    }
+}
+
+#[test]
+fn llama_gives_the_same_logits() {
+    check("llama", false);
+    check("llama", true);
+}
+
+#[test]
+fn mistral_gives_the_same_logits() {
+    check("mistral", false);
+}
+
+#[test]
+fn qwen2_gives_the_same_logits() {
+    check("qwen2", false);
+    check("qwen2", true);
+}
+
+#[test]
+fn qwen3_gives_the_same_logits() {
+    check("qwen3", false);
+    check("qwen3", true);
+}
+
+#[test]
+fn one_thread_is_enough() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| check("llama", false));
+}
+
+#[test]
+fn threads_of_the_pool_may_ask() {
+    use rayon::prelude::*;
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| (0..4).into_par_iter().for_each(|_| check("qwen3", true)));
+    }
+}
+
+#[test]
+fn configurations_are_checked() {
+    let wrong = |json: Value| model_tensors(json.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(wrong(json!({})).contains("model_type"));
+    let mut other = config("gpt2", false);
+    assert!(wrong(other.clone()).contains("gpt2"));
+    other["model_type"] = "llama".into();
+    other["num_attention_heads"] = 0.into();
+    assert!(wrong(other).contains("num_attention_heads"));
+}
