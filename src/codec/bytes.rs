@@ -5,6 +5,7 @@ use super::plan::Chunk;
 use super::tokens::{self, Classes};
 use crate::backend::Backend;
 use crate::bits::BitReader;
+use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};
 use crate::format::CHUNK_ALIGNMENT;
 use crate::predict::scale::Scale;
@@ -69,6 +70,16 @@ impl ByteCoder {
             _ => Err("a plane is of an unknown kind"),
         };
         Ok(Self { planes: (0..unit_bytes).map(plane).collect::<Result<_, _>>()?, scale })
+    }
+
+    /// Bytes that a chunk of `units` units takes at least.
+    pub(super) fn least_len(&self, units: usize) -> usize {
+        let plane = |plane: &Plane| match plane {
+            Plane::Coded { .. } => STATES_BYTES,
+            Plane::Raw => units,
+            Plane::Constant(_) => 0,
+        };
+        lengths_len(self.planes.len()) + self.planes.iter().map(plane).sum::<usize>()
     }
 
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
