@@ -15,7 +15,14 @@ pub(crate) enum Classes {
 impl Classes {
     /// Writes the table of each step.
     pub(crate) fn pick(&self, backend: Backend, steps: &[u8], contexts: &mut [u8]) {
-        vectorised(backend, Pick { classes: self, steps, contexts });
+        vectorised(
+            backend,
+            Pick {
+                classes: self,
+                steps,
+                contexts,
+            },
+        );
     }
 }
 
@@ -30,7 +37,11 @@ impl Work for Pick<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { classes, steps, contexts } = self;
+        let Self {
+            classes,
+            steps,
+            contexts,
+        } = self;
         match classes {
             Classes::Fraction(mask) => contexts.iter_mut().zip(steps).for_each(|(c, s)| *c = s & mask),
             Classes::Thresholds(thresholds) => {

@@ -209,6 +209,7 @@ impl<'d> Tensor<'d> {
     pub fn decode(&self) -> Result<Vec<u8>> {
         // The plan first: it holds the payload to the size that the shape asks for.
         let plan = self.plan()?;
+        plan.check_lengths().map_err(|p| self.error(p, Some(&plan)))?;
         let len = self.info.byte_len() as usize;
         let mut out = Vec::new();
         out.try_reserve_exact(len)
@@ -239,8 +240,14 @@ impl<'d> Tensor<'d> {
     /// Bytes of one row: one index of the first dimension. `None` for a scalar, or if rows do not
     /// fill whole bytes.
     pub fn row_len(&self) -> Option<u64> {
-        let elements = self.info.shape().get(1..)?.iter().product::<usize>();
-        self.info.dtype().byte_len(elements as u64)
+        // Without rows, the other dimensions may multiply to anything.
+        let elements = self
+            .info
+            .shape()
+            .get(1..)?
+            .iter()
+            .try_fold(1u64, |n, &d| n.checked_mul(d as u64))?;
+        self.info.dtype().byte_len(elements)
     }
 
     /// Decodes rows (indices of the first dimension) into `out`, reading only the chunks that cover

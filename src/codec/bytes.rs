@@ -6,6 +6,7 @@ use super::tokens;
 use crate::backend::Backend;
 use crate::bits::BitReader;
 use crate::context::Classes;
+use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};
 use crate::format::CHUNK_ALIGNMENT;
 use crate::predict::scale::Scale;
@@ -82,6 +83,16 @@ impl ByteCoder {
             planes: (0..unit_bytes).map(plane).collect::<Result<_, _>>()?,
             scale,
         })
+    }
+
+    /// Bytes that a chunk of `units` units takes at least.
+    pub(super) fn least_len(&self, units: usize) -> usize {
+        let plane = |plane: &Plane| match plane {
+            Plane::Coded { .. } => STATES_BYTES,
+            Plane::Raw => units,
+            Plane::Constant(_) => 0,
+        };
+        lengths_len(self.planes.len()) + self.planes.iter().map(plane).sum::<usize>()
     }
 
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {

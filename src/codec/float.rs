@@ -65,6 +65,11 @@ impl FloatCoder {
         })
     }
 
+    /// Bytes that a chunk of `units` units takes at least.
+    pub(super) fn least_len(&self, units: usize) -> usize {
+        STATES_BYTES + stored_len(units, self.split)
+    }
+
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
         let parts = chunks
             .iter()
@@ -136,6 +141,11 @@ fn group_offset(first: usize, p: u32) -> usize {
     first / raw::GROUP * raw::plane_len(raw::GROUP, p)
 }
 
+/// Bytes of the raw planes of `units` units but for what the coder's seeds carry.
+fn stored_len(units: usize, split: FloatSplit) -> usize {
+    raw::planes_len(units, split.raw_bits()) - raw::seeded_len(units, split.raw_bits())
+}
+
 /// A chunk taken apart: states and words, raw planes, escapes.
 struct Parts<'a> {
     /// From the states on, to the chunk's end: vector decoders look ahead.
@@ -152,7 +162,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(chunk: &Chunk<'a>, split: FloatSplit) -> Result<Self, Problem> {
         let raw_len = raw::planes_len(chunk.units, split.raw_bits());
-        let stored = raw_len - raw::seeded_len(chunk.units, split.raw_bits());
+        let stored = stored_len(chunk.units, split);
         let sized = chunk
             .escapes
             .checked_mul(4)

@@ -2,9 +2,9 @@
 
 use super::{Problem, bytes::ByteCoder, float::FloatCoder, tiles::TileCoder};
 use crate::backend::Backend;
-use crate::entropy::rans::MAX_IN_FLIGHT;
+use crate::entropy::rans::{MAX_IN_FLIGHT, STATES_BYTES};
 use crate::format::head::{ChunkEntry, Head};
-use crate::format::{Method, TensorInfo, checksum};
+use crate::format::{MAX_SCALE_STEPS, Method, TensorInfo, checksum};
 use std::ops::Range;
 
 /// A tensor's head, ready to decode chunks with.
@@ -68,6 +68,19 @@ impl Plan {
                 _ => Err(unknown("its columns do not divide the tensor")),
             }
         };
+        // A step a row and a column: few bits of a head could else claim any amount of memory.
+        let scale = |columns: u64| -> Result<Option<(usize, usize)>, Problem> {
+            if columns == 0 {
+                return Ok(None);
+            }
+            let (rows, columns) = rows(columns)?;
+            if rows.max(columns) as u64 > MAX_SCALE_STEPS {
+                return Err(unknown(
+                    "its matrix has more rows or columns than scale prediction may have",
+                ));
+            }
+            Ok(Some((rows, columns)))
+        };
         let parameters = head.parameters;
         let coder = match recipe.method {
             Method::Raw => Coder::Raw,
@@ -86,18 +99,17 @@ impl Plan {
                 fraction,
                 prob,
             } => {
-                let matrix = if columns == 0 { None } else { Some(rows(columns)?) };
-                let coder = FloatCoder::parse(dtype, stored, mantissa, matrix, fraction, prob, parameters);
+                let coder = FloatCoder::parse(dtype, stored, mantissa, scale(columns)?, fraction, prob, parameters);
                 Coder::Float(coder.map_err(|e| unknown(e))?)
             }
             Method::Bytes { columns, tables, prob } => {
-                let matrix = if columns == 0 { None } else { Some(rows(columns)?) };
-                let coder = ByteCoder::parse(dtype.unit_bytes(), matrix, tables as usize, prob, parameters);
+                let coder = ByteCoder::parse(dtype.unit_bytes(), scale(columns)?, tables as usize, prob, parameters);
                 Coder::Bytes(coder.map_err(|e| unknown(e))?)
             }
             Method::Tiles { shape, columns, prob } => {
                 let (_, columns) = rows(columns)?;
-                if recipe.chunk % (shape.height() as u64 * columns as u64) != 0 {
+                let tile_row = (shape.height() as u64).checked_mul(columns as u64);
+                if !tile_row.is_some_and(|units| recipe.chunk.is_multiple_of(units)) {
                     return Err(unknown("its chunks do not hold whole rows of tiles"));
                 }
                 Coder::Tiles(TileCoder::parse(dtype, shape, columns, prob, parameters).map_err(|e| unknown(e))?)
@@ -111,6 +123,34 @@ impl Plan {
             offsets: head.offsets,
             coder,
         })
+    }
+
+    /// Checks that no chunk is shorter than its units need at least: before memory is taken for what
+    /// the shape claims, not after.
+    pub(crate) fn check_lengths(&self) -> Result<(), Problem> {
+        for (index, entry) in (0..).zip(&self.chunks) {
+            let (len, units) = (entry.len as usize, self.units_of(index));
+            let holds = match &self.coder {
+                Coder::Raw => len == units * self.unit_bytes,
+                // The head's own check has seen to it.
+                Coder::Constant(_) => true,
+                Coder::Float(coder) => len >= coder.least_len(units),
+                Coder::Bytes(coder) => len >= coder.least_len(units),
+                Coder::Tiles(_) => len >= STATES_BYTES,
+            };
+            if !holds {
+                return Err(Problem::Chunk(
+                    index,
+                    format!("its {len} bytes are not what its {units} units take"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Units of a chunk.
+    fn units_of(&self, chunk: u64) -> usize {
+        self.chunk_units.min(self.units - chunk * self.chunk_units) as usize
     }
 
     /// Number of chunks.
@@ -142,8 +182,7 @@ impl Plan {
         let mut chunks = Vec::with_capacity(jobs.len());
         for job in jobs {
             let entry = self.chunks[job.index as usize];
-            let first = job.index * self.chunk_units;
-            let units = self.chunk_units.min(self.units - first) as usize;
+            let (first, units) = (job.index * self.chunk_units, self.units_of(job.index));
             assert!(
                 job.out.len() == units * self.unit_bytes,
                 "a buffer of the chunk's length"

@@ -196,10 +196,20 @@ impl Index {
                     return Err(at().unsupported(format!("source format {:?}", s.format)));
                 }
                 let [header_offset, header_len] = s.header;
+                if header_len > limits.max_source_header_bytes {
+                    let most = limits.max_source_header_bytes;
+                    return Err(at().limit(format!(
+                        "a header of {header_len} bytes, max_source_header_bytes is {most}"
+                    )));
+                }
                 claim(header_offset, header_len, at())?;
-                let header_checksum =
-                    u64::from_str_radix(&s.checksum, 16).map_err(|_| at().corrupt("its checksum is no number"))?;
-                if s.sha256.len() != 64 || !s.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                // `from_str_radix` alone would take a sign and any length.
+                let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_hexdigit());
+                let header_checksum = u64::from_str_radix(&s.checksum, 16)
+                    .ok()
+                    .filter(|_| digits(&s.checksum, 16));
+                let header_checksum = header_checksum.ok_or_else(|| at().corrupt("its checksum is not 16 digits"))?;
+                if !digits(&s.sha256, 64) {
                     return Err(at().corrupt("its SHA-256 is no digest"));
                 }
                 Some(SourceInfo {

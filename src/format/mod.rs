@@ -18,6 +18,10 @@ pub const CHUNK_ALIGNMENT: u64 = 16;
 /// Most units of a chunk: what an escape's position has room for.
 pub const MAX_CHUNK_UNITS: u64 = 1 << 20;
 
+/// Most rows, and most columns, of a matrix with scale prediction: each has a step in memory, which
+/// may take next to no bits in the file.
+pub const MAX_SCALE_STEPS: u64 = 1 << 24;
+
 /// XXH3 with 64 bits, seed 0: the checksum of encoded bytes.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     twox_hash::XxHash3_64::oneshot(bytes)

@@ -256,7 +256,14 @@ fn price<T: Element>(
     let mut counted = 0u64;
     for first in (0..units).step_by(BLOCK * stride) {
         let n = BLOCK.min(units - first);
-        let load = Load { block: &mut block, data, split, scale: scale.as_ref(), first, n };
+        let load = Load {
+            block: &mut block,
+            data,
+            split,
+            scale: scale.as_ref(),
+            first,
+            n,
+        };
         vectorised(backend, load);
         counts.add(&block.tokens[..n], block.contexts(scale.as_ref(), n));
         counted += n as u64;
@@ -295,7 +302,14 @@ fn encode<T: Element + Send + Sync>(data: &[u8], plan: &Plan) -> Encoded {
     let backend = Backend::fastest();
     let chunks = map_chunks(units, chunk, Scratch::new, |scratch: &mut Scratch<T>, range| {
         let units = range.len();
-        let chunk = SplitChunk { data, plan, tables: &tables, room: &room, range, scratch: &mut *scratch };
+        let chunk = SplitChunk {
+            data,
+            plan,
+            tables: &tables,
+            room: &room,
+            range,
+            scratch: &mut *scratch,
+        };
         vectorised(backend, chunk);
         scratch.encode(plan, &tables, units)
     });

@@ -8,7 +8,7 @@ pub(crate) mod tiles;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::format::head::{self, ChunkEntry, ENTRY_BYTES, FIXED_BYTES};
-use crate::format::{CHUNK_ALIGNMENT, Method, Recipe, checksum};
+use crate::format::{CHUNK_ALIGNMENT, MAX_SCALE_STEPS, Method, Recipe, checksum};
 
 /// How hard the encoder tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +80,7 @@ impl Input<'_> {
         let mut columns = vec![first, last];
         columns.dedup();
         columns.retain(|&c| c >= 8 && units.is_multiple_of(c) && units / c >= 2);
+        columns.retain(|&c| c.max(units / c) as u64 <= MAX_SCALE_STEPS);
         columns
     }
 }
