@@ -49,11 +49,6 @@ impl<'a> BitReader<'a> {
         let left = self.bytes.len() * 8 - self.position;
         left < 8 && self.clone().bits(left as u32) == Some(0)
     }
-
-    /// Bytes that have been touched, the last one perhaps in part.
-    pub(crate) fn bytes_read(&self) -> usize {
-        self.position.div_ceil(8)
-    }
 }
 
 /// Writes a bit stream.

@@ -1,5 +1,7 @@
 //! wcodec
 #![deny(unsafe_code)]
+#[cfg(feature = "encode")]
+pub mod analysis;
 mod backend;
 mod bits;
 #[cfg(feature = "candle")]

@@ -4,7 +4,6 @@
 mod tests;
 
 use crate::format::TileShape;
-use std::ops::Range;
 
 /// One tile: its first element and its size after clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,41 +93,5 @@ impl TileGrid {
             height: height.min(self.rows - row) as usize,
             width: width.min(self.columns - column) as usize,
         })
-    }
-
-    /// Elements in the tiles `0..index`, which is where tile `index` starts in a stream that holds
-    /// tile after tile; none if `index` is beyond the number of tiles.
-    pub(crate) fn elements_before(&self, index: u64) -> Option<u64> {
-        if index == self.tiles() {
-            return Some(self.elements());
-        }
-        let tile = self.tile(index)?;
-        // The rows above the tile are full; so are its own rows' tiles to the left.
-        Some(tile.row * self.columns + tile.height as u64 * tile.column)
-    }
-
-    /// Elements in a range of tiles; none if it is decreasing or leaves the grid.
-    pub(crate) fn elements_in(&self, tiles: Range<u64>) -> Option<u64> {
-        let start = self.elements_before(tiles.start)?;
-        self.elements_before(tiles.end)?.checked_sub(start)
-    }
-
-    /// The rows of tiles that hold the matrix rows `rows`, for partial reads; none if the range is
-    /// decreasing or leaves the matrix.
-    pub(crate) fn tile_rows(&self, rows: Range<u64>) -> Option<Range<u64>> {
-        if rows.start > rows.end || rows.end > self.rows {
-            return None;
-        }
-        if rows.is_empty() || self.columns == 0 {
-            return Some(0..0);
-        }
-        let height = self.shape.height() as u64;
-        Some(rows.start / height..rows.end.div_ceil(height))
-    }
-
-    /// The tiles that hold the matrix rows `rows`: whole rows of tiles, so one range of indices.
-    pub(crate) fn tiles_of_rows(&self, rows: Range<u64>) -> Option<Range<u64>> {
-        let tile_rows = self.tile_rows(rows)?;
-        Some(tile_rows.start * self.across()..tile_rows.end * self.across())
     }
 }

@@ -32,6 +32,18 @@ impl Predictor {
         Self::ALL.get(usize::from(code)).copied()
     }
 
+    /// Its name in reports.
+    #[cfg(feature = "encode")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Left => "left",
+            Self::Top => "top",
+            Self::Average => "average",
+            Self::Planar => "planar",
+        }
+    }
+
     /// The wire code.
     pub(crate) fn code(self) -> u8 {
         match self {

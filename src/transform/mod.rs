@@ -37,6 +37,16 @@ impl Transform {
         Self::ALL.get(usize::from(code)).copied()
     }
 
+    /// Its name in reports.
+    #[cfg(feature = "encode")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Dct => "dct",
+            Self::Adst => "adst",
+        }
+    }
+
     /// The wire code.
     pub(crate) fn code(self) -> u8 {
         match self {

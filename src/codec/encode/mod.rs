@@ -141,6 +141,26 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     if best.len() < raw_bytes { best } else { raw() }
 }
 
+/// Estimated payload of a tensor with each tool by itself, in 2^-16 bits; `none` first.
+pub(crate) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
+    if input.data.is_empty() {
+        return Vec::new();
+    }
+    let least = |effort| {
+        let floats = float::candidates(input, effort);
+        let bytes = bytes::candidates(input, effort);
+        floats
+            .into_iter()
+            .chain(bytes)
+            .map(|c| c.cost)
+            .min()
+            .unwrap_or(u64::MAX)
+    };
+    let mut costs = vec![("none", least(Effort::Fast)), ("scale", least(Effort::Default))];
+    costs.extend(tiles::tool_costs(input));
+    costs
+}
+
 fn constant(input: Input) -> Encoded {
     let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK) as usize;
     let recipe = Recipe {

@@ -9,7 +9,9 @@ mod cost;
 mod estimate;
 mod matrix;
 
-pub(crate) use estimate::{ToolCosts, estimate, tool_costs};
+pub(crate) use estimate::estimate;
+#[cfg(test)]
+pub(crate) use estimate::tool_costs as shape_costs;
 
 use super::{Candidate, Effort, Encoded, Input, assemble};
 use crate::bits::BitWriter;
@@ -36,16 +38,7 @@ const PRICED: usize = 1 << 15;
 pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort, best: u64) -> Vec<Candidate<'a>> {
     let Input { dtype, data, .. } = input;
     let units = input.units();
-    let last = input
-        .shape
-        .last()
-        .map_or(1, |&n| n * dtype.bits() / 8 / dtype.unit_bytes());
-    let mut columns = input.matrices();
-    if last > 1 && units.is_multiple_of(last) {
-        columns.push(last);
-    }
-    columns.sort_unstable();
-    columns.dedup();
+    let columns = matrix_columns(input);
     let (shapes, sample) = match effort {
         Effort::Fast => return Vec::new(),
         Effort::Default => (&TileShape::ALL[..1], PRICED),
@@ -70,6 +63,32 @@ pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort, best: u64) -> Vec
         .flat_map(|&c| shapes.iter().map(move |&s| (c, s)))
         .filter_map(|(c, s)| price(c, s))
         .collect()
+}
+
+/// Columns that tiles are tried with: narrow matrices too, for convolution kernels.
+fn matrix_columns(input: Input) -> Vec<usize> {
+    let Input { dtype, shape, .. } = input;
+    let last = shape.last().map_or(1, |&n| n * dtype.bits() / 8 / dtype.unit_bytes());
+    let mut columns = input.matrices();
+    if last > 1 && input.units().is_multiple_of(last) {
+        columns.push(last);
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+/// Estimated payload with each tool of tiles by itself, and with all, in the shape that suits best.
+pub(super) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
+    let shapes = |columns| TileShape::ALL.into_iter().map(move |shape| (columns, shape));
+    let costs = |(columns, shape)| estimate::tool_costs(input.dtype, input.data, shape, columns, PRICED);
+    let all = matrix_columns(input).into_iter().flat_map(shapes).filter_map(costs);
+    let Some(best) = all.min_by_key(|costs| costs.all) else {
+        return Vec::new();
+    };
+    let predictors = best.predictors.iter().map(|(p, cost)| (p.name(), *cost));
+    let transforms = best.transforms.iter().map(|(t, cost)| (t.name(), *cost));
+    predictors.chain(transforms).chain([("tiles", best.all)]).collect()
 }
 
 fn encode_input(input: Input, shape: TileShape, columns: usize) -> Encoded {

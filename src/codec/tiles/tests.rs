@@ -2,7 +2,7 @@
 #![cfg(feature = "encode")]
 
 use super::*;
-use crate::codec::encode::tiles::{TileEncoding, encode, estimate, tool_costs};
+use crate::codec::encode::tiles::{TileEncoding, encode, estimate, shape_costs};
 use crate::format::MAX_CHUNK_UNITS;
 use proptest::prelude::*;
 
@@ -170,7 +170,7 @@ fn impossible_matrices_are_refused() {
     assert!(none(DType::U8, &vec![0; wide], wide));
     assert!(none(DType::U8, &data, usize::MAX));
     assert!(estimate(DType::U8, &data, TileShape::T16x16, 3, 1 << 16).is_none());
-    assert!(tool_costs(DType::U8, &data, TileShape::T16x16, 3, 1 << 16).is_none());
+    assert!(shape_costs(DType::U8, &data, TileShape::T16x16, 3, 1 << 16).is_none());
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn estimates_are_near_and_tools_save() {
     let real = 8 * round_trip(DType::BF16, &data, shape, 384) as u64;
     let guess = estimate(DType::BF16, &data, shape, 384, 1 << 16).unwrap() >> 16;
     assert!(real.abs_diff(guess) * 20 < real, "{real} bits, estimated {guess}");
-    let costs = tool_costs(DType::BF16, &data, shape, 384, 1 << 16).unwrap();
+    let costs = shape_costs(DType::BF16, &data, shape, 384, 1 << 16).unwrap();
     assert_eq!(costs.all >> 16, guess);
     assert!(costs.predictors.iter().all(|p| p.1 <= costs.none));
     assert!(costs.all < costs.none && costs.all_predictors < costs.none);
