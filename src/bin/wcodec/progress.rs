@@ -44,11 +44,11 @@ impl Display {
         let view = if global.quiet {
             View::Quiet
         } else if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             let template = "{prefix} {bar:24} {percent:>3}%  {decimal_bytes_per_sec:>12}  eta {eta:<4} {wide_msg}";
             // The template is a constant; indicatif's own style is fine should it ever not parse.
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_prefix(action);
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let bar = bar.with_style(style).with_prefix(action);
             View::Bar(bar)
         } else {
             let now = Instant::now();

@@ -112,8 +112,7 @@ impl Decoding<'_> {
         progress: &dyn Progress,
     ) -> Result<DecodeTimes, Failure> {
         let threads = pool.current_num_threads();
-        let source = Arc::new(Memory(self.encoded.clone()));
-        let decoder = Decoder::from_source(source, DecodeOptions::default().backend(backend))?;
+        let decoder = open(&self.encoded, backend)?;
         let (mut seconds, mut copy) = (Vec::new(), Vec::new());
         // Not timed: it warms caches up, and shows what memory is taken besides the buffer.
         self.buffer.fill(POISON);
@@ -155,6 +154,12 @@ impl Decoding<'_> {
         let what = format!("decoded with {backend} and {threads} threads, byte {at} of the data differs");
         Err(Failure::new("differs", what))
     }
+}
+
+/// Opens a file that is in memory.
+pub(super) fn open(encoded: &Arc<Vec<u8>>, backend: Backend) -> Result<Decoder, wcodec::Error> {
+    let source = Arc::new(Memory(encoded.clone()));
+    Decoder::from_source(source, DecodeOptions::default().backend(backend))
 }
 
 /// Decodes all tensors, one after the other in `out`; tensors and their chunks side by side.

@@ -14,7 +14,7 @@ use measure::Decoding;
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wcodec::{Backend, Decoder, Progress, checkpoint};
+use wcodec::{Backend, Progress, checkpoint};
 
 /// Measure encoding and decoding of a file on this machine
 #[derive(Args)]
@@ -95,10 +95,7 @@ impl Bench {
         }
 
         let encoded = Arc::new(encoded);
-        let tensors = Decoder::from_bytes(encoded.to_vec(), "encoded file")?
-            .index()
-            .tensors()
-            .len();
+        let tensors = measure::open(&encoded, backend)?.tensors().len();
         let data = data_of(&original)?;
         let mut decoding = Decoding {
             encoded,

@@ -27,10 +27,10 @@ that coded it; then totals by type and by recipe.
 Recipes:
   raw        stored as it is
   constant   one value throughout
-  float      sign, exponent and m mantissa bits entropy-coded, the other bits stored
+  float      m2: sign, exponent and 2 mantissa bits entropy-coded, the other bits stored
   bytes      byte planes of integers, entropy-coded
   tiles      tile prediction and transforms
-  +scale     with prediction of the scale by row and column")]
+  +scale     with prediction of the scale by row and column; 1/4: in quarters of an octave")]
 #[command(after_help = "\
 Examples:
   wcodec inspect model.wcodec
