@@ -1,0 +1,216 @@
+//! Golden files: what version 1.0 wrote must decode for ever, to the same bytes.
+//!
+//! A golden file is written once: if it is missing, the test writes it and fails, so that it is
+//! looked at and committed. An existing one is never rewritten. What it must decode to is made anew
+//! here, from fixed seeds. `tests/spec_decoder` decodes the same files from the specification alone.
+#![cfg(feature = "safetensors")]
+
+#[path = "support/data.rs"]
+#[allow(dead_code)]
+mod data;
+
+use data::{Kind, Rng, fill};
+use std::path::{Path, PathBuf};
+use wcodec::{Backend, DType, DecodeOptions, Decoder, Effort, EncodeOptions, checkpoint};
+
+struct Golden {
+    name: &'static str,
+    effort: Effort,
+    tensors: Vec<(String, DType, Vec<usize>, Vec<u8>)>,
+}
+
+impl Golden {
+    fn new(name: &'static str, effort: Effort) -> Self {
+        Self {
+            name,
+            effort,
+            tensors: Vec::new(),
+        }
+    }
+
+    fn add(mut self, name: &str, dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Self {
+        self.tensors.push((name.into(), dtype, shape.into(), bytes));
+        self
+    }
+
+    fn fill(self, kind: Kind, dtype: DType, shape: &[usize]) -> Self {
+        let seed = self.tensors.len() as u64 + 1;
+        let name = format!("{}.{dtype}", self.tensors.len());
+        self.add(&name, dtype, shape, fill(kind, dtype, shape, seed))
+    }
+
+    /// The safetensors file.
+    fn original(&self) -> Vec<u8> {
+        let mut offset = 0;
+        let entries: Vec<String> = self
+            .tensors
+            .iter()
+            .map(|(name, dtype, shape, bytes)| {
+                let start = offset;
+                offset += bytes.len();
+                format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{start},{offset}]}}"#)
+            })
+            .collect();
+        let json = format!(r#"{{"__metadata__":{{"format":"pt"}},{}}}   "#, entries.join(","));
+        let mut file = (json.len() as u64).to_le_bytes().to_vec();
+        file.extend(json.as_bytes());
+        self.tensors.iter().for_each(|t| file.extend(&t.3));
+        file
+    }
+}
+
+/// Normal weights under row and column scales, as a dtype; `scale` is their size.
+fn weights(dtype: DType, rows: usize, columns: usize, scale: f64) -> Vec<u8> {
+    let mut rng = Rng::new(rows as u64 * 31 + columns as u64);
+    let row: Vec<f64> = (0..rows).map(|_| 1.0 + rng.below(8) as f64 / 2.0).collect();
+    let column: Vec<f64> = (0..columns).map(|_| 1.0 + rng.below(8) as f64 / 4.0).collect();
+    let mut out = Vec::new();
+    for i in 0..rows * columns {
+        let w = (scale * rng.normal() * row[i / columns] * column[i % columns]) as f32;
+        match dtype {
+            DType::BF16 => out.extend(((w.to_bits() >> 16) as u16).to_le_bytes()),
+            DType::F32 => out.extend(w.to_le_bytes()),
+            DType::I8 => out.push(w as i8 as u8),
+            _ => unreachable!("not a dtype of these weights"),
+        }
+    }
+    out
+}
+
+/// A smooth table: what tiles are for.
+fn smooth(dtype: DType, rows: usize, columns: usize) -> Vec<u8> {
+    let value = |r: usize, c: usize| (r * r) as i64 * 3 - (c as i64 - 20) * (c as i64 - 9) * 2 + (r * c) as i64;
+    let all = (0..rows * columns).map(|i| value(i / columns, i % columns));
+    match dtype {
+        DType::I16 => all.flat_map(|v| (v as i16).to_le_bytes()).collect(),
+        DType::I64 => all.flat_map(|v| (v << 20).to_le_bytes()).collect(),
+        DType::BF16 => all
+            .flat_map(|v| (((v as f32 + 9000.0).to_bits() >> 16) as u16).to_le_bytes())
+            .collect(),
+        DType::F32 => all.flat_map(|v| (v as f32 / 7.0).to_le_bytes()).collect(),
+        _ => unreachable!("not a dtype of these tables"),
+    }
+}
+
+fn goldens() -> Vec<Golden> {
+    let nans: Vec<u8> = (0..3000u16)
+        .flat_map(|i| (i.wrapping_mul(9973) | if i % 3 == 0 { 0x7f80 } else { 0 }).to_le_bytes())
+        .collect();
+    let widened: Vec<u8> = weights(DType::BF16, 40, 50, 0.1)
+        .chunks(2)
+        .flat_map(|b| [0, 0, b[0], b[1]])
+        .collect();
+    let halves: Vec<u8> = (0..2500u32)
+        .flat_map(|i| f32::to_le_bytes((i as f32 - 1250.0) / 4096.0))
+        .collect();
+    let singles: Vec<u8> = weights(DType::F32, 30, 40, 0.1)
+        .chunks(4)
+        .flat_map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])).to_le_bytes())
+        .collect();
+    vec![
+        Golden::new("v1.0-scale", Effort::Default)
+            .add(
+                "two chunks, a short last group",
+                DType::BF16,
+                &[267, 371],
+                weights(DType::BF16, 267, 371, 0.02),
+            )
+            .add("int8", DType::I8, &[70, 150], weights(DType::I8, 70, 150, 5.0)),
+        Golden::new("v1.0-fast", Effort::Fast)
+            .add("bf16", DType::BF16, &[61, 67], weights(DType::BF16, 61, 67, 0.02))
+            .add("f32", DType::F32, &[41, 43], weights(DType::F32, 41, 43, 0.02))
+            .add("escapes", DType::BF16, &[3000], nans),
+        Golden::new("v1.0-narrow", Effort::Max)
+            .add("bf16 in f32", DType::F32, &[40, 50], widened)
+            .add("f16 in f32", DType::F32, &[50, 50], halves)
+            .add("f32 in f64", DType::F64, &[30, 40], singles),
+        Golden::new("v1.0-tiles", Effort::Max)
+            .add("i16", DType::I16, &[50, 75], smooth(DType::I16, 50, 75))
+            .add("i64", DType::I64, &[19, 33], smooth(DType::I64, 19, 33))
+            .add("bf16", DType::BF16, &[64, 64], smooth(DType::BF16, 64, 64))
+            .add("f32", DType::F32, &[40, 24], smooth(DType::F32, 40, 24)),
+        DType::ALL
+            .iter()
+            .fold(Golden::new("v1.0-dtypes", Effort::Default), |g, &d| {
+                g.fill(Kind::Normal, d, &[20, 24])
+            })
+            .fill(Kind::Normal, DType::BF16, &[])
+            .fill(Kind::Normal, DType::BF16, &[0, 3])
+            .add("constant", DType::F16, &[30, 30], [0x00, 0x3c].repeat(900)),
+    ]
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn encode(golden: &Golden, to: &Path) {
+    let original = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(original.path(), golden.original()).unwrap();
+    let options = EncodeOptions::lossless().effort(golden.effort);
+    checkpoint::encode(original.path(), to, &options, &()).unwrap();
+}
+
+#[test]
+fn golden_files_decode_to_what_they_were_made_from() {
+    let mut written = Vec::new();
+    for golden in goldens() {
+        let path = folder().join(format!("{}.wcodec", golden.name));
+        if !path.exists() {
+            std::fs::create_dir_all(folder()).unwrap();
+            encode(&golden, &path);
+            written.push(path);
+            continue;
+        }
+        let original = golden.original();
+        for backend in Backend::available() {
+            let options = DecodeOptions::default().backend(backend);
+            let restored = tempfile::NamedTempFile::new().unwrap();
+            checkpoint::decode(&path, restored.path(), options, &()).unwrap();
+            assert!(
+                std::fs::read(restored.path()).unwrap() == original,
+                "{} by {backend}",
+                golden.name
+            );
+        }
+        for tensor in Decoder::open(&path).unwrap().tensors() {
+            tensor.verify().unwrap();
+        }
+    }
+    assert!(
+        written.is_empty(),
+        "new golden files were written, look at them and commit them: {written:?}"
+    );
+}
+
+#[test]
+fn every_method_is_among_them() {
+    let mut methods: Vec<&str> = goldens()
+        .iter()
+        .filter_map(|g| Decoder::open(folder().join(format!("{}.wcodec", g.name))).ok())
+        .flat_map(|d| {
+            d.index()
+                .tensors()
+                .iter()
+                .filter_map(|t| t.recipe().map(|r| r.method.name()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    methods.sort_unstable();
+    methods.dedup();
+    assert_eq!(methods, ["bytes", "constant", "float", "raw", "tiles"]);
+}
+
+#[test]
+fn this_version_still_writes_the_same_bytes() {
+    for golden in goldens() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        encode(&golden, file.path());
+        let stored = std::fs::read(folder().join(format!("{}.wcodec", golden.name))).unwrap();
+        assert!(
+            std::fs::read(file.path()).unwrap() == stored,
+            "{}: if meant, add a golden of a new name",
+            golden.name
+        );
+    }
+}
