@@ -203,7 +203,8 @@ fn item_end(code: &str, mut from: usize) -> usize {
         }
         from = closing(code, from + 1);
     }
-    let words: Vec<&str> = code[from..].split_whitespace().take(4).collect();
+    let head = code[from..].split(['{', ';']).next().unwrap_or_default();
+    let words: Vec<&str> = head.split_whitespace().take(4).collect();
     let declares = |w: &&str| {
         [
             "fn", "impl", "struct", "enum", "trait", "mod", "const", "static", "type",
