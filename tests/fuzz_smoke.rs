@@ -59,3 +59,10 @@ fn empty_inputs() {
         (0..=255).for_each(|byte| body(&[byte]));
     }
 }
+
+#[test]
+fn chunks_side_by_side_are_reached() {
+    // What `backends` makes of an input that spoils nothing must decode: else it tests little.
+    let sizes = fuzz::repeated_sizes();
+    assert!(sizes.iter().filter(|&&chunks| chunks == 9).count() >= 3, "{sizes:?}");
+}

@@ -26,6 +26,7 @@ fn the_samples_use_every_method() {
         r.starts_with("float") && !r.contains("columns=0")
     });
     any("bytes", &|r| r.starts_with("bytes") && r.contains("tables=1 "));
+    any("tiles", &|r| r.starts_with("tiles"));
     any("bytes with thresholds", &|r| {
         r.starts_with("bytes") && !r.contains("tables=1 ")
     });

@@ -3,7 +3,7 @@
 use super::data::{Kind, fill};
 use super::judge::{check_error, decode_all, judge, open};
 use super::sample;
-use super::wire::{Hand, with_index};
+use super::wire::{Hand, Layout, with_index};
 use std::sync::OnceLock;
 use wcodec::{Backend, DType, Decoder, Effort, EncodeOptions, Encoder, TensorSpec};
 
@@ -155,42 +155,96 @@ pub fn check(bytes: &[u8], tensor: &[u8], rows: std::ops::Range<usize>) {
 }
 
 /// Coder states and words that no encoder made, behind tables that one did: every backend must walk
-/// the same way through them.
+/// the same way through them, whatever number of chunks it decodes side by side.
 pub fn backends(data: &[u8]) {
-    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-    let files = FILES.get_or_init(|| {
-        let file = |dtype, shape: &[usize], kind, effort| encode(dtype, shape, &fill(kind, dtype, shape, 8), effort);
-        vec![
-            file(DType::BF16, &[40, 64], Kind::Normal, Effort::Fast),
-            file(DType::BF16, &[40, 512], Kind::Scaled, Effort::Default),
-            file(DType::I8, &[64, 256], Kind::Scaled, Effort::Default),
-            file(DType::F32, &[64, 64], Kind::Smooth, Effort::Max),
-            file(DType::I64, &[500], Kind::Ramp, Effort::Default),
-        ]
-    });
+    let files = files();
     let mut input = Input(data);
     let file = &files[usize::from(input.byte()) % files.len()];
-    let layout = super::wire::Layout::of(file);
-    let mut bytes = file.clone();
-    let chunk = layout.tensors[0].chunks[0].clone();
-    if !chunk.is_empty() {
-        // States kept, and so decoding goes on; or not.
-        let from = input.pick(&[0, 64, 128, 136]).min(chunk.len());
-        let new = input.0;
-        let to = &mut bytes[chunk][from..];
-        let at = if input.byte() % 2 == 0 {
-            0
-        } else {
-            to.len().saturating_sub(new.len())
-        };
-        to[at..].iter_mut().zip(new).for_each(|(to, from)| *to = *from);
+    let bytes = if input.byte() % 2 == 0 {
+        repeated(file, &mut input)
+    } else {
+        let layout = Layout::of(file);
+        let mut bytes = file.clone();
+        spoil(&mut bytes[layout.tensors[0].chunks[0].clone()], &mut input);
         layout.reseal(&mut bytes);
-    }
+        bytes
+    };
     match decode_all(&bytes) {
         Ok(results) => results
             .iter()
             .filter_map(|(_, r)| r.as_ref().err())
             .for_each(check_error),
-        Err(error) => panic!("its index was not touched: {error}"),
+        Err(error) => panic!("its index is good: {error}"),
     }
+}
+
+/// The first chunk of a file several times, some of them spoilt; as it is if it has a matrix, of which
+/// there would be more rows.
+fn repeated(file: &[u8], input: &mut Input) -> Vec<u8> {
+    let decoder = Decoder::from_bytes(file.to_vec(), "memory").unwrap();
+    let info = decoder.tensors().next().unwrap().info().clone();
+    let recipe = info.recipe_text();
+    let payload = &Layout::of(file).tensors[0];
+    let chunk = &file[payload.chunks[0].clone()];
+    let units = recipe
+        .rsplit_once('=')
+        .and_then(|(_, n)| n.parse::<u64>().ok())
+        .unwrap();
+    let whole = payload.chunks.len() == 1 && units as usize * info.dtype().bits() / 8 == info.byte_len() as usize;
+    if !recipe.contains("columns=0") || !whole {
+        return file.to_vec();
+    }
+    let escapes = u32::from_le_bytes(std::array::from_fn(|i| file[payload.head.start + 20 + i]));
+    let mut chunks = vec![chunk.to_vec(); 1 + usize::from(input.byte() % 20)];
+    let count = chunks.len();
+    for _ in 0..input.byte() % 3 {
+        let at = usize::from(input.byte()) % count;
+        spoil(&mut chunks[at], &mut Input(input.take(200)));
+    }
+    let chunks: Vec<(&[u8], u32)> = chunks.iter().map(|c| (&c[..], escapes)).collect();
+    let shape = [units * count as u64];
+    let parameters = &file[payload.parameters.clone()];
+    Hand::new()
+        .tensor("t", info.dtype().name(), &shape, recipe, parameters, &chunks)
+        .bytes()
+}
+
+/// Puts the input into a chunk: over its states or behind them, or at its end.
+fn spoil(chunk: &mut [u8], input: &mut Input) {
+    let from = input.pick(&[0, 64, 128, 136]).min(chunk.len());
+    let to = &mut chunk[from..];
+    let at_end = input.byte() % 2 == 1;
+    let at = if at_end {
+        to.len().saturating_sub(input.0.len())
+    } else {
+        0
+    };
+    to[at..].iter_mut().zip(input.0).for_each(|(to, from)| *to = *from);
+}
+
+/// Files of one tensor, the first ones of one chunk and no matrix.
+fn files() -> &'static [Vec<u8>] {
+    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let file = |dtype, shape: &[usize], kind, effort| encode(dtype, shape, &fill(kind, dtype, shape, 8), effort);
+        vec![
+            file(DType::BF16, &[2048], Kind::Normal, Effort::Fast),
+            file(DType::F8_E4M3, &[4096], Kind::Normal, Effort::Fast),
+            file(DType::I8, &[2048], Kind::Normal, Effort::Default),
+            file(DType::I64, &[768], Kind::Ramp, Effort::Default),
+            file(DType::BF16, &[40, 512], Kind::Scaled, Effort::Default),
+            file(DType::I8, &[64, 256], Kind::Scaled, Effort::Default),
+            file(DType::F32, &[64, 64], Kind::Smooth, Effort::Max),
+        ]
+    })
+}
+
+/// How many chunks each of the files decodes to when nine are asked for.
+pub fn repeated_sizes() -> Vec<usize> {
+    let one = |file: &Vec<u8>| {
+        let bytes = repeated(file, &mut Input(&[8]));
+        assert!(decode_all(&bytes).unwrap().iter().all(|(_, r)| r.is_ok()));
+        Layout::of(&bytes).tensors[0].chunks.len()
+    };
+    files().iter().map(one).collect()
 }

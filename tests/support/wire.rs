@@ -34,6 +34,7 @@ pub struct Layout {
 pub struct Payload {
     pub name: String,
     pub head: Range<usize>,
+    pub parameters: Range<usize>,
     pub chunks: Vec<Range<usize>>,
 }
 
@@ -52,7 +53,10 @@ impl Layout {
             let start = at(&t["data"][0]);
             let head = start..start + at(&t["data"][2]);
             let mut next = head.end;
-            let chunks = (0..u32_at(bytes, start + 8)).map(|i| {
+            let count = u32_at(bytes, start + 8);
+            let parameters = start + HEAD + count * ENTRY;
+            let parameters = parameters..parameters + u32_at(bytes, start + 12);
+            let chunks = (0..count).map(|i| {
                 let chunk = next..next + u32_at(bytes, start + HEAD + i * ENTRY);
                 next = start + (chunk.end - start).next_multiple_of(16);
                 chunk
@@ -61,6 +65,7 @@ impl Layout {
             Payload {
                 name: t["name"].as_str().unwrap().into(),
                 head,
+                parameters,
                 chunks,
             }
         });
