@@ -79,10 +79,11 @@ impl ByteCoder {
             CONSTANT => Ok(Plane::Constant(reader.bits(8).ok_or(SHORT)? as u8)),
             _ => Err("a plane is of an unknown kind"),
         };
-        Ok(Self {
-            planes: (0..unit_bytes).map(plane).collect::<Result<_, _>>()?,
-            scale,
-        })
+        let planes = (0..unit_bytes).map(plane).collect::<Result<_, _>>()?;
+        if !reader.is_finished() {
+            return Err("its parameters are followed by more");
+        }
+        Ok(Self { planes, scale })
     }
 
     /// Bytes that a chunk of `units` units takes at least.

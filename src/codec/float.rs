@@ -52,6 +52,9 @@ impl FloatCoder {
         let tables = (0..1 << fraction_bits)
             .map(|_| Frequencies::parse(&mut reader, prob))
             .collect::<Result<Vec<_>, _>>()?;
+        if !reader.is_finished() {
+            return Err("its parameters are followed by more");
+        }
         Ok(Self {
             split: FloatSplit {
                 layout,
@@ -80,8 +83,7 @@ impl FloatCoder {
         let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
         let mut patched = [0u8; LAST_BLOCK];
         tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
-            self.join(backend, chunk, &parts[decoded.chunk], &decoded, size, &mut patched);
-            Ok(())
+            self.join(backend, chunk, &parts[decoded.chunk], &decoded, size, &mut patched)
         })
     }
 
@@ -94,12 +96,16 @@ impl FloatCoder {
         decoded: &Decoded,
         size: usize,
         patched: &mut [u8; LAST_BLOCK],
-    ) {
+    ) -> Result<(), Problem> {
         let (first, n) = (decoded.first, decoded.symbols.len());
         let bits = self.split.raw_bits();
         let mut planes = [&[][..]; MAX_PLANES];
         let (mut start, mut count) = (0, 0);
         if let (Some(seeds), Some(p)) = (decoded.seeds, raw::pieces(bits).last()) {
+            let seeded = raw::seeded_len(chunk.units, bits);
+            if seeds.iter().flat_map(|s| s.to_le_bytes()).skip(seeded).any(|b| b != 0) {
+                return Err(chunk.problem("seeds that carry nothing are not 0"));
+            }
             // The end of the last plane came with the coder's seeds.
             let from = parts.raw_len - raw::plane_len(chunk.units, p) + group_offset(first, p);
             let stored = parts.raw.get(from..).unwrap_or(&[]);
@@ -133,6 +139,7 @@ impl FloatCoder {
             first: first as u32,
         };
         float::join(backend, &block, &mut chunk.out[first * size..(first + n) * size]);
+        Ok(())
     }
 }
 

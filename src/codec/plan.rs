@@ -82,8 +82,13 @@ impl Plan {
             Ok(Some((rows, columns)))
         };
         let parameters = head.parameters;
+        let extra = matches!(recipe.method, Method::Float { .. } | Method::Tiles { .. });
+        if !extra && head.chunks.iter().any(|c| c.escapes != 0) {
+            return Err(unknown("a chunk names escapes, which its method does not have"));
+        }
         let coder = match recipe.method {
-            Method::Raw => Coder::Raw,
+            Method::Raw if parameters.is_empty() => Coder::Raw,
+            Method::Raw => return Err(unknown("it has parameters")),
             Method::Constant => {
                 let mut unit = [0; 8];
                 if parameters.len() != dtype.unit_bytes() || head.chunks.iter().any(|c| c.len != 0) {

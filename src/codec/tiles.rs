@@ -50,6 +50,9 @@ impl TileCoder {
         if columns == 0 {
             return Err("it has no columns");
         }
+        if !reader.is_finished() {
+            return Err("its parameters are followed by more");
+        }
         let tables = DecodeTables::new(&tables).ok_or("it has no tables")?;
         Ok(Self {
             units: Units::new(dtype, base),

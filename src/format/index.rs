@@ -204,7 +204,9 @@ impl Index {
                 }
                 claim(header_offset, header_len, at())?;
                 // `from_str_radix` alone would take a sign and any length.
-                let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_hexdigit());
+                let digits = |text: &str, n: usize| {
+                    text.len() == n && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+                };
                 let header_checksum = u64::from_str_radix(&s.checksum, 16)
                     .ok()
                     .filter(|_| digits(&s.checksum, 16));
@@ -323,7 +325,9 @@ impl TensorInfo {
             encoded_len,
             head_len,
             digest: blake3::Hash::from_hex(entry.digest.as_bytes())
-                .map_err(|_| at().corrupt("its digest is no digest"))?,
+                .ok()
+                .filter(|d| d.to_hex().as_str() == entry.digest)
+                .ok_or_else(|| at().corrupt("its digest is no digest"))?,
         })
     }
 }

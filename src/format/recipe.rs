@@ -176,9 +176,8 @@ impl Recipe {
         }
         let value = |key: &str| keys.iter().position(|k| *k == key).map_or("", |i| values[i]);
         let number = |key: &str, least: u64, most: u64| {
-            let n = value(key)
-                .parse::<u64>()
-                .map_err(|_| invalid("a parameter is not a number"))?;
+            let n = value(key).parse::<u64>().ok().filter(|n| n.to_string() == value(key));
+            let n = n.ok_or_else(|| invalid("a parameter is not a number"))?;
             if (least..=most).contains(&n) {
                 Ok(n)
             } else {
