@@ -4,6 +4,11 @@ use crate::codec::encode::{self, Input};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
+/// Every tool that [`tool_costs`] prices, the baseline first.
+pub const TOOLS: [&str; 9] = [
+    "none", "scale", "left", "top", "average", "planar", "dct", "adst", "tiles",
+];
+
 /// The estimated size of a tensor with one tool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

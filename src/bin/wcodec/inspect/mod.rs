@@ -35,6 +35,7 @@ Recipes:
 Examples:
   wcodec inspect model.wcodec
   wcodec inspect model.wcodec --summary                            totals only
+  wcodec inspect model.wcodec --tools --summary                    what each tool would save
   wcodec inspect model.wcodec --json | jq '.tensors[] | select(.saved_percent < 20) | .name'")]
 pub(crate) struct Inspect {
     /// .wcodec file
@@ -44,8 +45,7 @@ pub(crate) struct Inspect {
     #[arg(long)]
     summary: bool,
     /// For each tensor, what every tool of the encoder would make of it
-    // Shown in the help once the library offers the analysis.
-    #[arg(long, hide = true)]
+    #[arg(long)]
     tools: bool,
 }
 

@@ -6,26 +6,12 @@ use crate::output;
 use crate::table::{Align, Table};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use wcodec::Decoder;
+use wcodec::analysis::{TOOLS, tool_costs};
 use wcodec::format::TensorInfo;
-use wcodec::{DType, Decoder};
 
 /// The tool that the others are held against: entropy coding without prediction.
 const BASELINE: &str = "none";
-
-/// Bits of a tensor's data under one tool.
-struct ToolCost {
-    tool: String,
-    bits: f64,
-}
-
-/// The library's estimates for a tensor, or nothing if no tool applies.
-// The one place to change when the library has the analysis.
-fn tool_costs(_dtype: DType, _shape: &[usize], _data: &[u8]) -> Result<Vec<ToolCost>, Failure> {
-    Err(Failure::new(
-        "unsupported",
-        "--tools: this version of wcodec has no analysis of tools",
-    ))
-}
 
 /// What was found for a tensor, or for all tensors of a kind.
 #[derive(Default)]
@@ -103,11 +89,17 @@ pub(super) fn run(decoder: &Decoder, summary: bool, global: &Global) -> Result<(
 }
 
 fn find(info: &TensorInfo, data: &[u8]) -> Result<Finding, Failure> {
+    let elements: f64 = info.shape().iter().map(|&d| d as f64).product();
     let costs = tool_costs(info.dtype(), info.shape(), data)?;
+    let bits = |tool: &str| costs.iter().find(|c| c.tool == tool).map(|c| c.bits * elements);
+    // A tool that does not apply saves nothing: so kinds add up over all their tensors.
+    let bits = TOOLS
+        .iter()
+        .filter_map(|&tool| Some((tool.to_owned(), bits(tool).or(bits(BASELINE))?)));
     Ok(Finding {
         tensors: 1,
-        elements: info.shape().iter().map(|&d| d as f64).product(),
-        bits: costs.into_iter().map(|cost| (cost.tool, cost.bits)).collect(),
+        elements,
+        bits: bits.collect(),
     })
 }
 
@@ -128,8 +120,7 @@ fn table(label: &str, rows: &[(String, Finding)]) -> Table {
         .iter()
         .flat_map(|(_, f)| f.bits.keys().map(String::as_str))
         .collect();
-    // The baseline first, the others by name.
-    tools.sort_by_key(|tool| (*tool != BASELINE, *tool));
+    tools.sort_by_key(|tool| TOOLS.iter().position(|t| t == tool));
     tools.dedup();
     let mut columns = vec![(label, Align::Left), ("tensors", Align::Right)];
     columns.extend(tools.iter().map(|tool| (*tool, Align::Right)));
