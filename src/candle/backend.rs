@@ -1,10 +1,12 @@
 //! The backend of a `VarBuilder`.
 
 use super::convert;
+use super::memory::MappedFile;
+use super::options::LoadOptions;
 use super::prefetch::{Ahead, natural_order};
 use super::sharded::{ShardedBackend, ShardedVarBuilder};
 use crate::error::{Error, Result};
-use crate::{DecodeOptions, Decoder, FileSource, Tensor};
+use crate::{Decoder, FileSource, Source, Tensor};
 use candle_core::{DType, Device, Error as CandleError, Shape};
 use candle_nn::VarBuilder;
 use candle_nn::var_builder::{SimpleBackend, VarBuilderArgs};
@@ -15,59 +17,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-/// How to load.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct LoadOptions {
-    /// Check every checksum of the files before the first tensor is handed out. Default `true`:
-    /// models may panic on a bad tensor. Every chunk is checked again when it is decoded.
-    pub check: bool,
-    /// Bytes of tensors to decode ahead of what the model asks for. Default 256 MiB; 0 for none.
-    pub ahead_bytes: u64,
-    /// Map files into memory instead of reading them. Default `false`: the pages of a map count as
-    /// the process's memory on top of the tensors'.
-    pub map: bool,
-    /// How to decode.
-    pub decode: DecodeOptions,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            check: true,
-            ahead_bytes: 256 << 20,
-            map: false,
-            decode: DecodeOptions::default(),
-        }
-    }
-}
-
-impl LoadOptions {
-    /// Whether to check every checksum first.
-    pub fn check(mut self, check: bool) -> Self {
-        self.check = check;
-        self
-    }
-
-    /// With these many bytes decoded ahead.
-    pub fn ahead_bytes(mut self, bytes: u64) -> Self {
-        self.ahead_bytes = bytes;
-        self
-    }
-
-    /// Whether to map files.
-    pub fn map(mut self, map: bool) -> Self {
-        self.map = map;
-        self
-    }
-
-    /// With these options of the decoder.
-    pub fn decode(mut self, decode: DecodeOptions) -> Self {
-        self.decode = decode;
-        self
-    }
-}
-
 /// The tensors of one or several `.wcodec` files, for Candle. Cheap to clone: a clone kept aside
 /// lists names and shapes while a `VarBuilder` serves a model.
 #[derive(Clone)]
@@ -77,6 +26,8 @@ pub struct WcodecBackend {
 
 struct Shards {
     decoders: Vec<Decoder>,
+    /// Of those files that were mapped here.
+    maps: Vec<Option<Arc<MappedFile>>>,
     /// Names in the order in which models mostly ask, each with its file.
     tensors: Vec<(String, usize)>,
     by_name: HashMap<String, usize>,
@@ -98,15 +49,23 @@ impl WcodecBackend {
     /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name; with checks on
     /// as [`WcodecBackend::check`].
     pub fn open<P: AsRef<Path>>(paths: &[P], options: LoadOptions) -> Result<Self> {
+        let mut maps = Vec::new();
         let open = |path: &P| {
             let path = path.as_ref();
-            if options.map {
-                return Decoder::open_with(path, options.decode);
-            }
-            let source = FileSource::open(path).map_err(Error::io(format!("opening {}", path.display())))?;
-            Decoder::from_source(Arc::new(source), options.decode)
+            let map = if options.map {
+                MappedFile::open(path)?.map(Arc::new)
+            } else {
+                None
+            };
+            maps.push(map.clone());
+            let source: Arc<dyn Source> = match map {
+                Some(map) => map,
+                None => Arc::new(FileSource::open(path).map_err(Error::io(format!("opening {}", path.display())))?),
+            };
+            Decoder::from_source(source, options.decode)
         };
-        Self::from_decoders(paths.iter().map(open).collect::<Result<_>>()?, options)
+        let decoders = paths.iter().map(open).collect::<Result<_>>()?;
+        Self::new(decoders, maps, options)
     }
 
     /// As [`WcodecBackend::open`], over files that are in memory.
@@ -129,6 +88,11 @@ impl WcodecBackend {
     /// # Errors
     /// As [`WcodecBackend::open`].
     pub fn from_decoders(decoders: Vec<Decoder>, options: LoadOptions) -> Result<Self> {
+        let maps = decoders.iter().map(|_| None).collect();
+        Self::new(decoders, maps, options)
+    }
+
+    fn new(decoders: Vec<Decoder>, maps: Vec<Option<Arc<MappedFile>>>, options: LoadOptions) -> Result<Self> {
         let mut tensors: Vec<(String, usize)> = Vec::new();
         for (file, decoder) in decoders.iter().enumerate() {
             tensors.extend(decoder.index().tensors().iter().map(|t| (t.name().to_owned(), file)));
@@ -148,6 +112,7 @@ impl WcodecBackend {
         let backend = Self {
             shards: Arc::new(Shards {
                 decoders,
+                maps,
                 tensors,
                 by_name,
                 ahead,
@@ -325,7 +290,11 @@ impl Shards {
     }
 
     fn load(&self, i: usize, convert: Option<DType>) -> candle_core::Result<candle_core::Tensor> {
-        let tensor = convert::decode(&self.tensor(i)?, None)?;
+        let stored = self.tensor(i)?;
+        let tensor = convert::decode(&stored, None)?;
+        if let Some(map) = &self.maps[self.tensors[i].1] {
+            map.release(stored.info().offset(), stored.info().encoded_len());
+        }
         match convert {
             Some(dtype) => tensor.to_dtype(dtype),
             None => Ok(tensor),

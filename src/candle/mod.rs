@@ -48,12 +48,14 @@ mod convert;
 mod error;
 mod expected;
 mod memory;
+mod options;
 mod prefetch;
 mod sharded;
 
-pub use backend::{LoadOptions, WcodecBackend};
+pub use backend::WcodecBackend;
 pub use error::wcodec_error;
 pub use expected::{ExpectedTensor, model_tensors};
+pub use options::LoadOptions;
 pub use sharded::{ShardedBackend, ShardedVarBuilder};
 
 use crate::{Decoder, Result};

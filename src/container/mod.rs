@@ -6,7 +6,7 @@ mod source;
 mod writer;
 
 pub(crate) use reader::{open, out_of_memory};
-#[cfg(feature = "safetensors")]
+#[cfg(any(feature = "safetensors", feature = "candle"))]
 pub(crate) use source::mmap::map_bytes;
 pub use source::{FileSource, Source};
 pub(crate) use source::{bytes_source, open_file};

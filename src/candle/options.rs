@@ -1,0 +1,56 @@
+//! How to load.
+
+use crate::DecodeOptions;
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Check every checksum of the files before the first tensor is handed out. Default `true`:
+    /// models may panic on a bad tensor. Every chunk is checked again when it is decoded.
+    pub check: bool,
+    /// Bytes of tensors to decode ahead of what the model asks for. Default 256 MiB; 0 for none.
+    pub ahead_bytes: u64,
+    /// Map files into memory instead of reading them. Default `true`: it spares a copy. A mapped file
+    /// must not be cut while it is open. Its pages are let go of as soon as they are decoded.
+    pub map: bool,
+    /// How to decode.
+    pub decode: DecodeOptions,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            check: true,
+            ahead_bytes: 256 << 20,
+            map: true,
+            decode: DecodeOptions::default(),
+        }
+    }
+}
+
+impl LoadOptions {
+    /// Whether to check every checksum first.
+    pub fn check(mut self, check: bool) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// With these many bytes decoded ahead.
+    pub fn ahead_bytes(mut self, bytes: u64) -> Self {
+        self.ahead_bytes = bytes;
+        self
+    }
+
+    /// Whether to map files.
+    pub fn map(mut self, map: bool) -> Self {
+        self.map = map;
+        self
+    }
+
+    /// With these options of the decoder.
+    pub fn decode(mut self, decode: DecodeOptions) -> Self {
+        self.decode = decode;
+        self
+    }
+}
