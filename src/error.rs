@@ -1,6 +1,6 @@
 //! The one error type.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 /// Result with wcodec's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -116,6 +116,7 @@ impl Error {
         Self::Usage(what.into())
     }
 
+    #[cfg(any(feature = "safetensors", feature = "candle"))]
     pub(crate) fn input(file: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Input {
             file: file.into(),
@@ -235,6 +236,7 @@ impl Location {
         }
     }
 
+    #[cfg(feature = "safetensors")]
     pub(crate) fn differs(self, what: impl Into<String>) -> Error {
         Error::Differs {
             at: Box::new(self),
@@ -263,6 +265,7 @@ impl fmt::Display for Location {
 }
 
 /// A path as it appears in messages.
-pub(crate) fn display(path: impl Into<PathBuf>) -> String {
+#[cfg(feature = "encode")]
+pub(crate) fn display(path: impl Into<std::path::PathBuf>) -> String {
     path.into().display().to_string()
 }

@@ -10,5 +10,7 @@ pub(crate) use reader::{open, out_of_memory};
 pub(crate) use source::mmap::map_bytes;
 pub use source::{FileSource, Source};
 pub(crate) use source::{bytes_source, open_file};
+#[cfg(feature = "safetensors")]
+pub(crate) use writer::NewFile;
 #[cfg(feature = "encode")]
-pub(crate) use writer::{NewFile, Writer};
+pub(crate) use writer::Writer;

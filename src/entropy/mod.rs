@@ -14,7 +14,9 @@ mod table;
 
 #[cfg(feature = "encode")]
 pub(crate) use encode_table::EncodeTables;
-pub(crate) use freq::{Frequencies, SYMBOLS};
+pub(crate) use freq::Frequencies;
+#[cfg(feature = "encode")]
+pub(crate) use freq::SYMBOLS;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use search::SearchTables;
 pub(crate) use table::DecodeTables;

@@ -1,7 +1,9 @@
 //! The index: what tensors there are, how they were coded, and where they lie.
 
 use super::recipe::{Recipe, RecipeError};
-use super::{ALIGNMENT, MAJOR, MINOR, PREFIX_BYTES};
+use super::{ALIGNMENT, PREFIX_BYTES};
+#[cfg(feature = "encode")]
+use super::{MAJOR, MINOR};
 use crate::dtype::DType;
 use crate::error::{Error, Location, Section};
 use crate::limits::Limits;

@@ -45,6 +45,7 @@ impl Predictor {
     }
 
     /// The wire code.
+    #[cfg(any(test, feature = "encode"))]
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::None => 0,
@@ -62,6 +63,7 @@ impl Predictor {
 ///
 /// If the slices differ in length, `width` is 0 or does not divide the length, or
 /// `bits` is not in `1..=64`: the caller computes these, no input decides them.
+#[cfg(any(test, feature = "encode"))]
 pub(crate) fn residual(predictor: Predictor, tile: &[u64], width: usize, bits: u32, out: &mut [u64]) {
     check(tile, width, bits, out);
     if predictor == Predictor::None || tile.is_empty() {

@@ -50,6 +50,7 @@ impl Rotation {
         [(a, b, self.outer), (b, a, self.inner), (a, b, self.outer)]
     }
 
+    #[cfg(any(test, feature = "encode"))]
     #[inline(always)]
     fn forward(self, lanes: &mut Lanes) {
         let (a, b) = (usize::from(self.a), usize::from(self.b));
@@ -112,6 +113,7 @@ pub(super) struct Network<const N: usize> {
 impl<const N: usize> Network<N> {
     /// Transforms the eight vectors.
     #[inline]
+    #[cfg(any(test, feature = "encode"))]
     pub(super) fn forward(&self, lanes: &mut Lanes) {
         for rotation in &self.rotations {
             rotation.forward(lanes);

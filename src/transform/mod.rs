@@ -48,6 +48,7 @@ impl Transform {
     }
 
     /// The wire code.
+    #[cfg(any(test, feature = "encode"))]
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::None => 0,
@@ -60,6 +61,7 @@ impl Transform {
 /// Transforms a row-major block in place: each row, then each column. Afterwards
 /// `block[8 * v + h]` is the coefficient of vertical frequency `v` and horizontal
 /// frequency `h`.
+#[cfg(any(test, feature = "encode"))]
 pub(crate) fn forward(transform: Transform, block: &mut [i64; 64]) {
     match transform {
         Transform::None => {}
@@ -79,6 +81,7 @@ pub(crate) fn inverse(transform: Transform, block: &mut [i64; 64]) {
 
 // A network works on the columns of its lanes, hence the transposes around the row pass.
 
+#[cfg(any(test, feature = "encode"))]
 #[inline(always)]
 fn forward_with(block: &mut [i64; 64], columns: impl Fn(&mut Lanes)) {
     let mut lanes = transposed(&load(block));
