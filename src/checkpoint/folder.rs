@@ -50,17 +50,31 @@ fn carry(files: &[PathBuf], output: &Path, from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// Rewrites the shard names of an index file; all else in it stays.
+/// Exchanges the extension of the shards' names; every other byte stays, so that the way back gives
+/// the same file.
 fn rename_shards(path: &Path, json: &[u8], from: &str, to: &str) -> Result<Vec<u8>> {
     let invalid = |what: String| Error::input(display(path), format!("not a shard index: {what}"));
-    let mut index: serde_json::Value = serde_json::from_slice(json).map_err(|e| invalid(e.to_string()))?;
-    let map = index.get_mut("weight_map").and_then(|m| m.as_object_mut());
-    for shard in map.ok_or_else(|| invalid("it has no weight_map".into()))?.values_mut() {
-        let stem = shard.as_str().and_then(|s| s.strip_suffix(&format!(".{from}")));
-        let stem = stem.ok_or_else(|| invalid(format!("{shard} is no .{from} file")))?;
-        *shard = format!("{stem}.{to}").into();
+    let shards = |json: &str| -> Result<Vec<String>> {
+        let index: serde_json::Value = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
+        let map = index.get("weight_map").and_then(|m| m.as_object());
+        let names = map.ok_or_else(|| invalid("it has no weight_map".into()))?.values();
+        let name = |v: &serde_json::Value| v.as_str().map(str::to_owned);
+        names
+            .map(|v| name(v).ok_or_else(|| invalid(format!("{v} is no file name"))))
+            .collect()
+    };
+    let text = std::str::from_utf8(json).map_err(|e| invalid(e.to_string()))?;
+    let (from, to) = (format!(".{from}\""), format!(".{to}\""));
+    let renamed = text.replace(&from, &to);
+    let wanted = |name: &String| {
+        name.strip_suffix(&from[..from.len() - 1])
+            .map(|s| format!("{s}{}", &to[..to.len() - 1]))
+    };
+    let expected: Option<Vec<String>> = shards(text)?.iter().map(wanted).collect();
+    match expected {
+        Some(expected) if expected == shards(&renamed)? => Ok(renamed.into_bytes()),
+        _ => Err(invalid(format!("a shard is no {from} file"))),
     }
-    serde_json::to_vec_pretty(&index).map_err(|e| invalid(e.to_string()))
 }
 
 fn prepare(input: &Path, output: &Path, extension: &str) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {

@@ -1,10 +1,12 @@
 //! Proof that a file decodes to what was encoded.
 
+use super::original::OriginalTensor;
 use super::{Original, folder, hex};
 use crate::error::{Error, Location, Result, Section};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// What a verification found to be right.
@@ -67,6 +69,10 @@ pub fn verify(
         let at = Location::new(Section::Index).file(decoder.name());
         return Err(at.differs(format!("it has {n} tensors, the original {m}")));
     }
+    let theirs: HashMap<&str, &OriginalTensor> = match &original {
+        Some(original) => original.tensors().iter().map(|t| (t.spec.name.as_str(), t)).collect(),
+        None => HashMap::new(),
+    };
     let mut verified = Verified {
         files: 1,
         ..Verified::default()
@@ -79,8 +85,7 @@ pub fn verify(
             return Err(at().corrupt("the decoded data do not have the index's digest"));
         }
         if let Some(original) = &original {
-            let theirs = original.tensors().iter().find(|t| t.spec.name == info.name());
-            let same = theirs.is_some_and(|t| {
+            let same = theirs.get(info.name()).is_some_and(|t| {
                 t.spec.dtype == info.dtype() && t.spec.shape == info.shape() && original.data(t) == data
             });
             if !same {

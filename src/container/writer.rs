@@ -15,6 +15,10 @@ pub(crate) struct NewFile {
 impl NewFile {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let context = || format!("creating {}", display(path));
+        if path.metadata().is_ok_and(|m| !m.is_file()) {
+            let what = "there is something that is no regular file: choose another name";
+            return Err(Error::usage(format!("{}: {what}", display(path))));
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),

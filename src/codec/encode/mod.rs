@@ -97,7 +97,7 @@ const PLAIN_CHUNK: u64 = 1 << 20;
 /// Tiles are taken only if they cost less than this part of the next best.
 const TILES_PERCENT: u64 = 97;
 /// Tensors of fewer bytes are stored as they are: tables would cost more than they save.
-const SMALLEST: usize = 256;
+const SMALLEST: usize = 512;
 
 /// Encodes a tensor with the recipe that the estimates favour. The result depends on the input and
 /// the effort alone.
