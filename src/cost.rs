@@ -17,7 +17,7 @@ pub(crate) fn log2(x: u64) -> u64 {
     };
     let mut fraction = 0;
     for _ in 0..COST_BITS {
-        mantissa = mantissa * mantissa >> 31;
+        mantissa = (mantissa * mantissa) >> 31;
         fraction <<= 1;
         if mantissa >> 32 != 0 {
             mantissa >>= 1;

@@ -105,11 +105,11 @@ impl Plan {
                 prob,
             } => {
                 let coder = FloatCoder::parse(dtype, stored, mantissa, scale(columns)?, fraction, prob, parameters);
-                Coder::Float(coder.map_err(|e| unknown(e))?)
+                Coder::Float(coder.map_err(&unknown)?)
             }
             Method::Bytes { columns, tables, prob } => {
                 let coder = ByteCoder::parse(dtype.unit_bytes(), scale(columns)?, tables as usize, prob, parameters);
-                Coder::Bytes(coder.map_err(|e| unknown(e))?)
+                Coder::Bytes(coder.map_err(&unknown)?)
             }
             Method::Tiles { shape, columns, prob } => {
                 let (_, columns) = rows(columns)?;
@@ -117,7 +117,7 @@ impl Plan {
                 if !tile_row.is_some_and(|units| recipe.chunk.is_multiple_of(units)) {
                     return Err(unknown("its chunks do not hold whole rows of tiles"));
                 }
-                Coder::Tiles(TileCoder::parse(dtype, shape, columns, prob, parameters).map_err(|e| unknown(e))?)
+                Coder::Tiles(TileCoder::parse(dtype, shape, columns, prob, parameters).map_err(unknown)?)
             }
         };
         Ok(Self {

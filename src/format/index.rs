@@ -175,7 +175,7 @@ impl Index {
         }
         let mut end = PREFIX_BYTES + json.len() as u64;
         let mut claim = |offset: u64, len: u64, what: Location| -> Result<(), Error> {
-            if offset % ALIGNMENT != 0 || offset < end {
+            if !offset.is_multiple_of(ALIGNMENT) || offset < end {
                 return Err(what
                     .offset(offset)
                     .corrupt("its payload is misaligned or overlaps what is before it"));

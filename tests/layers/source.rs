@@ -64,7 +64,7 @@ fn mark(sources: &mut [Source], path: &str, (test, gated): (bool, bool)) {
             .collect()
     };
     let all = names(&source.code);
-    let untested = names(&source.without(|attribute| is_test(attribute)));
+    let untested = names(&source.without(is_test));
     let open = names(&source.without(is_gate));
     for name in all {
         let gates = (test || !untested.contains(&name), gated || !open.contains(&name));
@@ -213,7 +213,7 @@ fn item_end(code: &str, mut from: usize) -> usize {
     };
     let (is_use, is_item) = (
         words.contains(&"use"),
-        words.iter().any(|w| declares(&w) || w.starts_with("impl<")),
+        words.iter().any(|w| declares(w) || w.starts_with("impl<")),
     );
     let mut at = from;
     while let Some(c) = code[at..].chars().next() {

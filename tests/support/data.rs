@@ -19,7 +19,7 @@ impl Rng {
 
     /// Below `n`, which is not 0.
     pub fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
     /// About normal, mean 0, deviation 1.

@@ -114,13 +114,16 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK);
     let raw_bytes = (data.len() + FIXED_BYTES) as u64 + chunks * ENTRY_BYTES as u64;
     let mut candidates = vec![Candidate {
-        cost: raw_bytes * 8 << COST_BITS,
+        cost: (raw_bytes * 8) << COST_BITS,
         encode: Box::new(raw),
     }];
     candidates.extend(float::candidates(input, effort));
     // Where a split of a narrow float gains, byte planes gain less. (The low bytes of a wide one may
     // hold more than noise.)
-    let gained = unit <= 2 && candidates.iter().any(|c| c.cost < raw_bytes * 8 * 15 / 16 << COST_BITS);
+    let gained = unit <= 2
+        && candidates
+            .iter()
+            .any(|c| c.cost < (raw_bytes * 8 * 15 / 16) << COST_BITS);
     if !gained || effort == Effort::Max {
         candidates.extend(bytes::candidates(input, effort));
     }

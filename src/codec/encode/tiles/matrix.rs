@@ -98,12 +98,8 @@ impl<'a> Matrix<'a> {
         let mean = |step: usize| {
             let (sum, count) = (step..units)
                 .step_by(stride)
-                .fold((0, 0), |(s, n), at| (s + length(at, step), n + 1));
-            if count == 0 {
-                u64::MAX >> 24
-            } else {
-                (sum << COST_BITS) / count
-            }
+                .fold((0, 0u64), |(s, n), at| (s + length(at, step), n + 1));
+            (sum << COST_BITS).checked_div(count).unwrap_or(u64::MAX >> 24)
         };
         mean(1).min(mean(columns)) + (3 << (COST_BITS - 2))
     }
