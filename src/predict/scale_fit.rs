@@ -46,7 +46,8 @@ pub(crate) fn fit(
                     }
                 }
             }
-            *scale = sums.iter().sum::<f32>() / (run * starts.len()) as f32;
+            // Sums of numbers near the top of the range overflow; their scale is still the largest.
+            *scale = (sums.iter().sum::<f32>() / (run * starts.len()) as f32).min(f32::MAX);
         }
         let mut sums = vec![0f32; columns];
         let mut sampled = 0;
@@ -59,7 +60,7 @@ pub(crate) fn fit(
         column_scale
             .iter_mut()
             .zip(&sums)
-            .for_each(|(scale, sum)| *scale = sum / sampled as f32);
+            .for_each(|(scale, sum)| *scale = (sum / sampled as f32).min(f32::MAX));
     }
     Scale::new(steps(&row_scale, fraction_bits), steps(&column_scale, fraction_bits))
 }

@@ -60,7 +60,10 @@ const CRATES: &[(&str, &[&str])] = &[
             "main",
         ],
     ),
-    ("memmap2", &["container/source.rs", "checkpoint/original.rs"]),
+    (
+        "memmap2",
+        &["container/source.rs", "checkpoint/original.rs", "candle/memory.rs"],
+    ),
     ("tempfile", &["container/writer.rs", "bin"]),
     ("libc", &["candle/memory.rs"]),
     ("sha2", &["checkpoint"]),
