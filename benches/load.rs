@@ -40,6 +40,9 @@ struct Args {
     /// Read the .wcodec file instead of mapping it.
     #[arg(long)]
     no_map: bool,
+    /// Do not ask for huge pages.
+    #[arg(long)]
+    no_huge_pages: bool,
     /// Do not check checksums first.
     #[arg(long)]
     no_check: bool,
@@ -72,14 +75,8 @@ fn main() -> Result<()> {
         percent(fewer, bytes),
         gb(bytes) / seconds
     );
-    println!(
-        "{:<6} {:<12} {:>8} {:>8} {:>10} {:>12}",
-        "dtype", "from", "seconds", "GB/s", "of which", "peak memory"
-    );
-    println!(
-        "{:<6} {:<12} {:>8} {:>8} {:>10} {:>12}",
-        "", "", "", "", "checks, s", "of the model"
-    );
+    println!("                             of which       CPU           peak memory");
+    println!("dtype  from         seconds    checks   seconds    GB/s  of the model");
     for dtype in &args.dtypes {
         let mut loads = [Vec::new(), Vec::new()];
         for _ in 0..args.rounds {
@@ -97,19 +94,18 @@ fn main() -> Result<()> {
                 values.sort_by(f64::total_cmp);
                 values[values.len() / 2]
             };
+            let seconds = median(|l| l.seconds);
             (
-                median(|l| l.seconds),
+                seconds,
                 median(|l| l.checks),
+                median(|l| l.cpu),
                 median(|l| l.peak),
                 loads[0].bytes,
             )
         });
-        for (from, (seconds, checks, peak, bytes)) in [("safetensors", candle), ("wcodec", wcodec)] {
-            let speed = bytes / 1e9 / seconds;
-            println!(
-                "{dtype:<6} {from:<12} {seconds:>8.3} {speed:>8.2} {checks:>10.3} {:>11.2}x",
-                peak / bytes
-            );
+        for (from, (seconds, checks, cpu, peak, bytes)) in [("safetensors", candle), ("wcodec", wcodec)] {
+            let (speed, peak) = (bytes / 1e9 / seconds, peak / bytes);
+            println!("{dtype:<6} {from:<12} {seconds:>7.3} {checks:>9.3} {cpu:>9.3} {speed:>7.2} {peak:>12.2}x");
         }
         println!("{dtype:<6} {:.2} times as fast; the same bits", candle.0 / wcodec.0);
     }
@@ -128,6 +124,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 struct Load {
     seconds: f64,
     checks: f64,
+    cpu: f64,
     peak: f64,
     bytes: f64,
     hash: String,
@@ -145,18 +142,19 @@ fn child(path: &Path, folder: &Path, dtype: &str, args: &Args) -> Result<Load> {
     command
         .args(args.no_map.then_some("--no-map"))
         .args(args.no_check.then_some("--no-check"));
+    command.args(args.no_huge_pages.then_some("--no-huge-pages"));
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "loading {} failed", path.display());
     let text = String::from_utf8(output.stdout)?;
     let fields: Vec<&str> = text.split_whitespace().collect();
     let number = |i: usize| -> Result<f64> { Ok(fields.get(i).context("a field is missing")?.parse()?) };
-    let hash = fields.get(4).context("a field is missing")?.to_string();
     Ok(Load {
         seconds: number(0)?,
         checks: number(1)?,
-        peak: number(2)?,
-        bytes: number(3)?,
-        hash,
+        cpu: number(2)?,
+        peak: number(3)?,
+        bytes: number(4)?,
+        hash: fields.get(5).context("a field is missing")?.to_string(),
     })
 }
 
@@ -174,7 +172,8 @@ fn load(path: &Path, args: &Args) -> Result<()> {
         let options = LoadOptions::default()
             .ahead_bytes(args.ahead)
             .map(!args.no_map)
-            .check(!args.no_check);
+            .check(!args.no_check)
+            .huge_pages(!args.no_huge_pages);
         let backend = WcodecBackend::open(&[path], options)?;
         backend.require(&expected)?;
         backend.var_builder(dtype, &Device::Cpu)
@@ -188,11 +187,11 @@ fn load(path: &Path, args: &Args) -> Result<()> {
         .map(|(name, shape)| vb.get(&shape[..], name))
         .collect::<candle_core::Result<_>>()?;
     let seconds = start.elapsed().as_secs_f64();
-    let peak = peak_memory()?;
+    let (peak, cpu) = (peak_memory()?, cpu_seconds()?);
     let bytes: usize = tensors.iter().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum();
     let mut hash = DefaultHasher::new();
     tensors.iter().for_each(|tensor| hash.write_u64(fingerprint(tensor)));
-    println!("{seconds} {checks} {peak} {bytes} {:016x}", hash.finish());
+    println!("{seconds} {checks} {cpu} {peak} {bytes} {:016x}", hash.finish());
     Ok(())
 }
 
@@ -204,6 +203,16 @@ fn peak_memory() -> Result<u64> {
         .find_map(|line| line.strip_prefix("VmHWM:"))
         .context("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+/// The time that all threads of this process have had on a CPU: what a busy machine changes least.
+fn cpu_seconds() -> Result<f64> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        nanoseconds += text.split_whitespace().next().context("no schedstat")?.parse::<u64>()?;
+    }
+    Ok(nanoseconds as f64 / 1e9)
 }
 
 /// A number that depends on every bit of a tensor, and on its place.

@@ -32,6 +32,7 @@ struct Shards {
     tensors: Vec<(String, usize)>,
     by_name: HashMap<String, usize>,
     ahead: Ahead,
+    huge_pages: bool,
 }
 
 impl std::fmt::Debug for WcodecBackend {
@@ -116,6 +117,7 @@ impl WcodecBackend {
                 tensors,
                 by_name,
                 ahead,
+                huge_pages: options.huge_pages,
             }),
         };
         if options.check {
@@ -239,11 +241,15 @@ impl WcodecBackend {
 
     /// A tensor on the CPU, in its stored type.
     pub(super) fn decode(&self, name: &str) -> candle_core::Result<candle_core::Tensor> {
-        convert::decode(&self.shards.tensor(self.position(name)?)?, None)
+        convert::decode(&self.shards.tensor(self.position(name)?)?, None, self.shards.huge_pages)
     }
 
     pub(super) fn decode_rows(&self, name: &str, rows: Range<usize>) -> candle_core::Result<candle_core::Tensor> {
-        convert::decode(&self.shards.tensor(self.position(name)?)?, Some(rows))
+        convert::decode(
+            &self.shards.tensor(self.position(name)?)?,
+            Some(rows),
+            self.shards.huge_pages,
+        )
     }
 
     fn load(&self, i: usize, dtype: DType, device: &Device) -> candle_core::Result<candle_core::Tensor> {
@@ -291,7 +297,7 @@ impl Shards {
 
     fn load(&self, i: usize, convert: Option<DType>) -> candle_core::Result<candle_core::Tensor> {
         let stored = self.tensor(i)?;
-        let tensor = convert::decode(&stored, None)?;
+        let tensor = convert::decode(&stored, None, self.huge_pages)?;
         if let Some(map) = &self.maps[self.tensors[i].1] {
             map.release(stored.info().offset(), stored.info().encoded_len());
         }

@@ -10,8 +10,16 @@ use half::{bf16, f16};
 use std::ops::Range;
 
 /// Decodes a tensor, or rows of it, into a Candle tensor in the CPU's memory.
-pub(super) fn decode(tensor: &Tensor<'_>, rows: Option<Range<usize>>) -> candle_core::Result<candle_core::Tensor> {
-    let part = Part { tensor, rows };
+pub(super) fn decode(
+    tensor: &Tensor<'_>,
+    rows: Option<Range<usize>>,
+    huge_pages: bool,
+) -> candle_core::Result<candle_core::Tensor> {
+    let part = Part {
+        tensor,
+        rows,
+        huge_pages,
+    };
     match tensor.info().dtype() {
         DType::U8 | DType::BOOL => part.plain::<u8>(),
         DType::U32 => part.plain::<u32>(),
@@ -43,7 +51,12 @@ pub(super) fn decode(tensor: &Tensor<'_>, rows: Option<Range<usize>>) -> candle_
 
 /// Decodes a tensor into its bytes.
 pub(super) fn decode_raw(tensor: &Tensor<'_>) -> candle_core::Result<candle_core::Tensor> {
-    let bytes: Vec<u8> = Part { tensor, rows: None }.decode()?;
+    let bytes: Vec<u8> = Part {
+        tensor,
+        rows: None,
+        huge_pages: false,
+    }
+    .decode()?;
     let len = bytes.len();
     candle_core::Tensor::from_vec(bytes, len, &Device::Cpu)
 }
@@ -65,6 +78,7 @@ pub(super) fn memory(tensor: &Tensor<'_>, dtype: Option<CandleDType>) -> u64 {
 struct Part<'a, 'd> {
     tensor: &'a Tensor<'d>,
     rows: Option<Range<usize>>,
+    huge_pages: bool,
 }
 
 impl Part<'_, '_> {
@@ -92,7 +106,7 @@ impl Part<'_, '_> {
             at: Box::new(at()),
             bytes,
         })?;
-        let mut out: Vec<T> = zeroed(len / size_of::<T>(), at)?;
+        let mut out: Vec<T> = zeroed(len / size_of::<T>(), self.huge_pages, at)?;
         let buffer = bytemuck::cast_slice_mut(&mut out);
         match &self.rows {
             Some(rows) => self.tensor.decode_rows(rows.clone(), buffer)?,

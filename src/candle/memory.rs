@@ -9,13 +9,15 @@ use std::path::Path;
 
 /// Zeroed memory that is not touched yet: pages come as they are written to, by the threads that
 /// decode.
-pub(super) fn zeroed<T: Pod>(len: usize, at: impl FnOnce() -> Location) -> Result<Vec<T>> {
+pub(super) fn zeroed<T: Pod>(len: usize, huge_pages: bool, at: impl FnOnce() -> Location) -> Result<Vec<T>> {
     let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
     let mut out = bytemuck::try_zeroed_vec(len).map_err(|()| Error::OutOfMemory {
         at: Box::new(at()),
         bytes,
     })?;
-    ask_for_huge_pages(bytemuck::cast_slice_mut(&mut out));
+    if huge_pages {
+        ask_for_huge_pages(bytemuck::cast_slice_mut(&mut out));
+    }
     Ok(out)
 }
 
