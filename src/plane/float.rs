@@ -5,6 +5,9 @@
 //! is `base + symbol + (step >> fraction_bits << token_mantissa)`, modulo its width: the element's
 //! scale step moves the window of 256 symbols by whole octaves.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use super::{narrow, raw};
 use crate::backend::Backend;
 use crate::dtype::{DType, FloatLayout};
@@ -99,10 +102,11 @@ pub(crate) struct Block<'a> {
 /// # Panics
 /// If a length does not fit the others.
 pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
-    vectorised(backend, Join { block, out });
+    vectorised(backend, Join { backend, block, out });
 }
 
 struct Join<'a, 'b> {
+    backend: Backend,
     block: &'a Block<'b>,
     out: &'a mut [u8],
 }
@@ -112,13 +116,13 @@ impl Work for Join<'_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        join_by_layout(self.block, self.out);
+        join_by_layout(self.backend, self.block, self.out);
     }
 }
 
 /// The common splits again as constants, so that shifts and pieces unroll.
 #[inline(always)]
-fn join_by_layout(block: &Block, out: &mut [u8]) {
+fn join_by_layout(backend: Backend, block: &Block, out: &mut [u8]) {
     const BF16: FloatLayout = FloatLayout {
         exponent: 8,
         mantissa: 7,
@@ -134,6 +138,7 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
     let s = block.split;
     match (s.layout, s.token_mantissa, s.fraction_bits) {
         (BF16, 2, 2) => join_groups::<u16>(
+            backend,
             block,
             FloatSplit {
                 layout: BF16,
@@ -144,6 +149,7 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
             out,
         ),
         (BF16, 2, _) => join_groups::<u16>(
+            backend,
             block,
             FloatSplit {
                 layout: BF16,
@@ -153,6 +159,7 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
             out,
         ),
         (BF16, 3, _) => join_groups::<u16>(
+            backend,
             block,
             FloatSplit {
                 layout: BF16,
@@ -162,6 +169,7 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
             out,
         ),
         (F16, 2, _) => join_groups::<u16>(
+            backend,
             block,
             FloatSplit {
                 layout: F16,
@@ -171,6 +179,7 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
             out,
         ),
         (F16, 3, _) => join_groups::<u16>(
+            backend,
             block,
             FloatSplit {
                 layout: F16,
@@ -180,6 +189,7 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
             out,
         ),
         (F32, 2, _) => join_groups::<u32>(
+            backend,
             block,
             FloatSplit {
                 layout: F32,
@@ -189,16 +199,16 @@ fn join_by_layout(block: &Block, out: &mut [u8]) {
             out,
         ),
         _ => match s.layout.bytes() {
-            1 => join_groups::<u8>(block, s, out),
-            2 => join_groups::<u16>(block, s, out),
-            4 => join_groups::<u32>(block, s, out),
-            _ => join_groups::<u64>(block, s, out),
+            1 => join_groups::<u8>(backend, block, s, out),
+            2 => join_groups::<u16>(backend, block, s, out),
+            4 => join_groups::<u32>(backend, block, s, out),
+            _ => join_groups::<u64>(backend, block, s, out),
         },
     }
 }
 
 #[inline(always)]
-fn join_groups<T: Element>(block: &Block, split: FloatSplit, out: &mut [u8]) {
+fn join_groups<T: Element>(backend: Backend, block: &Block, split: FloatSplit, out: &mut [u8]) {
     let mut escapes = block.escapes.iter().peekable();
     let size = match block.widen {
         Widen::None => T::BYTES,
@@ -216,8 +226,11 @@ fn join_groups<T: Element>(block: &Block, split: FloatSplit, out: &mut [u8]) {
         match <&[u8; raw::GROUP]>::try_from(symbols) {
             // Full groups have sizes that the compiler knows: everything unrolls into vectors.
             Ok(symbols) => {
-                raw::unpack(&mut values, block.planes, g, split.raw_bits());
-                join_tokens(split, &mut values, symbols, steps);
+                let steps = steps.first_chunk();
+                if !T::join_full(backend, split, &mut values, block.planes, g, symbols, steps) {
+                    raw::unpack(&mut values, block.planes, g, split.raw_bits());
+                    join_tokens(split, &mut values, symbols, steps.map_or(&[], |s| &s[..]));
+                }
             }
             Err(_) => {
                 let values = &mut values[..symbols.len()];
@@ -260,6 +273,19 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     fn with_token(self, split: FloatSplit, token: u16) -> Self;
     /// The element with another token.
     fn replace_token(self, split: FloatSplit, token: u16) -> Self;
+    /// Joins a full group with instructions made for it; `false` if there are none.
+    #[inline(always)]
+    fn join_full(
+        _: Backend,
+        _: FloatSplit,
+        _values: &mut [Self; raw::GROUP],
+        _planes: &[&[u8]],
+        _g: usize,
+        _symbols: &[u8; raw::GROUP],
+        _steps: Option<&[u8; raw::GROUP]>,
+    ) -> bool {
+        false
+    }
     /// Writes little-endian elements, widened if need be.
     fn store(values: &[Self], widen: Widen, out: &mut [u8]);
     /// Token of an element.
@@ -277,9 +303,10 @@ pub(crate) trait Element: raw::Raw + PartialEq {
 }
 
 macro_rules! element {
-    ($($t:ty, $widened:ident, $widen:expr;)*) => {$(
+    ($($t:ty, $widened:ident, $widen:expr, { $($join_full:item)* };)*) => {$(
         impl Element for $t {
             const BYTES: usize = size_of::<$t>();
+            $($join_full)*
 
             #[inline(always)]
             fn with_token(self, split: FloatSplit, token: u16) -> Self {
@@ -341,8 +368,24 @@ macro_rules! element {
 }
 
 element! {
-    u8, u16, |v: u8, _| u16::from(v);
-    u16, u32, |v: u16, widen| if widen == Widen::F16ToF32 { narrow::f32_from_f16(v) } else { u32::from(v) << 16 };
-    u32, u64, |v: u32, _| narrow::f64_from_f32(v);
-    u64, u128, |v: u64, _| u128::from(v);
+    u8, u16, |v: u8, _| u16::from(v), {};
+    u16, u32, |v: u16, widen| if widen == Widen::F16ToF32 { narrow::f32_from_f16(v) } else { u32::from(v) << 16 }, {
+        #[cfg(target_arch = "x86_64")]
+        fn join_full(
+            backend: Backend,
+            split: FloatSplit,
+            values: &mut [u16; raw::GROUP],
+            planes: &[&[u8]],
+            g: usize,
+            symbols: &[u8; raw::GROUP],
+            steps: Option<&[u8; raw::GROUP]>,
+        ) -> bool {
+            if backend == Backend::Avx512 {
+                avx512::join_full(split, values, planes, g, symbols, steps);
+            }
+            backend == Backend::Avx512
+        }
+    };
+    u32, u64, |v: u32, _| narrow::f64_from_f32(v), {};
+    u64, u128, |v: u64, _| u128::from(v), {};
 }

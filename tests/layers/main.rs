@@ -98,6 +98,7 @@ const UNSAFE: &[&str] = &[
     "entropy/rans/encode_avx512.rs",
     "entropy/rans/neon.rs",
     "entropy/rans/portable.rs",
+    "plane/float/avx512.rs",
     "entropy/rans/tests.rs",
     "entropy/rans/vector.rs",
     "simd.rs",

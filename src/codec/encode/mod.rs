@@ -202,9 +202,13 @@ fn assemble(recipe: Recipe, parameters: &[u8], chunks: Vec<(Vec<u8>, u32)>) -> E
 }
 
 /// Units of a chunk so that all chunks are about `target` units and of one size, in whole groups of
-/// raw bits.
+/// raw bits. Three chunks and more come in fours, many in eights: so many decode side by side.
 fn balanced_chunk(units: usize, target: usize) -> u64 {
-    let chunks = ((units + target / 2) / target).max(1);
+    let chunks = match ((units + target / 2) / target).max(1) {
+        few @ ..3 => few,
+        some @ ..16 => (some + 2) / 4 * 4,
+        many => (many + 4) / 8 * 8,
+    };
     (units.div_ceil(chunks).next_multiple_of(crate::plane::raw::GROUP)) as u64
 }
 
