@@ -21,7 +21,7 @@ const CHUNK: usize = 1 << 16;
 /// Units that are worked on at a time.
 const BLOCK: usize = 4096;
 /// Units that the default effort counts, at least, before it takes blocks as a sample.
-const COUNTED: usize = 1 << 20;
+const COUNTED: usize = 1 << 19;
 
 /// Ways to code a float tensor. None if it is no float.
 pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<'a>> {

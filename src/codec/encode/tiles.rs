@@ -47,7 +47,7 @@ pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort, best: u64) -> Vec
     let price = |columns: usize, shape: TileShape| -> Option<Candidate<'a>> {
         if effort == Effort::Default {
             // Pricing is slow; noise, which most tensors are, is seen on the differences at once.
-            let differences = Matrix::new(dtype, data, shape, columns)?.difference_bits();
+            let differences = Matrix::without_base(dtype, data, shape, columns)?.difference_bits();
             if differences.saturating_mul(units as u64) > best / 100 * 95 {
                 return None;
             }

@@ -20,23 +20,29 @@ pub(super) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// `None` if there are no units or the columns do not divide them.
     pub(super) fn new(dtype: DType, data: &'a [u8], shape: TileShape, columns: usize) -> Option<Self> {
-        let count = data.len() / dtype.unit_bytes();
-        if count == 0 || columns == 0 || !count.is_multiple_of(columns) {
-            return None;
-        }
-        let grid = TileGrid::new((count / columns) as u64, columns as u64, shape)?;
-        let matrix = Self {
-            data,
-            columns,
-            units: Units::new(dtype, 0),
-            grid,
-        };
+        let matrix = Self::without_base(dtype, data, shape, columns)?;
         // The window that fits most of a sample fits the rest.
+        let count = matrix.grid.elements() as usize;
         let step = 1 + count / BASE_SAMPLE;
         let base = matrix.units.base((0..count).step_by(step).map(|i| matrix.unit(i)));
         Some(Self {
             units: matrix.units.with_base(base),
             ..matrix
+        })
+    }
+
+    /// As `new`, for uses that code no plain floats: their base is not sought.
+    pub(super) fn without_base(dtype: DType, data: &'a [u8], shape: TileShape, columns: usize) -> Option<Self> {
+        let count = data.len() / dtype.unit_bytes();
+        if count == 0 || columns == 0 || !count.is_multiple_of(columns) {
+            return None;
+        }
+        let grid = TileGrid::new((count / columns) as u64, columns as u64, shape)?;
+        Some(Self {
+            data,
+            columns,
+            units: Units::new(dtype, 0),
+            grid,
         })
     }
 
