@@ -215,22 +215,22 @@ fn join_groups<T: Element>(backend: Backend, block: &Block, split: FloatSplit, o
         _ => 2 * T::BYTES,
     };
     assert!(out.len() == block.symbols.len() * size);
-    for (g, (symbols, out)) in block
-        .symbols
-        .chunks(raw::GROUP)
-        .zip(out.chunks_mut(raw::GROUP * size))
-        .enumerate()
-    {
+    let groups = block.symbols.chunks(raw::GROUP).zip(out.chunks_mut(raw::GROUP * size));
+    for (g, (symbols, out)) in groups.enumerate() {
         let steps = block.steps.get(g * raw::GROUP..).unwrap_or(&[]);
+        let start = block.first + (g * raw::GROUP) as u32;
+        let end = start + symbols.len() as u32;
+        let escaped = escapes.peek().is_some_and(|e| e.position < end);
+        if !escaped && block.widen == Widen::None && T::join_full(backend, split, out, block.planes, g, symbols, steps)
+        {
+            continue;
+        }
         let mut values = [T::default(); raw::GROUP];
         match <&[u8; raw::GROUP]>::try_from(symbols) {
             // Full groups have sizes that the compiler knows: everything unrolls into vectors.
             Ok(symbols) => {
-                let steps = steps.first_chunk();
-                if !T::join_full(backend, split, &mut values, block.planes, g, symbols, steps) {
-                    raw::unpack(&mut values, block.planes, g, split.raw_bits());
-                    join_tokens(split, &mut values, symbols, steps.map_or(&[], |s| &s[..]));
-                }
+                raw::unpack(&mut values, block.planes, g, split.raw_bits());
+                join_tokens(split, &mut values, symbols, steps);
             }
             Err(_) => {
                 let values = &mut values[..symbols.len()];
@@ -239,9 +239,8 @@ fn join_groups<T: Element>(backend: Backend, block: &Block, split: FloatSplit, o
             }
         }
         let values = &mut values[..symbols.len()];
-        let end = block.first + (g * raw::GROUP + symbols.len()) as u32;
         while let Some(escape) = escapes.next_if(|e| e.position < end) {
-            let at = escape.position as usize - block.first as usize - g * raw::GROUP;
+            let at = (escape.position - start) as usize;
             values[at] = values[at].replace_token(split, escape.token);
         }
         T::store(values, block.widen, out);
@@ -273,16 +272,16 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     fn with_token(self, split: FloatSplit, token: u16) -> Self;
     /// The element with another token.
     fn replace_token(self, split: FloatSplit, token: u16) -> Self;
-    /// Joins a full group with instructions made for it; `false` if there are none.
+    /// Joins a full group into `out` with instructions made for it; `false` if there are none.
     #[inline(always)]
     fn join_full(
         _: Backend,
         _: FloatSplit,
-        _values: &mut [Self; raw::GROUP],
+        _out: &mut [u8],
         _planes: &[&[u8]],
         _g: usize,
-        _symbols: &[u8; raw::GROUP],
-        _steps: Option<&[u8; raw::GROUP]>,
+        _symbols: &[u8],
+        _steps: &[u8],
     ) -> bool {
         false
     }
@@ -371,19 +370,23 @@ element! {
     u8, u16, |v: u8, _| u16::from(v), {};
     u16, u32, |v: u16, widen| if widen == Widen::F16ToF32 { narrow::f32_from_f16(v) } else { u32::from(v) << 16 }, {
         #[cfg(target_arch = "x86_64")]
+        #[inline(always)]
         fn join_full(
             backend: Backend,
             split: FloatSplit,
-            values: &mut [u16; raw::GROUP],
+            out: &mut [u8],
             planes: &[&[u8]],
             g: usize,
-            symbols: &[u8; raw::GROUP],
-            steps: Option<&[u8; raw::GROUP]>,
+            symbols: &[u8],
+            steps: &[u8],
         ) -> bool {
-            if backend == Backend::Avx512 {
-                avx512::join_full(split, values, planes, g, symbols, steps);
+            match (out.first_chunk_mut(), symbols.first_chunk()) {
+                (Some(out), Some(symbols)) if backend == Backend::Avx512 => {
+                    avx512::join_full(split, out, planes, g, symbols, steps.first_chunk());
+                    true
+                }
+                _ => false,
             }
-            backend == Backend::Avx512
         }
     };
     u32, u64, |v: u32, _| narrow::f64_from_f32(v), {};
