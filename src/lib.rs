@@ -1,4 +1,4 @@
-//! wcodec
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 #[cfg(feature = "encode")]
 pub mod analysis;
