@@ -21,7 +21,7 @@ shards follows, and all other files are copied.")]
 #[command(after_help = "\
 Examples:
   wcodec decode model.wcodec                       write model.safetensors
-  wcodec decode model.wcodec -o /tmp/copy.safetensors --force
+  wcodec decode model.wcodec -o copy.safetensors --force
   wcodec decode Llama-3.1-8B.wcodec -o Llama-3.1-8B
   WCODEC_BACKEND=scalar wcodec decode model.wcodec    without vector instructions")]
 pub(crate) struct Decode {
