@@ -1,7 +1,6 @@
 //! Contexts: which frequency table codes a symbol.
 
 use crate::backend::Backend;
-use crate::predict::scale::Scale;
 use crate::simd::{Work, vectorised};
 
 /// How a scale step picks a frequency table.
@@ -14,15 +13,12 @@ pub(crate) enum Classes {
 }
 
 impl Classes {
-    /// Writes the scale steps of elements `first..first + steps.len()`, and the table of each.
-    pub(crate) fn pick(&self, backend: Backend, scale: &Scale, first: usize, steps: &mut [u8], contexts: &mut [u8]) {
-        let classes = self;
+    /// Writes the table of each step.
+    pub(crate) fn pick(&self, backend: Backend, steps: &[u8], contexts: &mut [u8]) {
         vectorised(
             backend,
             Pick {
-                classes,
-                scale,
-                first,
+                classes: self,
                 steps,
                 contexts,
             },
@@ -32,9 +28,7 @@ impl Classes {
 
 struct Pick<'a> {
     classes: &'a Classes,
-    scale: &'a Scale,
-    first: usize,
-    steps: &'a mut [u8],
+    steps: &'a [u8],
     contexts: &'a mut [u8],
 }
 
@@ -45,13 +39,9 @@ impl Work for Pick<'_> {
     fn run(self) {
         let Self {
             classes,
-            scale,
-            first,
             steps,
             contexts,
         } = self;
-        scale.steps(first, steps);
-        let steps = &*steps;
         match classes {
             Classes::Fraction(mask) => contexts.iter_mut().zip(steps).for_each(|(c, s)| *c = s & mask),
             Classes::Thresholds(thresholds) => {

@@ -69,9 +69,9 @@ pub(super) fn decode<'a>(
         let padded = n.next_multiple_of(LANES);
         if let Some((scale, classes)) = scale {
             for (chunk, l) in chunks.iter().zip(&mut lockstep) {
+                scale.steps(chunk.first + first, &mut l.steps[..n]);
                 l.contexts[n..padded].fill(0);
-                let (steps, contexts) = (&mut l.steps[..n], &mut l.contexts[..n]);
-                classes.pick(backend, scale, chunk.first + first, steps, contexts);
+                classes.pick(backend, &l.steps[..n], &mut l.contexts[..n]);
             }
         }
         let contexts_len = if scale.is_some() { padded } else { 0 };

@@ -284,10 +284,9 @@ fn encode_chunk(
     let mut contexts = Vec::new();
     if let Some(p) = &plan.prediction {
         let mut steps = vec![0; range.len()];
+        p.scale.steps(range.start, &mut steps);
         contexts.resize(steps.len(), 0);
-        let backend = Backend::fastest();
-        p.classes
-            .pick(backend, &p.scale, range.start, &mut steps, &mut contexts);
+        p.classes.pick(Backend::fastest(), &steps, &mut contexts);
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();
