@@ -211,11 +211,12 @@ impl<'d> Tensor<'d> {
         let plan = self.plan()?;
         plan.check_lengths().map_err(|p| self.error(p, Some(&plan)))?;
         let len = self.info.byte_len() as usize;
-        let mut out = Vec::new();
-        out.try_reserve_exact(len)
+        // `vec!` takes zeroed pages that nobody has touched yet, but ends the process where there are
+        // none: so the memory is asked for first.
+        Vec::<u8>::new()
+            .try_reserve_exact(len)
             .map_err(|_| out_of_memory(self.at(Section::Data), len as u64))?;
-        drop(out);
-        out = vec![0; len];
+        let mut out = vec![0; len];
         self.decode_chunks(&plan, 0..plan.chunks(), &mut out)?;
         Ok(out)
     }
