@@ -169,24 +169,24 @@ impl Decoder {
                 .file(self.name())
                 .offset(source.header_offset)
         };
-        let header = self.read(source.header_offset, source.header_len as usize, at)?;
+        let header = read(&*self.source, source.header_offset, source.header_len as usize, at)?;
         if checksum(&header) != source.header_checksum {
             return Err(at().corrupt("its checksum does not match"));
         }
         Ok(Some(header))
     }
+}
 
-    fn read(&self, offset: u64, len: usize, at: impl Fn() -> Location) -> Result<Vec<u8>> {
-        let mut buffer = Vec::new();
-        buffer
-            .try_reserve_exact(len)
-            .map_err(|_| out_of_memory(at(), len as u64))?;
-        buffer.resize(len, 0);
-        self.source
-            .read_at(offset, &mut buffer)
-            .map_err(Error::io(format!("reading {}", at())))?;
-        Ok(buffer)
-    }
+fn read(source: &dyn Source, offset: u64, len: usize, at: impl Fn() -> Location) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(len)
+        .map_err(|_| out_of_memory(at(), len as u64))?;
+    buffer.resize(len, 0);
+    source
+        .read_at(offset, &mut buffer)
+        .map_err(Error::io(format!("reading {}", at())))?;
+    Ok(buffer)
 }
 
 /// A tensor of an open file.
@@ -208,7 +208,8 @@ impl<'d> Tensor<'d> {
     /// [`Error::Io`], [`Error::Corrupt`], [`Error::Unsupported`], [`Error::OutOfMemory`].
     pub fn decode(&self) -> Result<Vec<u8>> {
         // The plan first: it holds the payload to the size that the shape asks for.
-        let plan = self.plan()?;
+        let source = self.gather_all()?;
+        let plan = self.plan(&*source)?;
         plan.check_lengths().map_err(|p| self.error(p, Some(&plan)))?;
         let len = self.info.byte_len() as usize;
         // `vec!` takes zeroed pages that nobody has touched yet, but ends the process where there are
@@ -217,7 +218,7 @@ impl<'d> Tensor<'d> {
             .try_reserve_exact(len)
             .map_err(|_| out_of_memory(self.at(Section::Data), len as u64))?;
         let mut out = vec![0; len];
-        self.decode_chunks(&plan, 0..plan.chunks(), &mut out)?;
+        self.decode_chunks(&*source, &plan, 0..plan.chunks(), &mut out)?;
         Ok(out)
     }
 
@@ -234,8 +235,9 @@ impl<'d> Tensor<'d> {
                 "tensor {name:?} takes a buffer of {want} bytes, not {got}"
             )));
         }
-        let plan = self.plan()?;
-        self.decode_chunks(&plan, 0..plan.chunks(), out)
+        let source = self.gather_all()?;
+        let plan = self.plan(&*source)?;
+        self.decode_chunks(&*source, &plan, 0..plan.chunks(), out)
     }
 
     /// Bytes of one row: one index of the first dimension. `None` for a scalar, or if rows do not
@@ -281,13 +283,15 @@ impl<'d> Tensor<'d> {
         if range.is_empty() {
             return Ok(());
         }
-        let plan = self.plan()?;
+        let plan = self.plan(&*self.decoder.source)?;
         let size = plan.chunk_bytes() as u64;
+        let (first, last) = (plan.range(range.start / size), plan.range((range.end - 1) / size));
+        let source = &*self.gather(first.start..last.end, Section::Chunk)?;
         let chunk_range = |chunk: u64| chunk * size..self.info.byte_len().min((chunk + 1) * size);
         let partial = |chunk: u64, part: Range<u64>, out: &mut [u8]| -> Result<()> {
             let whole = chunk_range(chunk);
             let mut buffer = vec![0; (whole.end - whole.start) as usize];
-            self.decode_chunks(&plan, chunk..chunk + 1, &mut buffer)?;
+            self.decode_chunks(source, &plan, chunk..chunk + 1, &mut buffer)?;
             out.copy_from_slice(&buffer[(part.start - whole.start) as usize..(part.end - whole.start) as usize]);
             Ok(())
         };
@@ -306,7 +310,7 @@ impl<'d> Tensor<'d> {
         };
         if at < whole_end {
             let (now, later) = std::mem::take(&mut out).split_at_mut((whole_end - at) as usize);
-            self.decode_chunks(&plan, at / size..whole_end.div_ceil(size), now)?;
+            self.decode_chunks(source, &plan, at / size..whole_end.div_ceil(size), now)?;
             (at, out) = (whole_end, later);
         }
         if at < range.end {
@@ -335,8 +339,9 @@ impl<'d> Tensor<'d> {
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`], [`Error::Unsupported`].
     pub fn check(&self) -> Result<()> {
-        let plan = self.plan()?;
-        self.each_group(&plan, 0..plan.chunks(), &mut [], |jobs| plan.check(jobs))
+        let source = self.gather_all()?;
+        let plan = self.plan(&*source)?;
+        self.each_group(&*source, &plan, 0..plan.chunks(), &mut [], |jobs| plan.check(jobs))
     }
 
     fn at(&self, section: Section) -> Location {
@@ -346,13 +351,28 @@ impl<'d> Tensor<'d> {
             .offset(self.info.offset())
     }
 
-    fn plan(&self) -> Result<Plan> {
+    /// What to read a part of this tensor from, by bytes from its offset: see [`Source::gather`].
+    fn gather(&self, range: Range<u64>, section: Section) -> Result<Arc<dyn Source>> {
+        let offset = self.info.offset();
+        let gathered = self
+            .decoder
+            .source
+            .gather(offset + range.start..offset + range.end)
+            .map_err(|e| Error::io(format!("reading {}", self.at(section)))(e))?;
+        Ok(gathered.unwrap_or_else(|| self.decoder.source.clone()))
+    }
+
+    fn gather_all(&self) -> Result<Arc<dyn Source>> {
+        self.gather(0..self.info.encoded_len(), Section::Head)
+    }
+
+    fn plan(&self, source: &dyn Source) -> Result<Plan> {
         let len = self.info.head_len() as usize;
         let buffer;
-        let head = match self.decoder.source.slice(self.info.offset(), len) {
+        let head = match source.slice(self.info.offset(), len) {
             Some(head) => head,
             None => {
-                buffer = self.decoder.read(self.info.offset(), len, || self.at(Section::Head))?;
+                buffer = read(source, self.info.offset(), len, || self.at(Section::Head))?;
                 &buffer
             }
         };
@@ -374,14 +394,17 @@ impl<'d> Tensor<'d> {
     }
 
     /// Decodes whole chunks into `out`, on all cores if the `parallel` feature is on.
-    fn decode_chunks(&self, plan: &Plan, chunks: Range<u64>, out: &mut [u8]) -> Result<()> {
-        self.each_group(plan, chunks, out, |jobs| plan.decode(self.decoder.backend, jobs))
+    fn decode_chunks(&self, source: &dyn Source, plan: &Plan, chunks: Range<u64>, out: &mut [u8]) -> Result<()> {
+        self.each_group(source, plan, chunks, out, |jobs| {
+            plan.decode(self.decoder.backend, jobs)
+        })
     }
 
     /// Runs `work` over groups of chunks, as many as decode side by side, each with its part of `out`
     /// (or none, if `out` is empty).
     fn each_group(
         &self,
+        source: &dyn Source,
         plan: &Plan,
         chunks: Range<u64>,
         out: &mut [u8],
@@ -400,11 +423,8 @@ impl<'d> Tensor<'d> {
             for chunk in chunks.clone() {
                 let range = plan.range(chunk);
                 let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
-                if self.decoder.source.slice(offset, len).is_none() {
-                    buffers.push(
-                        self.decoder
-                            .read(offset, len, || self.at(Section::Chunk).chunk(chunk))?,
-                    );
+                if source.slice(offset, len).is_none() {
+                    buffers.push(read(source, offset, len, || self.at(Section::Chunk).chunk(chunk))?);
                 }
             }
             let mut outs = out.chunks_mut(size);
@@ -416,7 +436,7 @@ impl<'d> Tensor<'d> {
                     let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
                     let bytes = match buffers.get(i) {
                         Some(buffer) => &buffer[..],
-                        None => self.decoder.source.slice(offset, len).unwrap_or_default(),
+                        None => source.slice(offset, len).unwrap_or_default(),
                     };
                     ChunkJob {
                         index: chunk,

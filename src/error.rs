@@ -1,6 +1,6 @@
 //! The one error type.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, ops::Range, sync::Arc};
 
 /// Result with wcodec's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -90,6 +90,20 @@ pub enum Error {
         /// What differs.
         what: String,
     },
+    /// A model hub did not give what was asked of it: [`HubProblem`] says what to do.
+    #[error("{url}: {what}{}", hub_details(*status, range.as_ref()))]
+    Hub {
+        /// What to do next, as a type.
+        problem: HubProblem,
+        /// What was asked for: a URL, or the file in the cache.
+        url: String,
+        /// Status of the last answer, if there was one.
+        status: Option<u16>,
+        /// Bytes of the file that were asked for, if it was a part.
+        range: Option<Range<u64>>,
+        /// What happened, and what to do about it.
+        what: String,
+    },
     /// Memory could not be had.
     #[error("{at}: no memory for {bytes} bytes: free some, or decode by rows")]
     OutOfMemory {
@@ -106,9 +120,15 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let context = context.into();
-        move |source| Self::Io {
-            context,
-            source: Arc::new(source),
+        move |source| {
+            // A source of bytes that has an error of ours to give can only give it inside one of these.
+            if let Some(inner) = source.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+                return inner.clone();
+            }
+            Self::Io {
+                context,
+                source: Arc::new(source),
+            }
         }
     }
 
@@ -134,6 +154,40 @@ impl Error {
             | Self::OutOfMemory { at, .. } => Some(at),
             _ => None,
         }
+    }
+}
+
+/// Why a hub did not give what was asked of it, by what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HubProblem {
+    /// No such repository, revision or file: look at the name.
+    NotFound,
+    /// Private, gated, or a wrong token: set `HF_TOKEN`, accept the conditions on the model's page.
+    NotAllowed,
+    /// Too many requests: wait, or set `HF_TOKEN`.
+    RateLimited,
+    /// No connection, a server error or a broken answer, again and again: try again later. What
+    /// arrived is kept.
+    Unreachable,
+    /// The server breaks its protocol, as one that ignores ranges: use another endpoint, or download
+    /// whole files.
+    Protocol,
+    /// The file was changed on the server between two requests: start again.
+    Changed,
+    /// What arrived does not have its digest; it was thrown away: download it again.
+    Digest,
+    /// Network use is switched off, and the file is not in the cache: go online once.
+    Offline,
+}
+
+/// Status and range in a message.
+fn hub_details(status: Option<u16>, range: Option<&Range<u64>>) -> String {
+    match (status, range) {
+        (None, None) => String::new(),
+        (Some(status), None) => format!(" (status {status})"),
+        (None, Some(r)) => format!(" (bytes {}..{})", r.start, r.end),
+        (Some(status), Some(r)) => format!(" (status {status}, bytes {}..{})", r.start, r.end),
     }
 }
 

@@ -20,6 +20,8 @@ mod encoder;
 mod entropy;
 mod error;
 pub mod format;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod limits;
 mod plane;
 mod predict;
@@ -35,6 +37,6 @@ pub use decoder::{DecodeOptions, Decoder, Tensor};
 pub use dtype::DType;
 #[cfg(feature = "encode")]
 pub use encoder::{EncodeOptions, Encoder, Report, TensorReport, TensorSpec};
-pub use error::{Error, Location, Result, Section};
+pub use error::{Error, HubProblem, Location, Result, Section};
 pub use limits::Limits;
 pub use progress::Progress;

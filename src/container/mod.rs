@@ -8,6 +8,8 @@ mod writer;
 pub(crate) use reader::{open, out_of_memory};
 #[cfg(any(feature = "safetensors", feature = "candle"))]
 pub(crate) use source::mmap::map_bytes;
+#[cfg(feature = "hub")]
+pub(crate) use source::read_exact_at;
 pub use source::{FileSource, Source};
 pub(crate) use source::{bytes_source, open_file};
 #[cfg(feature = "safetensors")]

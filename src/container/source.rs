@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,16 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Told that a range is about to be read in parts. A source for which parts are dear, such as HTTP,
+    /// gives a source that has the range at hand (at the same offsets); one whose bytes are still to
+    /// come waits for them. `None` where parts are as good as the whole.
+    ///
+    /// # Errors
+    /// As [`Source::read_at`].
+    fn gather(&self, _range: Range<u64>) -> io::Result<Option<Arc<dyn Source>>> {
+        Ok(None)
+    }
+
     /// What messages call it: a path, a URL.
     fn name(&self) -> &str;
 
@@ -30,7 +41,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-fn range(len: usize, offset: u64, count: usize) -> io::Result<std::ops::Range<usize>> {
+fn range(len: usize, offset: u64, count: usize) -> io::Result<Range<usize>> {
     let past = || io::Error::new(io::ErrorKind::UnexpectedEof, "past the end");
     let start = usize::try_from(offset).map_err(|_| past())?;
     let end = start.checked_add(count).filter(|&end| end <= len).ok_or_else(past)?;
@@ -100,28 +111,34 @@ impl Source for FileSource {
         self.len
     }
 
-    #[cfg(unix)]
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
-    }
-
-    #[cfg(windows)]
-    fn read_at(&self, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => {
-                    buffer = &mut buffer[n..];
-                    offset += n as u64;
-                }
-            }
-        }
-        Ok(())
+        read_exact_at(&self.file, offset, buffer)
     }
 
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Fills `buffer` from an offset of a file.
+#[cfg(unix)]
+pub(crate) fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Fills `buffer` from an offset of a file.
+#[cfg(windows)]
+pub(crate) fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                buffer = &mut buffer[n..];
+                offset += n as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Opens a file through a memory map if that is built in and works, else for reading at offsets.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! bin                              the program
-//! checkpoint, candle, analysis     whole models; none knows another
+//! checkpoint, hub, candle, analysis  whole models; none knows another, but candle hub
 //! decoder, encoder                 files
 //! codec | container                mathematics | input and output; neither knows the other
 //! plane, predict, transform, entropy, context
@@ -26,7 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["plane", "predict", "transform", "entropy", "context"],
     &["codec", "container"],
     &["decoder", "encoder"],
-    &["checkpoint", "candle", "analysis"],
+    &["checkpoint", "hub", "candle", "analysis"],
     &["bin"],
 ];
 
@@ -38,6 +38,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("simd", "backend"),
     // Scale steps are entropy-coded; tile modes name transforms.
     ("predict", "entropy"),
+    // A hub's repository gives a `VarBuilder`.
+    ("candle", "hub"),
 ];
 
 /// Crates that not everyone may name, and the files (or folders) that may.
@@ -64,13 +66,24 @@ const CRATES: &[(&str, &[&str])] = &[
         "memmap2",
         &["container/source.rs", "checkpoint/original.rs", "candle/memory.rs"],
     ),
-    ("tempfile", &["container/writer.rs", "bin"]),
+    ("tempfile", &["container/writer.rs", "hub/parts.rs", "bin"]),
     ("libc", &["candle/memory.rs"]),
-    ("sha2", &["checkpoint"]),
+    ("sha2", &["checkpoint", "hub/digest.rs"]),
+    ("sha1", &["hub/digest.rs"]),
+    ("ureq", &["hub/client.rs", "hub/fetch.rs"]),
+    ("hf_hub", &["hub/cache.rs"]),
+    ("regex_lite", &["candle"]),
     ("safetensors", &["checkpoint"]),
     (
         "serde_json",
-        &["format/index.rs", "encoder.rs", "checkpoint", "candle", "bin"],
+        &[
+            "format/index.rs",
+            "encoder.rs",
+            "checkpoint",
+            "hub/repo.rs",
+            "candle",
+            "bin",
+        ],
     ),
 ];
 

@@ -1,0 +1,146 @@
+//! A file on a hub as a source of bytes: each read is a range, none is kept but the file's front.
+
+use super::fetch::Target;
+use crate::container::Source;
+use crate::error::Result;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// Bytes of the front that are fetched at once: prefix and index of most files.
+const FRONT: u64 = 256 << 10;
+
+/// A file on a hub.
+pub(super) struct Remote {
+    target: Target,
+    front: OnceLock<Vec<u8>>,
+}
+
+impl Remote {
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            target,
+            front: OnceLock::new(),
+        }
+    }
+
+    /// The front; fetched once, and again only if that failed.
+    fn front(&self) -> io::Result<&[u8]> {
+        if let Some(front) = self.front.get() {
+            return Ok(front);
+        }
+        let mut front = vec![0; FRONT.min(self.target.size()) as usize];
+        self.fetch(0, &mut front)?;
+        Ok(self.front.get_or_init(|| front))
+    }
+
+    /// One range, or several at a time if it is long.
+    fn fetch(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let options = &self.target.client().options;
+        let one = |offset: u64, buffer: &mut [u8]| -> Result<()> {
+            let end = offset + buffer.len() as u64;
+            self.target.fetch(offset..end, &|| false, &mut |at, bytes| {
+                buffer[(at - offset) as usize..][..bytes.len()].copy_from_slice(bytes);
+                Ok(())
+            })
+        };
+        let pieces = (buffer.len() as u64 / options.block_bytes.max(1)).clamp(1, options.in_flight.max(1) as u64);
+        let piece = buffer.len().div_ceil(pieces as usize).max(1);
+        let fetched = match buffer.len() > piece {
+            false => one(offset, buffer),
+            true => std::thread::scope(|scope| {
+                let offsets = (offset..).step_by(piece);
+                let threads: Vec<_> = buffer
+                    .chunks_mut(piece)
+                    .zip(offsets)
+                    .map(|(part, offset)| scope.spawn(move || one(offset, part)))
+                    .collect();
+                let mut results = threads.into_iter().map(|t| t.join());
+                results.try_for_each(|r| r.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            }),
+        };
+        fetched.map_err(io::Error::other)
+    }
+
+    fn check(&self, offset: u64, len: u64) -> io::Result<()> {
+        match offset.checked_add(len).is_some_and(|end| end <= self.target.size()) {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "past the end")),
+        }
+    }
+}
+
+impl Source for Remote {
+    fn len(&self) -> u64 {
+        self.target.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.check(offset, buffer.len() as u64)?;
+        let mut known = 0;
+        if offset < FRONT {
+            let front = &self.front()?[offset as usize..];
+            known = front.len().min(buffer.len());
+            buffer[..known].copy_from_slice(&front[..known]);
+        }
+        match known == buffer.len() {
+            true => Ok(()),
+            false => self.fetch(offset + known as u64, &mut buffer[known..]),
+        }
+    }
+
+    fn gather(&self, range: Range<u64>) -> io::Result<Option<Arc<dyn Source>>> {
+        self.check(range.start, range.end.saturating_sub(range.start))?;
+        let front = self.front.get().map_or(0, Vec::len) as u64;
+        if range.is_empty() || range.end <= front {
+            return Ok(None);
+        }
+        let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // `vec!` ends the process where there is no memory: so it is asked for first.
+        Vec::<u8>::new()
+            .try_reserve_exact(len)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; len];
+        self.read_at(range.start, &mut bytes)?;
+        Ok(Some(Arc::new(Gathered {
+            bytes,
+            start: range.start,
+            len: self.len(),
+            name: self.name().into(),
+        })))
+    }
+
+    fn name(&self) -> &str {
+        self.target.url()
+    }
+}
+
+/// A range of a file, in memory, at its offsets.
+struct Gathered {
+    bytes: Vec<u8>,
+    start: u64,
+    /// Of the whole file.
+    len: u64,
+    name: String,
+}
+
+impl Source for Gathered {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self.slice(offset, buffer.len());
+        buffer.copy_from_slice(bytes.ok_or_else(|| io::Error::other("outside of the range that was gathered"))?);
+        Ok(())
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.bytes.get(start..start.checked_add(len)?)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}

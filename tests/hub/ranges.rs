@@ -1,0 +1,119 @@
+//! Decoding by ranges.
+
+use super::server::Fault;
+use super::support::data::{Kind, fill};
+use super::{MODEL, Setting, assert_problem, times};
+use wcodec::HubProblem as P;
+use wcodec::{DType, Decoder};
+
+/// The bytes of tensor `a`.
+fn a() -> Vec<u8> {
+    fill(Kind::Normal, DType::BF16, &[1024, 512], 3)
+}
+
+#[test]
+fn a_range_never_downloads_the_file() {
+    let s = Setting::new();
+    for redirect in [false, true] {
+        s.server.redirect(redirect);
+        let contents = || -> Vec<_> {
+            let log = s.server.log().into_iter();
+            log.filter(|l| matches!(l.status, 200 | 206) && l.method == "GET")
+                .collect()
+        };
+        s.server.log();
+        let decoder = s.repo().decoder(MODEL).unwrap();
+        let open = contents();
+        assert!(open.len() <= 2 && open.iter().all(|l| l.range.is_some()), "{open:?}");
+
+        // A tensor is one range (in several requests only if it is long).
+        let z = decoder.tensor("z").unwrap();
+        z.verify().unwrap();
+        let tensor: u64 = contents().iter().map(|l| l.sent).sum();
+        assert_eq!(tensor, z.info().encoded_len());
+
+        // Rows are the head and the chunks that hold them.
+        let mut rows = vec![0; 3 * 1024];
+        decoder.tensor("z").unwrap().decode_rows(2000..2003, &mut rows).unwrap();
+        assert_eq!(
+            rows,
+            fill(Kind::Normal, DType::BF16, &[2048, 512], 3)[2000 * 1024..2003 * 1024]
+        );
+        let ranges = contents();
+        let sent: u64 = ranges.iter().map(|l| l.sent).sum();
+        assert_eq!(ranges.len(), 2);
+        assert!(sent < z.info().encoded_len() / 4, "{sent}");
+
+        // What is at the file's front is here already.
+        decoder.tensor("norm").unwrap().check().unwrap();
+        decoder.tensor("a").unwrap().check().unwrap();
+    }
+    assert!(s.blobs().is_empty());
+}
+
+#[test]
+fn the_cached_file_needs_no_ranges() {
+    let s = Setting::new();
+    s.repo().download(MODEL, &()).unwrap();
+    s.server.log();
+    let decoder = s.repo().decoder(MODEL).unwrap();
+    assert_eq!(decoder.tensor("a").unwrap().decode().unwrap(), a());
+    assert_eq!(s.sent(), 0);
+}
+
+#[test]
+fn faults_that_pass_are_overcome() {
+    let s = Setting::new();
+    for fault in [
+        Fault::Drop(1000),
+        Fault::Status(500, None),
+        Fault::Status(429, Some(0)),
+        Fault::Half,
+    ] {
+        for before in 0..4 {
+            let faults = times(before, Fault::None).into_iter().chain(times(2, fault.clone()));
+            s.server.faults(faults);
+            let decoder = s.repo().decoder(MODEL).unwrap();
+            assert!(decoder.tensor("a").unwrap().decode().unwrap() == a(), "{fault:?}");
+            decoder.tensor("z").unwrap().verify().unwrap();
+        }
+    }
+}
+
+#[test]
+fn faults_that_stay_are_errors() {
+    let s = Setting::new();
+    for (fault, problem) in [
+        (Fault::Status(500, None), P::Unreachable),
+        (Fault::Status(429, Some(0)), P::RateLimited),
+        (Fault::Drop(10), P::Unreachable),
+        (Fault::IgnoreRange, P::Protocol),
+        (Fault::Tag("another"), P::Changed),
+    ] {
+        let decoder = s.repo().decoder(MODEL).unwrap();
+        s.server.always(fault.clone());
+        let text = assert_problem(decoder.tensor("z").unwrap().decode(), problem);
+        assert!(text.contains("bytes ") && text.contains("http://"), "{text}");
+        assert_problem(s.repo().decoder(MODEL), problem);
+        s.server.always(Fault::None);
+        decoder.tensor("z").unwrap().verify().unwrap();
+    }
+    // Wrong bytes are found by the file's own checksums.
+    let decoder: Decoder = s.repo().decoder(MODEL).unwrap();
+    let info = decoder.tensor("z").unwrap().info();
+    s.server.always(Fault::Flip(info.offset() + info.encoded_len() / 2));
+    assert!(matches!(
+        decoder.tensor("z").unwrap().decode(),
+        Err(wcodec::Error::Corrupt { .. })
+    ));
+}
+
+#[test]
+fn another_file_of_the_same_name_is_noticed() {
+    let s = Setting::new();
+    let decoder = s.repo().decoder(MODEL).unwrap();
+    s.server.add(super::ID, MODEL, vec![7; s.model.len()]);
+    assert_problem(decoder.tensor("z").unwrap().decode(), P::Changed);
+    s.server.redirect(true);
+    assert_problem(decoder.tensor("z").unwrap().decode(), P::Changed);
+}
