@@ -9,7 +9,7 @@ mod folder;
 mod original;
 mod verify;
 
-pub use verify::{Verified, verify};
+pub use verify::{Verified, verify, verify_decoder};
 
 use crate::container::NewFile;
 use crate::encoder::{EncodeOptions, Encoder, Report, SourceFile};

@@ -49,7 +49,14 @@ pub fn verify(
     if path.is_dir() {
         return folder::verify_all(path, against, options, progress);
     }
-    let decoder = Decoder::open_with(path, options)?;
+    verify_decoder(&Decoder::open_with(path, options)?, against, progress)
+}
+
+/// As [`verify`], of an open file.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_decoder(decoder: &Decoder, against: Option<&Path>, progress: &dyn Progress) -> Result<Verified> {
     let original = against.map(Original::open).transpose()?;
     let tensors = decoder.index().tensors();
     progress.start(tensors.iter().map(|t| t.byte_len()).sum());

@@ -153,6 +153,16 @@ impl Repo {
         self.pinned.as_ref().or(is_one).map(String::as_str)
     }
 
+    /// The folder of the cache that has the files of the commit, or will have them. `None` if the commit is
+    /// not known.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] as [`Repo::files`].
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        let cache = &self.session()?.cache;
+        Ok(self.commit().map(|commit| cache.snapshot(commit)))
+    }
+
     fn session(&self) -> Result<&Session> {
         if let Some(session) = self.session.get() {
             return Ok(session);

@@ -225,6 +225,10 @@ impl Server {
         if !storage && token.is_some() && given != token.as_deref() {
             return simple(403, &error("GatedRepo"), b"gated");
         }
+        let revision = if is_api { at(5) } else { at(3) };
+        if !storage && revision != "main" && revision != commit {
+            return simple(404, &error("RevisionNotFound"), b"no such revision");
+        }
         if is_api {
             let siblings: Vec<_> = files.iter().map(|(name, bytes)| self.sibling(name, bytes)).collect();
             let json = match at(4) {
@@ -233,9 +237,6 @@ impl Server {
                     "private": false, "gated": false, "disabled": false, "downloads": 0, "likes": 0, "tags": [] }),
             };
             return simple(200, &[], json.to_string().as_bytes());
-        }
-        if at(3) != "main" && at(3) != commit {
-            return simple(404, &error("RevisionNotFound"), b"no such revision");
         }
         let Some(bytes) = files.get(&parts[4.min(parts.len())..].join("/")) else {
             return simple(404, &error("EntryNotFound"), b"no such file");

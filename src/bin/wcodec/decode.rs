@@ -2,6 +2,7 @@
 
 use crate::Global;
 use crate::failure::Failure;
+use crate::input::{self, Input};
 use crate::output;
 use crate::progress::Display;
 use clap::Args;
@@ -25,7 +26,7 @@ Examples:
   wcodec decode Llama-3.1-8B.wcodec -o Llama-3.1-8B
   WCODEC_BACKEND=scalar wcodec decode model.wcodec    without vector instructions")]
 pub(crate) struct Decode {
-    /// .wcodec file, or folder with such files
+    /// .wcodec file, or folder with such files; or hf://ORG/MODEL[@REVISION][/FILE]
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// File or folder to write [default: IN with .safetensors, or a folder without .wcodec]
@@ -38,20 +39,21 @@ pub(crate) struct Decode {
 
 impl Decode {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let Input { path: input, name } = input::local(&self.input, "safetensors", global)?;
         let to = match &self.output {
             Some(to) => to.clone(),
-            None if !self.input.is_dir() => self.input.with_extension("safetensors"),
-            None if self.input.extension().is_some_and(|e| e == "wcodec") => self.input.with_extension(""),
-            None => append(&self.input, ".safetensors"),
+            None if !input.is_dir() => name.with_extension("safetensors"),
+            None if name.extension().is_some_and(|e| e == "wcodec") => name.with_extension(""),
+            None => append(&name, ".safetensors"),
         };
-        refuse_existing(&to, self.input.is_dir(), self.force)?;
+        refuse_existing(&to, input.is_dir(), self.force)?;
         let begun = Instant::now();
         {
             let progress = Display::new("decoding", global);
-            checkpoint::decode(&self.input, &to, global.decode_options(), &progress)?;
+            checkpoint::decode(&input, &to, global.decode_options(), &progress)?;
         }
         let time = begun.elapsed();
-        let bytes = written(&to, self.input.is_dir())?;
+        let bytes = written(&to, input.is_dir())?;
         if global.json {
             return output::print_json(&json!({
                 "command": "decode",

@@ -1,6 +1,7 @@
 //! `wcodec encode`.
 
 use crate::failure::Failure;
+use crate::input::{self, Input};
 use crate::output::{self, count};
 use crate::progress::Display;
 use crate::{Global, decode};
@@ -27,7 +28,7 @@ Examples:
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
   wcodec encode model.safetensors --json --quiet      for scripts")]
 pub(crate) struct Encode {
-    /// Safetensors file, or folder with such files
+    /// Safetensors file, or folder with such files; or hf://ORG/MODEL[@REVISION][/FILE]
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// File or folder to write [default: IN with .wcodec]
@@ -65,18 +66,19 @@ impl From<Effort> for wcodec::Effort {
 
 impl Encode {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        let to = self.output.clone().unwrap_or_else(|| match self.input.is_dir() {
+        let Input { path: input, name } = input::local(&self.input, "wcodec", global)?;
+        let to = self.output.clone().unwrap_or_else(|| match input.is_dir() {
             // A folder's name may have dots of its own: Llama-3.2-1B.
-            true => decode::append(&self.input, ".wcodec"),
-            false => self.input.with_extension("wcodec"),
+            true => decode::append(&name, ".wcodec"),
+            false => name.with_extension("wcodec"),
         });
-        decode::refuse_existing(&to, self.input.is_dir(), self.force)?;
+        decode::refuse_existing(&to, input.is_dir(), self.force)?;
         let effort = wcodec::Effort::from(self.effort);
         let options = EncodeOptions::lossless().effort(effort);
         let begun = Instant::now();
         let reports = {
             let progress = Display::new("encoding", global);
-            checkpoint::encode(&self.input, &to, &options, &progress)?
+            checkpoint::encode(&input, &to, &options, &progress)?
         };
         let time = begun.elapsed();
         let bytes: u64 = reports.iter().map(|r| r.bytes).sum();

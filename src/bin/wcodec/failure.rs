@@ -68,6 +68,21 @@ impl Failure {
     }
 }
 
+fn hub_kind(problem: wcodec::HubProblem) -> &'static str {
+    use wcodec::HubProblem;
+    match problem {
+        HubProblem::NotFound => "not-found",
+        HubProblem::NotAllowed => "not-allowed",
+        HubProblem::RateLimited => "rate-limited",
+        HubProblem::Unreachable => "unreachable",
+        HubProblem::Protocol => "protocol",
+        HubProblem::Changed => "changed",
+        HubProblem::Digest => "digest",
+        HubProblem::Offline => "offline",
+        _ => "hub",
+    }
+}
+
 impl From<wcodec::Error> for Failure {
     fn from(error: wcodec::Error) -> Self {
         use wcodec::Error;
@@ -84,6 +99,7 @@ impl From<wcodec::Error> for Failure {
             Error::Differs { .. } => "differs",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Cancelled => "cancelled",
+            Error::Hub { problem, .. } => hub_kind(*problem),
             _ => "other",
         };
         let tensor = error.location().and_then(|at| at.tensor.clone());

@@ -6,9 +6,12 @@ mod completions;
 mod decode;
 mod encode;
 mod failure;
+mod input;
 mod inspect;
 mod output;
 mod progress;
+#[cfg(feature = "hub")]
+mod pull;
 mod synth;
 mod table;
 mod verify;
@@ -88,6 +91,8 @@ enum Command {
     Decode(decode::Decode),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
+    #[cfg(feature = "hub")]
+    Pull(pull::Pull),
     Synth(synth::Synth),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -138,6 +143,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Decode(command) => command.run(&cli.global),
         Command::Verify(command) => command.run(&cli.global),
         Command::Inspect(command) => command.run(&cli.global),
+        #[cfg(feature = "hub")]
+        Command::Pull(command) => command.run(&cli.global),
         Command::Synth(command) => command.run(&cli.global),
         Command::Bench(command) => command.run(&cli.global),
         Command::Completions(command) => command.run(Cli::command()),

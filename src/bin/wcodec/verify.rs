@@ -2,6 +2,7 @@
 
 use crate::Global;
 use crate::failure::Failure;
+use crate::input;
 use crate::output::{self, count};
 use crate::progress::Display;
 use clap::Args;
@@ -25,7 +26,7 @@ Examples:
   wcodec verify model.wcodec --against model.safetensors
   wcodec verify Llama-3.1-8B.wcodec --against Llama-3.1-8B    whole folders")]
 pub(crate) struct Verify {
-    /// .wcodec file, or folder with such files
+    /// .wcodec file, or folder with such files; or hf://ORG/MODEL[@REVISION]/FILE
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The original safetensors file or folder
@@ -38,7 +39,11 @@ impl Verify {
         let begun = Instant::now();
         let verified = {
             let progress = Display::new("verifying", global);
-            checkpoint::verify(&self.file, self.against.as_deref(), global.decode_options(), &progress)?
+            let against = self.against.as_deref();
+            match input::is_remote(&self.file) {
+                true => checkpoint::verify_decoder(&input::open(&self.file, global)?, against, &progress)?,
+                false => checkpoint::verify(&self.file, against, global.decode_options(), &progress)?,
+            }
         };
         let time = begun.elapsed();
         if global.json {

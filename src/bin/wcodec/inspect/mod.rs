@@ -6,6 +6,7 @@ mod totals;
 
 use crate::Global;
 use crate::failure::Failure;
+use crate::input;
 use crate::output::{self, count};
 use crate::table::{Align, Table};
 use clap::Args;
@@ -38,7 +39,7 @@ Examples:
   wcodec inspect model.wcodec --tools --summary                    what each tool would save
   wcodec inspect model.wcodec --json | jq '.tensors[] | select(.saved_percent < 20) | .name'")]
 pub(crate) struct Inspect {
-    /// .wcodec file
+    /// .wcodec file; or hf://ORG/MODEL[@REVISION]/FILE, of which only what is needed is read
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Totals only, not each tensor
@@ -51,7 +52,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        let decoder = Decoder::open_with(&self.file, global.decode_options())?;
+        let decoder = input::open(&self.file, global)?;
         if self.tools {
             return tools::run(&decoder, self.summary, global);
         }

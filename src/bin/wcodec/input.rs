@@ -1,0 +1,102 @@
+//! Where an input is: on this machine, or on the Hub (`hf://ORG/MODEL[@REVISION][/FILE]`).
+
+use crate::Global;
+use crate::failure::Failure;
+use std::path::{Path, PathBuf};
+use wcodec::Decoder;
+
+const SCHEME: &str = "hf://";
+
+/// An input that is on this machine.
+pub(crate) struct Input {
+    pub(crate) path: PathBuf,
+    /// What an output is named after: the path, or the last part of what is on the Hub.
+    pub(crate) name: PathBuf,
+}
+
+pub(crate) fn is_remote(path: &Path) -> bool {
+    path.to_str().is_some_and(|p| p.starts_with(SCHEME))
+}
+
+/// Opens a `.wcodec` file. On the Hub, only those ranges are read that are asked for.
+pub(crate) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
+    if is_remote(path) {
+        return remote::open(path, global);
+    }
+    Ok(Decoder::open_with(path, global.decode_options())?)
+}
+
+/// Downloads what is on the Hub, into its cache: a file, or all of a repository but its weights in
+/// other formats and in `skip`.
+pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, Failure> {
+    if is_remote(path) {
+        return remote::local(path, skip, global);
+    }
+    Ok(Input {
+        path: path.to_owned(),
+        name: path.to_owned(),
+    })
+}
+
+#[cfg(not(feature = "hub"))]
+mod remote {
+    use super::{Decoder, Failure, Global, Input, Path};
+
+    fn no() -> Failure {
+        Failure::usage("hf:// needs a wcodec that is built with the feature `hub`")
+    }
+
+    pub(super) fn open(_: &Path, _: &Global) -> Result<Decoder, Failure> {
+        Err(no())
+    }
+
+    pub(super) fn local(_: &Path, _: &str, _: &Global) -> Result<Input, Failure> {
+        Err(no())
+    }
+}
+
+#[cfg(feature = "hub")]
+mod remote {
+    use super::{Decoder, Failure, Global, Input, Path, SCHEME};
+    use crate::progress::Display;
+    use crate::pull::{self, parse_repo};
+    use wcodec::hub::Repo;
+
+    /// Repository and file.
+    fn parse(path: &Path) -> Result<(Repo, Option<String>), Failure> {
+        let text = path.to_str().unwrap_or_default();
+        let rest = text.strip_prefix(SCHEME).unwrap_or(text);
+        let mut parts = rest.splitn(3, '/');
+        let (Some(organisation), Some(name)) = (parts.next(), parts.next()) else {
+            return Err(Failure::usage(format!(
+                "{text}: write hf://ORG/MODEL[@REVISION][/FILE]"
+            )));
+        };
+        let repo = parse_repo(&format!("{organisation}/{name}"));
+        Ok((repo, parts.next().filter(|f| !f.is_empty()).map(str::to_owned)))
+    }
+
+    pub(super) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
+        let (repo, file) = parse(path)?;
+        let file = file.ok_or_else(|| Failure::usage(format!("{}: which file of it?", path.display())))?;
+        Ok(repo.decoder_with(&file, global.decode_options())?)
+    }
+
+    pub(super) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, Failure> {
+        let (repo, file) = parse(path)?;
+        let progress = Display::new("downloading", global);
+        let Some(file) = file else {
+            let (repo, mut files) = repo.pin_and_list()?;
+            files.retain(|f| !pull::is_foreign(&f.path) && !f.path.ends_with(&format!(".{skip}")));
+            for file in &files {
+                repo.download(&file.path, &progress)?;
+            }
+            let name = repo.id().rsplit('/').next().unwrap_or_default().into();
+            let path = repo.folder()?.unwrap_or_default();
+            return Ok(Input { path, name });
+        };
+        let name = file.rsplit('/').next().unwrap_or_default().into();
+        let path = repo.download(&file, &progress)?;
+        Ok(Input { path, name })
+    }
+}

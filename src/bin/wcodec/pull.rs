@@ -1,0 +1,165 @@
+//! `wcodec pull`.
+
+use crate::Global;
+use crate::failure::Failure;
+use crate::output::{self, count};
+use crate::progress::Display;
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Instant;
+use wcodec::hub::{self, Repo, RepoFile};
+
+/// Weights in formats of other programs.
+const FOREIGN: [&str; 10] = [
+    "bin", "pt", "pth", "ckpt", "gguf", "onnx", "h5", "msgpack", "ot", "tflite",
+];
+
+/// Download a model from the Hugging Face Hub into its cache
+#[derive(Args)]
+#[command(long_about = "\
+Download a model from the Hugging Face Hub into its cache.
+
+The cache is the one that Python's huggingface_hub uses: what one has downloaded, the other finds. A \
+download that was interrupted goes on where it was. Length and digest are checked before a file gets \
+its name.
+
+Without --include, all files come but weights in formats of other programs, and, where there are \
+.wcodec files, safetensors. HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE mean what \
+they mean to Python's library.")]
+#[command(after_help = "\
+Examples:
+  wcodec pull org/model
+  wcodec pull org/model@v1.0 --include '*.wcodec' --include config.json
+  wcodec pull org/model --only-layers 0..16      of the shards those that hold these layers
+  wcodec inspect hf://org/model/model.wcodec     reads the index only, downloads nothing")]
+pub(crate) struct Pull {
+    /// Repository, and its branch, tag or commit
+    #[arg(value_name = "ORG/MODEL[@REVISION]")]
+    repo: String,
+    /// Only files that fit this pattern: * is any characters, ? is any one [may be repeated]
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Of the shards only those that hold layers A to B-1, or tensors of no layer
+    #[arg(long, value_name = "A..B", value_parser = parse_layers)]
+    only_layers: Option<Range<u64>>,
+}
+
+impl Pull {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let id = self.repo.strip_prefix("hf://").unwrap_or(&self.repo);
+        let (repo, all) = parse_repo(id).pin_and_list()?;
+        let mut files: Vec<&RepoFile> = all.iter().filter(|f| self.wants(&f.path, &all)).collect();
+        if let Some(layers) = &self.only_layers {
+            let shards = shards_of(&repo, &all, layers)?;
+            let is_weights = |path: &str| path.ends_with(".wcodec") || path.ends_with(".safetensors");
+            files.retain(|f| !is_weights(&f.path) || shards.contains(&f.path));
+        }
+        if files.is_empty() {
+            let what = "no file of the repository is asked for: look at its list of files";
+            return Err(Failure::new("not-found", format!("{}: {what}", repo.id())));
+        }
+        let mut bytes = 0;
+        let mut listed: Vec<Value> = Vec::new();
+        {
+            let progress = Display::new("downloading", global);
+            for file in &files {
+                let path = repo.download(&file.path, &progress)?;
+                let len = path
+                    .metadata()
+                    .map_err(Failure::io(format!("reading {}", path.display())))?
+                    .len();
+                bytes += len;
+                listed.push(json!({ "path": file.path, "bytes": len }));
+            }
+        }
+        let folder = repo.folder()?.unwrap_or_default();
+        let time = begun.elapsed();
+        if global.json {
+            return output::print_json(&json!({
+                "command": "pull",
+                "repo": repo.id(),
+                "commit": repo.commit(),
+                "folder": folder.to_string_lossy(),
+                "files": listed,
+                "bytes": bytes,
+                "seconds": time.as_secs_f64(),
+            }));
+        }
+        if global.quiet {
+            return Ok(());
+        }
+        output::print(&format!(
+            "{}: {}, {} in {}\n",
+            folder.display(),
+            count(files.len(), "file"),
+            output::bytes(bytes),
+            output::duration(time)
+        ))
+    }
+
+    fn wants(&self, path: &str, all: &[RepoFile]) -> bool {
+        if !self.include.is_empty() {
+            return self.include.iter().any(|pattern| hub::fits(pattern, path));
+        }
+        let encoded = || all.iter().any(|f| f.path.ends_with(".wcodec"));
+        !(is_foreign(path) || path.ends_with(".safetensors") && encoded())
+    }
+}
+
+/// `ORG/MODEL[@REVISION]`; a revision's slashes may be written as `%2F`.
+pub(crate) fn parse_repo(text: &str) -> Repo {
+    match text.split_once('@') {
+        Some((id, revision)) => hub::repo(id).revision(revision.replace("%2F", "/").replace("%2f", "/")),
+        None => hub::repo(text),
+    }
+}
+
+/// Whether a file has weights in a format of another program.
+pub(crate) fn is_foreign(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, end)| FOREIGN.contains(&end))
+}
+
+/// The shards that hold a tensor of these layers, or of none.
+fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<BTreeSet<String>, Failure> {
+    let indexes = [".wcodec.index.json", ".safetensors.index.json"];
+    let index = indexes
+        .iter()
+        .find_map(|end| all.iter().find(|f| f.path.ends_with(end)));
+    let Some(index) = index else {
+        let what = "it has no index of shards: its weights are one file, which `pull` without --only-layers downloads";
+        return Err(Failure::usage(format!("{}: {what}", repo.id())));
+    };
+    let path = repo.download(&index.path, &())?;
+    let bytes = std::fs::read(&path).map_err(Failure::io(format!("reading {}", path.display())))?;
+    let wrong = || Failure::new("input", format!("{}: not a shard index", path.display()));
+    let value: Value = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
+    let map = value.get("weight_map").and_then(Value::as_object).ok_or_else(wrong)?;
+    // Shards are named from the index's own folder.
+    let folder = index
+        .path
+        .rsplit_once('/')
+        .map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let wanted = map
+        .iter()
+        .filter(|(name, _)| layer(name).is_none_or(|n| layers.contains(&n)));
+    wanted
+        .map(|(_, shard)| shard.as_str().map(|s| format!("{folder}{s}")).ok_or_else(wrong))
+        .collect()
+}
+
+/// The first number in a tensor's name.
+fn layer(name: &str) -> Option<u64> {
+    name.split('.').find_map(|part| part.parse().ok())
+}
+
+fn parse_layers(text: &str) -> Result<Range<u64>, String> {
+    let range = text
+        .split_once("..")
+        .and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    range
+        .filter(|r| !r.is_empty())
+        .ok_or_else(|| format!("{text:?}: write 0..16 for layers 0 to 15"))
+}

@@ -1,0 +1,153 @@
+//! The `wcodec` program and the Hub, from outside.
+
+#[path = "hub/server.rs"]
+mod server;
+
+use serde_json::Value;
+use server::{COMMIT, Fault, Server};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+const ID: &str = "org/model";
+
+/// A folder to work in, with the cache `cache`, and a server.
+struct Setting {
+    folder: TempDir,
+    server: Server,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let s = Self {
+            folder: tempfile::tempdir().unwrap(),
+            server: Server::new(),
+        };
+        s.fine("synth -o model.safetensors --size 2MB");
+        s.fine("encode model.safetensors");
+        for name in ["model.safetensors", "model.wcodec"] {
+            s.server.add(ID, name, fs::read(s.path(name)).unwrap());
+        }
+        s.server.add(ID, "config.json", b"{}".to_vec());
+        s.server.add(ID, "model.gguf", b"other".to_vec());
+        s
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "WCODEC_BACKEND"] {
+            command.env_remove(name);
+        }
+        command
+            .current_dir(&self.folder)
+            .env("HF_ENDPOINT", &self.server.url)
+            .env("HF_HOME", self.path("cache"))
+            .args(arguments.split_whitespace());
+        command.output().expect("the program starts")
+    }
+
+    #[track_caller]
+    fn fine(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "wcodec {arguments}: {text}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &str) -> Value {
+        serde_json::from_str(&self.fine(&format!("{arguments} --json"))).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &str, status: i32, kind: &str) {
+        let output = self.run(&format!("{arguments} --json --quiet"));
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["error"]["kind"], kind, "{value}");
+        assert_eq!(output.status.code(), Some(status));
+    }
+
+    fn sent(&self) -> u64 {
+        self.server.log().iter().map(|l| l.sent).sum()
+    }
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let files = value["files"].as_array().unwrap();
+    files.iter().map(|f| f["path"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn pull_fills_the_shared_cache() {
+    let s = Setting::new();
+    let value = s.json("pull org/model");
+    assert_eq!(names(&value), ["config.json", "model.wcodec"]);
+    assert_eq!(value["commit"], COMMIT);
+    let folder = Path::new(value["folder"].as_str().unwrap());
+    assert!(folder.starts_with(s.path("cache/hub/models--org--model/snapshots")));
+    assert_eq!(
+        fs::read(folder.join("model.wcodec")).unwrap(),
+        fs::read(s.path("model.wcodec")).unwrap()
+    );
+    s.server.log();
+    s.fine("pull org/model@main");
+    assert_eq!(s.sent(), 0);
+    let value = s.json("pull hf://org/model --include *.safetensors --include con*");
+    assert_eq!(names(&value), ["config.json", "model.safetensors"]);
+    s.fails("pull org/model --include nothing", 1, "not-found");
+    s.fails("pull org/other", 1, "not-allowed");
+    s.fails("pull org/model@none", 1, "not-found");
+    s.fails("pull ../x", 2, "usage");
+    s.fails("pull org/model --only-layers 0..2", 2, "usage");
+    s.fails("pull org/model --only-layers 3..2", 2, "usage");
+}
+
+#[test]
+fn only_shards_of_those_layers_are_pulled() {
+    let s = Setting::new();
+    let shards = ["model-1.wcodec", "model-2.wcodec", "model-3.wcodec"];
+    for (i, shard) in shards.iter().enumerate() {
+        s.server.add("org/shards", shard, vec![i as u8; 100]);
+    }
+    let map = r#"{"weight_map":{"embed":"model-1.wcodec","layers.0.w":"model-1.wcodec",
+        "layers.1.w":"model-2.wcodec","layers.2.w":"model-3.wcodec"}}"#;
+    s.server.add("org/shards", "model.wcodec.index.json", map.into());
+    let value = s.json("pull org/shards --only-layers 2..9");
+    assert_eq!(
+        names(&value),
+        ["model-1.wcodec", "model-3.wcodec", "model.wcodec.index.json"]
+    );
+}
+
+#[test]
+fn commands_take_files_on_the_hub() {
+    let s = Setting::new();
+    let value = s.json("inspect hf://org/model/model.wcodec --summary");
+    assert_eq!(value["file_bytes"], fs::metadata(s.path("model.wcodec")).unwrap().len());
+    s.server.log();
+    assert_eq!(s.json("verify hf://org/model@main/model.wcodec")["ok"], true);
+    s.json("verify hf://org/model/model.wcodec --against model.safetensors");
+    assert!(!s.path("cache").exists());
+
+    // Outputs are written here, not into the cache.
+    fs::rename(s.path("model.safetensors"), s.path("original")).unwrap();
+    fs::rename(s.path("model.wcodec"), s.path("encoded")).unwrap();
+    s.fine("decode hf://org/model/model.wcodec");
+    s.fine("encode hf://org/model/model.safetensors");
+    for (name, expected) in [("model.safetensors", "original"), ("model.wcodec", "encoded")] {
+        assert_eq!(fs::read(s.path(name)).unwrap(), fs::read(s.path(expected)).unwrap());
+    }
+    s.fine("encode hf://org/model -o whole");
+    assert!(s.path("whole/model.wcodec").exists() && s.path("whole/config.json").exists());
+    assert!(!s.path("whole/model.gguf").exists());
+    s.fails("inspect hf://org/model", 2, "usage");
+    s.fails("inspect hf://org/model/none", 1, "not-found");
+    s.server.always(Fault::IgnoreRange);
+    s.server.add(ID, "fresh.wcodec", vec![7; 1 << 20]);
+    s.fails("inspect hf://org/model@main/fresh.wcodec", 1, "protocol");
+}
