@@ -66,7 +66,7 @@ impl WcodecBackend {
             Decoder::from_source(source, options.decode)
         };
         let decoders = paths.iter().map(open).collect::<Result<_>>()?;
-        Self::new(decoders, maps, options)
+        Self::new(decoders, maps, options, |_| true)
     }
 
     /// As [`WcodecBackend::open`], over files that are in memory.
@@ -89,14 +89,29 @@ impl WcodecBackend {
     /// # Errors
     /// As [`WcodecBackend::open`].
     pub fn from_decoders(decoders: Vec<Decoder>, options: LoadOptions) -> Result<Self> {
-        let maps = decoders.iter().map(|_| None).collect();
-        Self::new(decoders, maps, options)
+        Self::part(decoders, options, |_| true)
     }
 
-    fn new(decoders: Vec<Decoder>, maps: Vec<Option<Arc<MappedFile>>>, options: LoadOptions) -> Result<Self> {
+    /// As [`WcodecBackend::from_decoders`], with only those tensors whose name `keep` takes: for a model
+    /// that is loaded in part.
+    ///
+    /// # Errors
+    /// As [`WcodecBackend::open`].
+    pub fn part(decoders: Vec<Decoder>, options: LoadOptions, keep: impl Fn(&str) -> bool) -> Result<Self> {
+        let maps = decoders.iter().map(|_| None).collect();
+        Self::new(decoders, maps, options, keep)
+    }
+
+    fn new(
+        decoders: Vec<Decoder>,
+        maps: Vec<Option<Arc<MappedFile>>>,
+        options: LoadOptions,
+        keep: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let mut tensors: Vec<(String, usize)> = Vec::new();
         for (file, decoder) in decoders.iter().enumerate() {
-            tensors.extend(decoder.index().tensors().iter().map(|t| (t.name().to_owned(), file)));
+            let names = decoder.index().tensors().iter().map(|t| t.name());
+            tensors.extend(names.filter(|name| keep(name)).map(|name| (name.to_owned(), file)));
         }
         tensors.sort_by(|(a, _), (b, _)| natural_order(a, b).then_with(|| a.cmp(b)));
         if let Some(pair) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -174,16 +189,13 @@ impl WcodecBackend {
 
     /// The tensors, file by file, in file order.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
-        self.shards.decoders.iter().flat_map(Decoder::tensors)
+        let all = self.shards.decoders.iter().flat_map(Decoder::tensors);
+        all.filter(|tensor| self.contains(tensor.info().name()))
     }
 
     /// The tensors' names, file by file, in file order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.shards
-            .decoders
-            .iter()
-            .flat_map(|d| d.index().tensors())
-            .map(|info| info.name())
+        self.tensors().map(|tensor| tensor.info().name())
     }
 
     /// Whether there is a tensor of that name. Looks at the index alone.
@@ -199,7 +211,7 @@ impl WcodecBackend {
         match (self.shards.by_name.get(name), &self.shards.decoders[..]) {
             (Some(&i), _) => self.shards.tensor(i),
             // Its message may suggest a name.
-            (None, [only]) => only.tensor(name),
+            (None, [only]) if only.index().tensor(name).is_none() => only.tensor(name),
             (None, files) => {
                 let file = files.iter().map(Decoder::name).collect::<Vec<_>>().join(", ");
                 Err(Error::NoTensor {

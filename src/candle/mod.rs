@@ -47,6 +47,8 @@ mod backend;
 mod convert;
 mod error;
 mod expected;
+#[cfg(feature = "hub")]
+mod hub;
 mod memory;
 mod options;
 mod prefetch;
@@ -55,6 +57,8 @@ mod sharded;
 pub use backend::WcodecBackend;
 pub use error::wcodec_error;
 pub use expected::{ExpectedTensor, model_tensors};
+#[cfg(feature = "hub")]
+pub use hub::HubLoad;
 pub use options::LoadOptions;
 pub use sharded::{ShardedBackend, ShardedVarBuilder};
 

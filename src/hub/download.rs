@@ -34,7 +34,8 @@ pub(super) struct Download {
     state: Mutex<State>,
     /// A block has arrived, or the work has ended.
     changed: Condvar,
-    _lock: Lock,
+    /// Until the work has ended; readers may hold the download for longer.
+    lock: Mutex<Option<Lock>>,
 }
 
 struct State {
@@ -47,6 +48,8 @@ struct State {
     whole: bool,
     /// Some of it arrived in an earlier run.
     resumed: bool,
+    /// Only what is waited for is fetched, for now.
+    held: bool,
 }
 
 /// What the work is told while it goes on.
@@ -92,6 +95,7 @@ impl Download {
             wanted: Vec::new(),
             ended: None,
             whole: false,
+            held: false,
         };
         Ok(Self {
             target,
@@ -103,7 +107,7 @@ impl Download {
             journal,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
     }
 
@@ -127,6 +131,7 @@ impl Download {
         if let Err(error) = &result {
             self.end(error.clone());
         }
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
     }
 
@@ -148,6 +153,7 @@ impl Download {
                 // What an earlier run left may be damaged: once more, from nothing.
                 let clear = state.parts.clear();
                 clear.map_err(Error::io(format!("writing {}", self.journal.display())))?;
+                state.whole = false;
                 continue;
             }
             drop(state);
@@ -219,14 +225,26 @@ impl Download {
         })
     }
 
+    /// The next block to fetch. `None` if there is nothing left to do.
     fn take(&self) -> Option<(usize, Range<u64>)> {
         let mut state = self.state();
-        if state.ended.is_some() || state.whole {
-            return None;
+        loop {
+            if state.ended.is_some() || state.whole || !state.parts.any_missing() {
+                return None;
+            }
+            let State {
+                parts, wanted, held, ..
+            } = &mut *state;
+            let first = wanted.iter().cloned().flatten();
+            let block = match held {
+                true => parts.take_of(first),
+                false => parts.take(first),
+            };
+            if let Some(block) = block {
+                return Some((block, parts.bytes(block)));
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let State { parts, wanted, .. } = &mut *state;
-        let block = parts.take(wanted.iter().cloned().flatten())?;
-        Some((block, parts.bytes(block)))
     }
 
     fn arrive(&self, block: usize) -> Result<()> {
@@ -247,6 +265,66 @@ impl Download {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Fetches only what is waited for, until [`Download::release`].
+    #[cfg(feature = "candle")]
+    pub(super) fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Fetches all of it.
+    #[cfg(feature = "candle")]
+    pub(super) fn release(&self) {
+        self.state().held = false;
+        self.changed.notify_all();
+    }
+
+    #[cfg(feature = "candle")]
+    pub(super) fn size(&self) -> u64 {
+        self.metadata.size
+    }
+
+    #[cfg(feature = "candle")]
+    pub(super) fn url(&self) -> &str {
+        self.target.url()
+    }
+
+    /// The file that grows.
+    #[cfg(feature = "candle")]
+    pub(super) fn partial(&self) -> &std::path::Path {
+        &self.partial
+    }
+
+    /// Whether these bytes are here.
+    #[cfg(feature = "candle")]
+    pub(super) fn is_here(&self, bytes: &Range<u64>) -> bool {
+        let state = self.state();
+        state.parts.covering(bytes).all(|block| state.parts.is_here(block))
+    }
+
+    /// Waits until these bytes are here, and has them come next.
+    ///
+    /// # Errors
+    /// Why they will not come.
+    #[cfg(feature = "candle")]
+    pub(super) fn wait(&self, bytes: &Range<u64>) -> Result<()> {
+        if self.is_here(bytes) {
+            return Ok(());
+        }
+        let blocks = {
+            let mut state = self.state();
+            let blocks = state.parts.covering(bytes);
+            state.wanted.push(blocks.clone());
+            blocks
+        };
+        self.changed.notify_all();
+        let result = self.wait_for(blocks.clone());
+        let mut state = self.state();
+        if let Some(at) = state.wanted.iter().position(|w| *w == blocks) {
+            state.wanted.remove(at);
+        }
+        result
     }
 
     /// The digest of the file, as it arrives. `None` if it is right, or nothing says what it should be.

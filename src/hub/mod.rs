@@ -34,6 +34,8 @@
 //! range, cannot resume, and comes with three times as many crates. Files are fetched by plain HTTP, as the
 //! Hub offers for all files, not by its Xet protocol.
 
+#[cfg(feature = "candle")]
+mod arriving;
 mod cache;
 mod client;
 mod digest;
@@ -46,6 +48,8 @@ mod parts;
 mod remote;
 mod repo;
 
+#[cfg(feature = "candle")]
+pub(crate) use arriving::{Arrival, Shard};
 pub use options::HubOptions;
 pub use repo::{Repo, RepoFile, repo};
 

@@ -103,22 +103,31 @@ impl Parts {
         self.blocks[block] == Block::Here
     }
 
+    pub(super) fn any_missing(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// A block to fetch: the first that is missing among these.
+    pub(super) fn take_of(&mut self, blocks: impl IntoIterator<Item = usize>) -> Option<usize> {
+        let missing = |b: &usize| self.blocks.get(*b) == Some(&Block::Missing);
+        let next = blocks.into_iter().find(missing)?;
+        Some(self.fetching(next))
+    }
+
+    fn fetching(&mut self, block: usize) -> usize {
+        self.blocks[block] = Block::Coming;
+        self.missing -= 1;
+        self.cursor = block + 1;
+        block
+    }
+
     /// A block to fetch: the first that is missing among `first`, else from the cursor on, else
     /// anywhere. `None` if all are here or coming.
     pub(super) fn take(&mut self, first: impl IntoIterator<Item = usize>) -> Option<usize> {
-        if self.missing == 0 {
-            return None;
+        match self.take_of(first) {
+            Some(block) => Some(block),
+            None => self.take_of((self.cursor..self.len()).chain(0..self.cursor)),
         }
-        let missing = |b: &usize| self.blocks.get(*b) == Some(&Block::Missing);
-        let cursor = self.cursor;
-        let next = first
-            .into_iter()
-            .find(missing)
-            .or_else(|| (cursor..self.len()).chain(0..cursor).find(missing))?;
-        self.blocks[next] = Block::Coming;
-        self.missing -= 1;
-        self.cursor = next + 1;
-        Some(next)
     }
 
     /// A block has arrived and is in the file.

@@ -317,36 +317,36 @@ impl Repo {
         Ok(Target::new(client, url, metadata.etag.clone(), metadata.size))
     }
 
-    /// Starts or resumes a download. `Err` in `Ok`: there is nothing to download.
-    fn begin(
-        &self,
-        file: &str,
-        metadata: Metadata,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<std::result::Result<Download, PathBuf>> {
-        let session = self.session()?;
-        let lock = session.cache.lock(&metadata.etag, cancelled)?;
-        if session.cache.has(&metadata.etag, metadata.size) {
-            return Ok(Err(self.link(file, &metadata)?));
-        }
-        let target = self.target(file, &metadata)?;
-        Download::open(target, session.cache.clone(), file, metadata, lock).map(Ok)
-    }
-
     /// A file in the cache, downloaded if it is not there: its path. What has arrived is kept if the
     /// download fails, and the next one goes on from there.
     ///
     /// # Errors
     /// [`Error::Hub`], [`Error::Io`], [`Error::Cancelled`]; [`Error::Usage`] as [`Repo::files`].
     pub fn download(&self, file: &str, progress: &dyn Progress) -> Result<PathBuf> {
-        let metadata = match self.locate(file)? {
-            Place::Here(path) => return Ok(path),
-            Place::There(metadata) => metadata,
-        };
-        match self.begin(file, metadata, &|| progress.cancelled())? {
+        match self.begin_download(file, progress)? {
             Ok(download) => download.run(progress),
             Err(path) => Ok(path),
         }
+    }
+
+    /// A download that is ready to run; or where the file is, if there is nothing to download.
+    pub(super) fn begin_download(
+        &self,
+        file: &str,
+        progress: &dyn Progress,
+    ) -> Result<std::result::Result<Download, PathBuf>> {
+        let metadata = match self.locate(file)? {
+            Place::Here(path) => return Ok(Err(path)),
+            Place::There(metadata) => metadata,
+        };
+        let session = self.session()?;
+        let lock = session.cache.lock(&metadata.etag, &|| progress.cancelled())?;
+        // Another process may have brought it while we waited.
+        if session.cache.has(&metadata.etag, metadata.size) {
+            return Ok(Err(self.link(file, &metadata)?));
+        }
+        let target = self.target(file, &metadata)?;
+        Download::open(target, session.cache.clone(), file, metadata, lock).map(Ok)
     }
 
     /// Opens a `.wcodec` file: the one in the cache, or the one on the server, of which only those ranges

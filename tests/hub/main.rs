@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "candle")]
+mod candle;
 mod download;
 mod ranges;
 mod server;

@@ -64,7 +64,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "memmap2",
-        &["container/source.rs", "checkpoint/original.rs", "candle/memory.rs"],
+        &[
+            "container/source.rs",
+            "checkpoint/original.rs",
+            "candle/memory.rs",
+            "hub/arriving.rs",
+        ],
     ),
     ("tempfile", &["container/writer.rs", "hub/parts.rs", "bin"]),
     ("libc", &["candle/memory.rs"]),
