@@ -1,10 +1,11 @@
 //! Files that are read while they arrive.
 
 use super::download::Download;
-use super::repo::Repo;
+use super::repo::{Place, Repo};
 use crate::container::{Source, map_bytes, read_exact_at};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -38,8 +39,20 @@ impl Repo {
         progress: Arc<dyn Progress + Send + Sync>,
     ) -> Result<(Vec<Shard>, Arrival)> {
         let (mut shards, mut downloads) = (Vec::new(), Vec::new());
+        let mut etags = HashSet::new();
         for file in files {
-            match self.begin_download(file, &*progress)? {
+            let metadata = match self.locate(file)? {
+                Place::Here(path) => {
+                    shards.push(Shard::Here(path));
+                    continue;
+                }
+                Place::There(metadata) => metadata,
+            };
+            // Its blob is locked by us: we would wait for ourselves.
+            if !etags.insert(metadata.etag.clone()) {
+                return Err(Error::input(file, "it is the same as another file of the model"));
+            }
+            match self.begin(file, metadata, &*progress)? {
                 Ok(download) => {
                     download.hold();
                     let download = Arc::new(download);

@@ -94,7 +94,7 @@ struct Lfs {
 }
 
 /// Where a file is.
-enum Place {
+pub(super) enum Place {
     Here(PathBuf),
     There(Metadata),
 }
@@ -271,7 +271,7 @@ impl Repo {
     }
 
     /// Where a file is: what is here and current needs no download.
-    fn locate(&self, file: &str) -> Result<Place> {
+    pub(super) fn locate(&self, file: &str) -> Result<Place> {
         names::check_file(file)?;
         let session = self.session()?;
         let cached = || match self.commit() {
@@ -323,22 +323,22 @@ impl Repo {
     /// # Errors
     /// [`Error::Hub`], [`Error::Io`], [`Error::Cancelled`]; [`Error::Usage`] as [`Repo::files`].
     pub fn download(&self, file: &str, progress: &dyn Progress) -> Result<PathBuf> {
-        match self.begin_download(file, progress)? {
-            Ok(download) => download.run(progress),
-            Err(path) => Ok(path),
+        match self.locate(file)? {
+            Place::Here(path) => Ok(path),
+            Place::There(metadata) => match self.begin(file, metadata, progress)? {
+                Ok(download) => download.run(progress),
+                Err(path) => Ok(path),
+            },
         }
     }
 
     /// A download that is ready to run; or where the file is, if there is nothing to download.
-    pub(super) fn begin_download(
+    pub(super) fn begin(
         &self,
         file: &str,
+        metadata: Metadata,
         progress: &dyn Progress,
     ) -> Result<std::result::Result<Download, PathBuf>> {
-        let metadata = match self.locate(file)? {
-            Place::Here(path) => return Ok(Err(path)),
-            Place::There(metadata) => metadata,
-        };
         let session = self.session()?;
         let lock = session.cache.lock(&metadata.etag, &|| progress.cancelled())?;
         // Another process may have brought it while we waited.

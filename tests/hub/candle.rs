@@ -82,6 +82,20 @@ fn shards_are_found_by_their_index() {
     load.finish().unwrap();
     assert!(repo.offline(true).load(LoadOptions::default(), Arc::new(())).is_ok());
 
+    let same = [1, 2].map(|i| (format!("model-{i}.wcodec"), s.model.clone()));
+    same.into_iter()
+        .for_each(|(name, bytes)| s.server.add("org/same", &name, bytes));
+    let map = r#"{"weight_map": {"a": "model-1.wcodec", "z": "model-2.wcodec"}}"#;
+    s.server.add("org/same", "model.wcodec.index.json", map.into());
+    let same = wcodec::hub::repo("org/same")
+        .endpoint(&s.server.url)
+        .token(None)
+        .offline(false);
+    let same = same
+        .cache_dir(s.cache.path())
+        .load(LoadOptions::default(), Arc::new(()));
+    assert!(same.unwrap_err().to_string().contains("same"));
+
     s.server.add("org/plain", "model.safetensors", vec![0; 10]);
     let plain = wcodec::hub::repo("org/plain")
         .endpoint(&s.server.url)
