@@ -125,6 +125,30 @@ fn only_shards_of_those_layers_are_pulled() {
 }
 
 #[test]
+fn what_is_published_is_pulled_and_restored() {
+    let s = Setting::new();
+    fs::create_dir(s.path("m")).unwrap();
+    fs::copy(s.path("model.safetensors"), s.path("m/model.safetensors")).unwrap();
+    fs::write(s.path("m/README.md"), "# Mine\n").unwrap();
+    let value = s.json("publish m --repo me/m");
+    assert_eq!(value["upload"], "hf upload me/m m.wcodec");
+    let card = fs::read_to_string(s.path("m.wcodec/README.md")).unwrap();
+    assert!(
+        card.starts_with("# Mine\n") && card.contains("repo(\"me/m\")"),
+        "{card}"
+    );
+    for name in ["README.md", "model.wcodec", ".gitattributes"] {
+        s.server
+            .add("me/m", name, fs::read(s.path(&format!("m.wcodec/{name}"))).unwrap());
+    }
+    s.fine("decode hf://me/m -o restored");
+    let restored = fs::read(s.path("restored/model.safetensors")).unwrap();
+    assert_eq!(restored, fs::read(s.path("m/model.safetensors")).unwrap());
+    s.fails("publish m --repo me/m", 1, "exists");
+    s.fails("publish model.safetensors -o other", 2, "usage");
+}
+
+#[test]
 fn commands_take_files_on_the_hub() {
     let s = Setting::new();
     let value = s.json("inspect hf://org/model/model.wcodec --summary");

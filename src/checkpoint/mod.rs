@@ -7,8 +7,10 @@
 
 mod folder;
 mod original;
+mod publish;
 mod verify;
 
+pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder};
 
 use crate::container::NewFile;

@@ -10,6 +10,7 @@ mod input;
 mod inspect;
 mod output;
 mod progress;
+mod publish;
 #[cfg(feature = "hub")]
 mod pull;
 mod synth;
@@ -93,6 +94,7 @@ enum Command {
     Inspect(inspect::Inspect),
     #[cfg(feature = "hub")]
     Pull(pull::Pull),
+    Publish(publish::Publish),
     Synth(synth::Synth),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -145,6 +147,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Inspect(command) => command.run(&cli.global),
         #[cfg(feature = "hub")]
         Command::Pull(command) => command.run(&cli.global),
+        Command::Publish(command) => command.run(&cli.global),
         Command::Synth(command) => command.run(&cli.global),
         Command::Bench(command) => command.run(&cli.global),
         Command::Completions(command) => command.run(Cli::command()),
