@@ -85,11 +85,7 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::open`].
     pub fn from_source(source: Arc<dyn Source>, options: DecodeOptions) -> Result<Self> {
-        let backend = match options.backend {
-            Some(b) if !b.is_available() => return Err(Error::usage(format!("this CPU cannot run the {b} backend"))),
-            Some(b) => b,
-            None => Backend::detect()?,
-        };
+        let backend = Backend::choose(options.backend)?;
         let index = container::open(&*source, &options.limits)?;
         Ok(Self {
             source,

@@ -1,7 +1,6 @@
 //! Encoding with the `bytes` method.
 
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
-use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::bytes::{CODED, CONSTANT, RAW, lengths_len};
 use crate::context::Classes;
@@ -132,22 +131,38 @@ fn kinds(dtype: DType) -> &'static [Kind] {
     }
 }
 
-fn magnitudes(kind: Kind, bytes: &[u8], out: &mut [f32]) {
-    for (out, &b) in out.iter_mut().zip(bytes) {
-        *out = match kind {
-            Kind::Signed => f32::from(b.cast_signed().unsigned_abs()),
-            Kind::Unsigned => f32::from(b.abs_diff(128)),
-            Kind::Nibbles => f32::from((b & 15).abs_diff(8) + (b >> 4).abs_diff(8)),
-        };
+/// A tensor as a matrix of magnitudes.
+struct ByteMatrix<'a> {
+    kind: Kind,
+    data: &'a [u8],
+    columns: usize,
+}
+
+impl scale_fit::Magnitudes for ByteMatrix<'_> {
+    #[inline(always)]
+    fn write(&self, row: usize, column: usize, out: &mut [f32]) {
+        let bytes = &self.data[row * self.columns + column..][..out.len()];
+        for (out, &b) in out.iter_mut().zip(bytes) {
+            *out = f32::from(match self.kind {
+                Kind::Signed => b.cast_signed().unsigned_abs(),
+                Kind::Unsigned => b.abs_diff(128),
+                Kind::Nibbles => (b & 15).abs_diff(8) + (b >> 4).abs_diff(8),
+            });
+        }
     }
 }
 
 /// Coding of single bytes with scale prediction.
 fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Option<Plan> {
     let units = input.units();
-    let scale = scale_fit::fit(units / columns, columns, fraction_bits, |row, column, out| {
-        magnitudes(kind, &input.data[row * columns + column..], out);
-    })?;
+    let data = input.data;
+    let scale = scale_fit::fit(
+        input.backend,
+        units / columns,
+        columns,
+        fraction_bits,
+        &ByteMatrix { kind, data, columns },
+    )?;
     let mask = mask(input.dtype, 0);
     let mut by_step = vec![[0u64; SYMBOLS]; 256];
     let mut steps = vec![0u8; columns];
@@ -257,12 +272,9 @@ fn encode(input: Input, plan: &Plan) -> Encoded {
             }
         }
     }
-    let chunks = map_chunks(
-        units,
-        chunk,
-        || (),
-        |(), range| encode_chunk(input, plan, &encoders, range),
-    );
+    let chunks = map_chunks(units, chunk, Vec::new, |room, range| {
+        encode_chunk(input, plan, &encoders, range, room)
+    });
     let tables = encoders.first().and_then(Option::as_ref).map_or(1, EncodeTables::count) as u32;
     let (columns, tables) = plan.prediction.as_ref().map_or((0, 1), |p| (p.columns as u64, tables));
     let method = Method::Bytes {
@@ -278,6 +290,7 @@ fn encode_chunk(
     plan: &Plan,
     encoders: &[Option<EncodeTables>],
     range: std::ops::Range<usize>,
+    room: &mut Vec<[u8; 2]>,
 ) -> (Vec<u8>, u32) {
     let width = input.dtype.unit_bytes();
     let data = &input.data[range.start * width..range.end * width];
@@ -286,7 +299,7 @@ fn encode_chunk(
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
         contexts.resize(steps.len(), 0);
-        p.classes.pick(Backend::fastest(), &steps, &mut contexts);
+        p.classes.pick(input.backend, &steps, &mut contexts);
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();
@@ -296,7 +309,7 @@ fn encode_chunk(
         match (plane, encoder) {
             (Plane::Coded { mask, .. }, Some(tables)) => {
                 let symbols: Vec<u8> = bytes.map(|b| b ^ mask).collect();
-                rans::encode(tables, &symbols, &contexts, &[0; LANES], &mut out);
+                rans::encode(input.backend, tables, &symbols, &contexts, &[0; LANES], room, &mut out);
             }
             (Plane::Raw, _) => {
                 out.extend(bytes);

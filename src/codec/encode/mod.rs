@@ -5,6 +5,7 @@ mod count;
 mod float;
 pub(crate) mod tiles;
 
+use crate::backend::Backend;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::format::head::{self, ChunkEntry, ENTRY_BYTES, FIXED_BYTES};
@@ -60,6 +61,8 @@ pub(crate) struct Input<'a> {
     pub(crate) shape: &'a [usize],
     /// Little-endian, row-major; as long as dtype and shape say.
     pub(crate) data: &'a [u8],
+    /// Instructions to encode with; the result does not depend on them.
+    pub(crate) backend: Backend,
 }
 
 impl Input<'_> {

@@ -43,7 +43,7 @@ fn coder(dtype: DType, shape: TileShape, columns: usize, encoding: &TileEncoding
 
 /// Encodes, decodes with every backend, compares, and gives the encoded length.
 fn round_trip(dtype: DType, data: &[u8], shape: TileShape, columns: usize) -> usize {
-    let encoding = encode(dtype, data, shape, columns, PROB, 1).unwrap();
+    let encoding = encode(Backend::Scalar, dtype, data, shape, columns, PROB, 1).unwrap();
     let coder = coder(dtype, shape, columns, &encoding);
     let chunk_bytes = encoding.chunk_units as usize * dtype.unit_bytes();
     assert!(encoding.chunk_units.is_multiple_of((shape.height() * columns) as u64));
@@ -153,7 +153,7 @@ fn chunks_cut_between_rows_of_tiles() {
         (TileShape::T8x32, 48, 2000, 2),
     ] {
         let data = mixed(DType::BF16, rows * columns, 3);
-        let encoding = encode(DType::BF16, &data, shape, columns, PROB, 0).unwrap();
+        let encoding = encode(Backend::Scalar, DType::BF16, &data, shape, columns, PROB, 0).unwrap();
         assert_eq!(encoding.chunks.len(), chunks);
         round_trip(DType::BF16, &data, shape, columns);
     }
@@ -162,7 +162,9 @@ fn chunks_cut_between_rows_of_tiles() {
 #[test]
 fn impossible_matrices_are_refused() {
     let data = [0; 64];
-    let none = |dtype, data: &[u8], columns| encode(dtype, data, TileShape::T16x16, columns, PROB, 0).is_none();
+    let none = |dtype, data: &[u8], columns| {
+        encode(Backend::Scalar, dtype, data, TileShape::T16x16, columns, PROB, 0).is_none()
+    };
     assert!(none(DType::U8, &[], 4));
     assert!(none(DType::U8, &data, 0));
     assert!(none(DType::U8, &data, 3));
@@ -240,7 +242,7 @@ fn damage_never_panics() {
     let mut s = 99;
     for (dtype, columns) in [(DType::BF16, 50), (DType::I64, 64), (DType::U8, 33)] {
         let data = mixed(dtype, columns * 30, 5);
-        let encoding = encode(dtype, &data, TileShape::T16x16, columns, PROB, 1).unwrap();
+        let encoding = encode(Backend::Scalar, dtype, &data, TileShape::T16x16, columns, PROB, 1).unwrap();
         let coder = coder(dtype, TileShape::T16x16, columns, &encoding);
         let (bytes, escapes) = (&encoding.chunks[0].bytes, encoding.chunks[0].escapes as usize);
         let mut out = vec![0; data.len()];
@@ -296,10 +298,12 @@ fn crafted(predictor: u8, transforms: u8, extra_raw: &[u8], seed: u16) -> Result
     });
     let mut bytes = Vec::new();
     rans::encode(
+        Backend::Scalar,
         &EncodeTables::new(&frequencies),
         &symbols,
         &contexts,
         &[seed; LANES],
+        &mut Vec::new(),
         &mut bytes,
     );
     bytes.extend(extra_raw);
@@ -332,7 +336,7 @@ proptest! {
 
     #[test]
     fn arbitrary_chunks_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), escapes in 0usize..500) {
-        let encoding = encode(DType::F32, &mixed(DType::F32, 256, 1), TileShape::T8x32, 32, PROB, 1).unwrap();
+        let encoding = encode(Backend::Scalar, DType::F32, &mixed(DType::F32, 256, 1), TileShape::T8x32, 32, PROB, 1).unwrap();
         let coder = coder(DType::F32, TileShape::T8x32, 32, &encoding);
         let _ = decode_chunk(&coder, Backend::Scalar, &bytes, escapes, &mut [0; 1024]);
     }

@@ -53,13 +53,16 @@ impl Case {
         } else {
             &self.contexts
         };
-        let words = encode(
+        encode(
+            Backend::Scalar,
             &EncodeTables::new(&self.tables),
             &self.symbols,
             contexts,
             &self.seeds,
+            &mut Vec::new(),
             &mut out,
         );
+        let words = out.len() - STATES_BYTES;
         (out, words)
     }
 
