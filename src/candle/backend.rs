@@ -5,6 +5,7 @@ use super::memory::MappedFile;
 use super::options::LoadOptions;
 use super::prefetch::{Ahead, natural_order};
 use super::sharded::{ShardedBackend, ShardedVarBuilder};
+use super::shards::shards;
 use crate::error::{Error, Result};
 use crate::{Decoder, FileSource, Source, Tensor};
 use candle_core::{DType, Device, Error as CandleError, Shape};
@@ -14,7 +15,7 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 /// The tensors of one or several `.wcodec` files, for Candle. Cheap to clone: a clone kept aside
@@ -44,15 +45,16 @@ impl std::fmt::Debug for WcodecBackend {
 }
 
 impl WcodecBackend {
-    /// Opens one file, or the shards of a checkpoint, and checks them if `options` say so.
+    /// Opens one file, or the shards of a checkpoint, and checks them if `options` say so. A path may
+    /// also be a shard index (`model.wcodec.index.json`), or a folder: then the shards are those of
+    /// the index in it, or all its `.wcodec` files if it has none.
     ///
     /// # Errors
-    /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name; with checks on
-    /// as [`WcodecBackend::check`].
+    /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name, or a folder or
+    /// shard index names no files; with checks on as [`WcodecBackend::check`].
     pub fn open<P: AsRef<Path>>(paths: &[P], options: LoadOptions) -> Result<Self> {
         let mut maps = Vec::new();
-        let open = |path: &P| {
-            let path = path.as_ref();
+        let open = |path: &PathBuf| {
             let map = if options.map {
                 MappedFile::open(path)?.map(Arc::new)
             } else {
@@ -65,7 +67,8 @@ impl WcodecBackend {
             };
             Decoder::from_source(source, options.decode)
         };
-        let decoders = paths.iter().map(open).collect::<Result<_>>()?;
+        let paths: Vec<Vec<PathBuf>> = paths.iter().map(|p| shards(p.as_ref())).collect::<Result<_>>()?;
+        let decoders = paths.iter().flatten().map(open).collect::<Result<_>>()?;
         Self::new(decoders, maps, options)
     }
 
