@@ -7,7 +7,7 @@ use crate::context::Classes;
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
 use crate::predict::scale::Scale;
-use crate::simd::prefetch;
+use crate::simd::{Work, prefetch, vectorised};
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
@@ -68,15 +68,23 @@ pub(super) fn decode<'a>(
             (left, true)
         };
         let padded = n.next_multiple_of(LANES);
-        if let Some((scale, classes)) = scale {
-            for (chunk, l) in chunks.iter().zip(&mut lockstep) {
-                scale.steps(chunk.first + first, &mut l.steps[..n]);
+        for (chunk, l) in chunks.iter().zip(&mut lockstep) {
+            if let Some((scale, classes)) = scale {
                 l.contexts[n..padded].fill(0);
-                classes.pick(backend, &l.steps[..n], &mut l.contexts[..n]);
+                let first = chunk.first + first;
+                let (steps, contexts) = (&mut l.steps[..n], &mut l.contexts[..n]);
+                vectorised(
+                    backend,
+                    Predict {
+                        scale,
+                        classes,
+                        first,
+                        steps,
+                        contexts,
+                    },
+                );
             }
-        }
-        // Output that is in cache when the join stores it: 10 to 15 % faster (AMD EPYC Zen 5, one core, AVX-512).
-        for chunk in chunks.iter() {
+            // Output that is in cache when the join stores it: 10 to 15 % faster (AMD EPYC Zen 5, one core, AVX-512).
             let size = chunk.out.len() / units;
             prefetch(&chunk.out[first * size..(first + n) * size]);
         }
@@ -110,6 +118,25 @@ pub(super) fn decode<'a>(
         first += n;
     }
     Ok(())
+}
+
+/// Writes the steps of the elements from `first` on, and the contexts that they pick.
+struct Predict<'a> {
+    scale: &'a Scale,
+    classes: &'a Classes,
+    first: usize,
+    steps: &'a mut [u8],
+    contexts: &'a mut [u8],
+}
+
+impl Work for Predict<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.scale.steps(self.first, self.steps);
+        self.classes.pick(self.steps, self.contexts);
+    }
 }
 
 /// Length of a stream's words: what is left of `len` bytes after the states. `None` if there is none.

@@ -1,7 +1,6 @@
 //! Encoding with the `bytes` method.
 
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
-use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::bytes::{CODED, CONSTANT, RAW, lengths_len};
 use crate::context::Classes;
@@ -286,7 +285,7 @@ fn encode_chunk(
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
         contexts.resize(steps.len(), 0);
-        p.classes.pick(Backend::fastest(), &steps, &mut contexts);
+        p.classes.pick(&steps, &mut contexts);
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();
