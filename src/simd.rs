@@ -41,13 +41,18 @@ pub(crate) fn vectorised<W: Work>(backend: Backend, work: W) -> W::Output {
     }
 }
 
-/// Asks for bytes that are about to be used, into the second-level cache.
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
+
+/// Asks for the cache line of an address, which may be any, into the second-level cache.
 #[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8]) {
+pub(crate) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
+    {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program sees; SSE is in the baseline.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+        // SAFETY: SSE is in the baseline; a prefetch reads nothing that the program sees, and does not fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
