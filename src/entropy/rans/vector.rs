@@ -6,6 +6,10 @@ use super::{LANES, Run, scalar};
 use crate::entropy::DecodeTables;
 use crate::simd::{LINE, prefetch};
 
+/// How far ahead words are prefetched: they were in cache when their chunk's checksum was checked, but chunks in
+/// flight take more than the second-level cache.
+const WORDS_AHEAD: usize = 1024;
+
 /// Where `K` streams are.
 pub(super) struct Streams<const K: usize> {
     /// The next words of each.
@@ -71,6 +75,10 @@ pub(super) unsafe fn run<S: Step<K>, const K: usize>(step: &S, tables: &DecodeTa
                     let at = (streams.done / LANES * lines + line) * LINE;
                     ahead.iter().for_each(|ahead| prefetch(ahead.wrapping_add(at)));
                 }
+                streams
+                    .words
+                    .iter()
+                    .for_each(|words| prefetch(words.wrapping_add(WORDS_AHEAD)));
                 step.step(&mut states, &mut streams);
                 streams.done += LANES;
             }
