@@ -200,6 +200,7 @@ impl Sections<'_> {
             stream: &mut self.stream,
             contexts: &contexts,
             symbols: &mut symbols,
+            ahead: &[],
         };
         rans::decode(self.backend, self.tables, &mut [run]);
         symbols.truncate(len);

@@ -299,7 +299,7 @@ fn encode_chunk(
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
         contexts.resize(steps.len(), 0);
-        p.classes.pick(input.backend, &steps, &mut contexts);
+        p.classes.pick(&steps, &mut contexts);
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();

@@ -4,6 +4,11 @@
 
 use super::{LANES, Run, scalar};
 use crate::entropy::DecodeTables;
+use crate::simd::{LINE, prefetch};
+
+/// How far ahead words are prefetched: they were in cache when their chunk's checksum was checked, but chunks in
+/// flight take more than the second-level cache.
+const WORDS_AHEAD: usize = 1024;
 
 /// Where `K` streams are.
 pub(super) struct Streams<const K: usize> {
@@ -57,6 +62,8 @@ pub(super) unsafe fn run<S: Step<K>, const K: usize>(step: &S, tables: &DecodeTa
             symbols: std::array::from_fn(|k| runs[k].symbols.as_mut_ptr()),
             done: 0,
         };
+        let ahead: [*const u8; K] = std::array::from_fn(|k| runs[k].ahead.as_ptr());
+        let lines = (runs[0].ahead.len() * LANES).div_ceil(len.max(1) * LINE);
         loop {
             let left = (len - streams.done) / LANES;
             let steps = runs.iter().fold(left, |steps, run| steps.min(run.stream.safe_steps()));
@@ -64,6 +71,14 @@ pub(super) unsafe fn run<S: Step<K>, const K: usize>(step: &S, tables: &DecodeTa
                 break;
             }
             for _ in 0..steps {
+                for line in 0..lines {
+                    let at = (streams.done / LANES * lines + line) * LINE;
+                    ahead.iter().for_each(|ahead| prefetch(ahead.wrapping_add(at)));
+                }
+                streams
+                    .words
+                    .iter()
+                    .for_each(|words| prefetch(words.wrapping_add(WORDS_AHEAD)));
                 step.step(&mut states, &mut streams);
                 streams.done += LANES;
             }
