@@ -111,6 +111,32 @@ fn every_dtype_and_effort() {
     }
 }
 
+/// Some chunks of a tensor have mantissas that end with zeros, some have not.
+#[test]
+fn short_mantissas_in_part() {
+    for dtype in [DType::BF16, DType::F16, DType::F32, DType::F64, DType::F8_E4M3] {
+        let (rows, columns, bytes) = (400, 512, dtype.bits() / 8);
+        let mut data = weights(dtype, rows, columns, 5);
+        let half = data.len() / 2;
+        for (i, element) in data.chunks_mut(bytes).enumerate() {
+            // In the first half the lowest byte keeps three bits of a byte, or one of a float of one.
+            let mask = if bytes == 1 { 0xfe } else { 0xf8 };
+            if i * bytes < half {
+                element[0] &= mask;
+            }
+        }
+        let spec = TensorSpec::new("w", dtype, [rows, columns]);
+        for effort in Effort::ALL {
+            check(&[(spec.clone(), data.clone())], effort);
+        }
+        let whole = weights(dtype, rows, columns, 5);
+        let encoded = |data| encode(&[(spec.clone(), data)], EncodeOptions::lossless()).len();
+        let saved = encoded(whole).saturating_sub(encoded(data));
+        let narrower = matches!(dtype, DType::F64 | DType::F8_E4M3);
+        assert!(narrower || saved * 8 > rows * columns, "{dtype}: {saved} bytes saved");
+    }
+}
+
 #[test]
 fn odd_shapes_and_values() {
     let every_half: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();

@@ -15,6 +15,8 @@ use crate::predict::scale::Scale;
 
 /// Bits of an escape's position; its token has the rest of 32.
 pub(crate) const ESCAPE_POSITION_BITS: u32 = 20;
+/// Bits of a chunk's `extra` that count its escapes; above them are its zeros.
+pub(crate) const ESCAPES_BITS: u32 = 24;
 /// Most raw planes: 64 bits make eight.
 const MAX_PLANES: usize = 11;
 
@@ -61,6 +63,7 @@ impl FloatCoder {
                 token_mantissa,
                 base,
                 fraction_bits,
+                zeros: 0,
             },
             widen,
             tables: DecodeTables::new(&tables).ok_or("it has no tables")?,
@@ -68,9 +71,10 @@ impl FloatCoder {
         })
     }
 
-    /// Bytes that a chunk of `units` units takes at least.
-    pub(super) fn least_len(&self, units: usize) -> usize {
-        STATES_BYTES + stored_len(units, self.split)
+    /// Bytes that a chunk of `units` units takes at least; `extra` is its entry's.
+    pub(super) fn least_len(&self, units: usize, extra: u32) -> usize {
+        let zeros = (extra >> ESCAPES_BITS).min(self.split.low_bits());
+        STATES_BYTES + stored_len(units, FloatSplit { zeros, ..self.split })
     }
 
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
@@ -101,7 +105,7 @@ impl FloatCoder {
         patched: &mut [u8; LAST_BLOCK],
     ) -> Result<(), Problem> {
         let (first, n) = (decoded.first, decoded.symbols.len());
-        let pieces = raw::pieces(self.split.raw_bits());
+        let pieces = raw::pieces(parts.split.raw_bits());
         let mut planes = [&[][..]; MAX_PLANES];
         for ((p, plane), all) in pieces.clone().zip(&mut planes).zip(&parts.planes) {
             *plane = &all[group_offset(first, p).min(all.len())..];
@@ -125,7 +129,7 @@ impl FloatCoder {
             .take_while(|e| (e.position as usize) < first + n)
             .count();
         let block = Block {
-            split: self.split,
+            split: parts.split,
             widen: self.widen,
             symbols: decoded.symbols,
             steps: decoded.steps,
@@ -151,6 +155,8 @@ fn stored_len(units: usize, split: FloatSplit) -> usize {
 
 /// A chunk taken apart: states and words, raw planes, escapes.
 struct Parts<'a> {
+    /// The tensor's, and the zeros of this chunk.
+    split: FloatSplit,
     /// From the states on, to the chunk's end: vector decoders look ahead.
     stream: &'a [u8],
     words: usize,
@@ -164,11 +170,13 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(chunk: &Chunk<'a>, split: FloatSplit) -> Result<Self, Problem> {
+        let (zeros, escapes) = (chunk.extra >> ESCAPES_BITS, chunk.extra as usize % (1 << ESCAPES_BITS));
+        if zeros > split.low_bits() {
+            return Err(chunk.problem("it leaves out more bits than the tokens leave"));
+        }
+        let split = FloatSplit { zeros, ..split };
         let stored = stored_len(chunk.units, split);
-        let sized = chunk
-            .escapes
-            .checked_mul(4)
-            .and_then(|escapes| chunk.bytes.len().checked_sub(escapes));
+        let sized = chunk.bytes.len().checked_sub(4 * escapes);
         let (escapes_at, words) = sized
             .and_then(|at| Some((at, at.checked_sub(stored)?.checked_sub(STATES_BYTES)?)))
             .ok_or_else(|| chunk.problem("it is shorter than its parts"))?;
@@ -178,7 +186,7 @@ impl<'a> Parts<'a> {
             let len = raw::plane_len(chunk.units, p).min(raw.len());
             (*plane, raw) = raw.split_at(len);
         }
-        let mut escapes = Vec::with_capacity(chunk.escapes);
+        let mut escapes = Vec::with_capacity(escapes);
         let mut next = 0;
         for b in chunk.bytes[escapes_at..].as_chunks().0 {
             let word = u32::from_le_bytes(*b);
@@ -193,6 +201,7 @@ impl<'a> Parts<'a> {
             escapes.push(Escape { position, token });
         }
         Ok(Self {
+            split,
             stream: chunk.bytes,
             words,
             planes,

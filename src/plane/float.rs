@@ -3,7 +3,8 @@
 //! Of an element `sign | exponent | mantissa`, the token is the exponent and the top `token_mantissa`
 //! bits of the mantissa; the raw bits are the sign above the rest of the mantissa. The token itself
 //! is `base + symbol + (step >> fraction_bits << token_mantissa)`, modulo its width: the element's
-//! scale step moves the window of 256 symbols by whole octaves.
+//! scale step moves the window of 256 symbols by whole octaves. Raw bits end above the mantissa bits
+//! that are 0 in all elements of a chunk.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -41,6 +42,8 @@ pub(crate) struct FloatSplit {
     pub(crate) base: u16,
     /// Bits of a scale step below a whole octave.
     pub(crate) fraction_bits: u32,
+    /// Bits at the end of the mantissa that are 0 in every element, and are not kept.
+    pub(crate) zeros: u32,
 }
 
 impl FloatSplit {
@@ -53,14 +56,27 @@ impl FloatSplit {
         self.layout.mantissa - self.token_mantissa
     }
 
+    /// Bits besides the token that are kept.
     pub(crate) fn raw_bits(self) -> u32 {
-        self.low_bits() + 1
+        self.low_bits() - self.zeros + 1
     }
 
     /// What the scale step adds to a token.
     #[inline(always)]
     pub(crate) fn shift(self, step: u8) -> u16 {
         u16::from(step) >> self.fraction_bits << self.token_mantissa
+    }
+
+    /// The same split, its numbers as the caller knows them to be.
+    #[inline(always)]
+    fn with(self, layout: FloatLayout, token_mantissa: u32, fraction_bits: u32) -> Self {
+        Self {
+            layout,
+            token_mantissa,
+            base: self.base,
+            fraction_bits,
+            zeros: 0,
+        }
     }
 
     #[inline(always)]
@@ -128,7 +144,7 @@ pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
 /// Joins the full groups of 16-bit elements with instructions made for it. Returns the elements joined: 0 if there
 /// are no such instructions.
 fn join_full(backend: Backend, block: &Block, out: &mut [u8]) -> usize {
-    if block.split.layout.bytes() != 2 || block.widen != Widen::None {
+    if block.split.layout.bytes() != 2 || block.split.zeros > 0 || block.widen != Widen::None {
         return 0;
     }
     match backend {
@@ -170,68 +186,14 @@ impl Work for Join<'_, '_> {
 #[inline(always)]
 fn join_by_layout(block: &Block, from: usize, out: &mut [u8]) {
     let s = block.split;
-    match (s.layout, s.token_mantissa, s.fraction_bits) {
-        (BF16, 2, 2) => join_groups::<u16>(
-            block,
-            from,
-            FloatSplit {
-                layout: BF16,
-                token_mantissa: 2,
-                fraction_bits: 2,
-                ..s
-            },
-            out,
-        ),
-        (BF16, 2, _) => join_groups::<u16>(
-            block,
-            from,
-            FloatSplit {
-                layout: BF16,
-                token_mantissa: 2,
-                ..s
-            },
-            out,
-        ),
-        (BF16, 3, _) => join_groups::<u16>(
-            block,
-            from,
-            FloatSplit {
-                layout: BF16,
-                token_mantissa: 3,
-                ..s
-            },
-            out,
-        ),
-        (F16, 2, _) => join_groups::<u16>(
-            block,
-            from,
-            FloatSplit {
-                layout: F16,
-                token_mantissa: 2,
-                ..s
-            },
-            out,
-        ),
-        (F16, 3, _) => join_groups::<u16>(
-            block,
-            from,
-            FloatSplit {
-                layout: F16,
-                token_mantissa: 3,
-                ..s
-            },
-            out,
-        ),
-        (F32, 2, _) => join_groups::<u32>(
-            block,
-            from,
-            FloatSplit {
-                layout: F32,
-                token_mantissa: 2,
-                ..s
-            },
-            out,
-        ),
+    let (mantissa, fraction) = (s.token_mantissa, s.fraction_bits);
+    match (s.zeros, s.layout, mantissa, fraction) {
+        (0, BF16, 2, 2) => join_groups::<u16>(block, from, s.with(BF16, 2, 2), out),
+        (0, BF16, 2, _) => join_groups::<u16>(block, from, s.with(BF16, 2, fraction), out),
+        (0, BF16, 3, _) => join_groups::<u16>(block, from, s.with(BF16, 3, fraction), out),
+        (0, F16, 2, _) => join_groups::<u16>(block, from, s.with(F16, 2, fraction), out),
+        (0, F16, 3, _) => join_groups::<u16>(block, from, s.with(F16, 3, fraction), out),
+        (0, F32, 2, _) => join_groups::<u32>(block, from, s.with(F32, 2, fraction), out),
         _ => match s.layout.bytes() {
             1 => join_groups::<u8>(block, from, s, out),
             2 => join_groups::<u16>(block, from, s, out),
@@ -315,6 +277,9 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     /// Reads little-endian elements.
     #[cfg(feature = "encode")]
     fn load(bytes: &[u8], values: &mut [Self]);
+    /// How many of the lowest bits are 0 in all of the little-endian elements.
+    #[cfg(feature = "encode")]
+    fn low_zeros(bytes: &[u8]) -> u32;
     /// The element's bits.
     #[cfg(feature = "encode")]
     fn wide(self) -> u64;
@@ -327,9 +292,9 @@ macro_rules! element {
 
             #[inline(always)]
             fn with_token(self, split: FloatSplit, token: u16) -> Self {
-                let low = split.low_bits();
-                let sign = self >> low << (Self::BITS - 1);
-                sign | ((token & split.token_mask()) as Self) << low | self & ((1 << low) - 1)
+                let (low, kept) = (split.low_bits(), split.raw_bits() - 1);
+                let sign = self >> kept << (Self::BITS - 1);
+                sign | ((token & split.token_mask()) as Self) << low | (self & ((1 << kept) - 1)) << split.zeros
             }
 
             fn replace_token(self, split: FloatSplit, token: u16) -> Self {
@@ -365,7 +330,7 @@ macro_rules! element {
             #[inline(always)]
             fn raw(self, split: FloatSplit) -> Self {
                 let low = split.low_bits();
-                self >> (Self::BITS - 1) << low | self & ((1 << low) - 1)
+                self >> (Self::BITS - 1) << (low - split.zeros) | (self & ((1 << low) - 1)) >> split.zeros
             }
 
             #[cfg(feature = "encode")]
@@ -374,6 +339,13 @@ macro_rules! element {
                 for (value, b) in values.iter_mut().zip(bytes.as_chunks().0) {
                     *value = Self::from_le_bytes(*b);
                 }
+            }
+
+            #[cfg(feature = "encode")]
+            #[inline(always)]
+            fn low_zeros(bytes: &[u8]) -> u32 {
+                let elements = bytes.as_chunks().0.iter().map(|b| Self::from_le_bytes(*b));
+                elements.fold(0, |any, element| any | element).trailing_zeros()
             }
 
             #[cfg(feature = "encode")]

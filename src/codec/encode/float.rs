@@ -7,6 +7,7 @@ use super::count::{Tables, TokenCounts};
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
 use crate::backend::Backend;
 use crate::bits::BitWriter;
+use crate::codec::float::ESCAPES_BITS;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
@@ -16,7 +17,7 @@ use crate::plane::float::{Element, FloatSplit};
 use crate::plane::raw;
 use crate::predict::{scale::Scale, scale_fit};
 use crate::simd::vectorised;
-use split::{BLOCK, Block, Keys, Room, SplitChunk, SplitUnits};
+use split::{BLOCK, Block, Keys, Room, SplitChunk, SplitUnits, Zeros};
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use stored::{FloatMatrix, narrowed};
@@ -64,6 +65,24 @@ struct Plan {
     cost: u64,
 }
 
+impl Plan {
+    /// Bits that a chunk whose units end with `zeros` zeros leaves out.
+    fn zeros(&self, zeros: u32) -> u32 {
+        zeros.min(self.split.low_bits())
+    }
+
+    /// The same, priced without the bits that chunks leave out.
+    fn less_zeros(self, zeros: &[u32], units: usize) -> Self {
+        let chunk = balanced_chunk(units, CHUNK) as usize;
+        let of_chunk = |(i, &zeros): (usize, &u32)| u64::from(self.zeros(zeros)) * chunk.min(units - i * chunk) as u64;
+        let bits: u64 = zeros.iter().enumerate().map(of_chunk).sum();
+        Self {
+            cost: self.cost - (bits << COST_BITS),
+            ..self
+        }
+    }
+}
+
 fn of_type<'a, T: Element + Send + Sync + 'a>(
     backend: Backend,
     stored: DType,
@@ -86,6 +105,15 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
         _ => 2..=2,
     };
     let counted = if effort == Effort::Max { units } else { COUNTED };
+    let zeros = map_chunks(
+        units,
+        balanced_chunk(units, CHUNK),
+        || (),
+        |(), units| {
+            let (data, element) = (&data[..], PhantomData::<T>);
+            vectorised(backend, Zeros { data, units, element })
+        },
+    );
     let with = |fraction_bits: u32, scale: Option<(usize, Scale)>, counted: usize| {
         let plans = mantissas.iter().map(|&token_mantissa| {
             let split = FloatSplit {
@@ -93,9 +121,11 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
                 token_mantissa,
                 base: 0,
                 fraction_bits,
+                zeros: 0,
             };
             let (columns, scale) = scale.clone().unzip();
-            plan::<T>(backend, stored, &data, split, columns.unwrap_or(0), scale, counted)
+            let plan = plan::<T>(backend, stored, &data, split, columns.unwrap_or(0), scale, counted);
+            plan.less_zeros(&zeros, units)
         });
         plans.min_by_key(|p| p.cost)
     };
@@ -121,7 +151,7 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     let Some(plan) = best else { return Vec::new() };
     vec![Candidate {
         cost: plan.cost,
-        encode: Box::new(move || encode::<T>(backend, &data, &plan)),
+        encode: Box::new(move || encode::<T>(backend, &data, &plan, &zeros)),
     }]
 }
 
@@ -176,23 +206,25 @@ fn plan<T: Element>(
     }
 }
 
-fn encode<T: Element + Send + Sync>(backend: Backend, data: &[u8], plan: &Plan) -> Encoded {
+fn encode<T: Element + Send + Sync>(backend: Backend, data: &[u8], plan: &Plan, zeros: &[u32]) -> Encoded {
     let units = data.len() / T::BYTES;
     let chunk = balanced_chunk(units, CHUNK);
     let tables = EncodeTables::new(&plan.tables);
     let room = Room::new(&plan.tables);
     let chunks = map_chunks(units, chunk, Scratch::new, |scratch: &mut Scratch<T>, range| {
         let units = range.len();
+        let zeros = plan.zeros(zeros[range.start / chunk as usize]);
         let work = SplitUnits {
             data,
             plan,
             tables: &tables,
             room: &room,
             units: range,
+            zeros,
             chunk: &mut scratch.chunk,
         };
         vectorised(backend, work);
-        scratch.encode(backend, plan, &tables, units)
+        scratch.encode(backend, plan, &tables, (units, zeros))
     });
     let method = Method::Float {
         stored: plan.stored,
@@ -221,7 +253,13 @@ impl<T: Element> Scratch<T> {
     }
 
     /// Lays out a split chunk: stream, raw planes but for what the seeds carry, escapes.
-    fn encode(&mut self, backend: Backend, plan: &Plan, tables: &EncodeTables, units: usize) -> (Vec<u8>, u32) {
+    fn encode(
+        &mut self,
+        backend: Backend,
+        plan: &Plan,
+        tables: &EncodeTables,
+        (units, zeros): (usize, u32),
+    ) -> (Vec<u8>, u32) {
         let SplitChunk {
             symbols,
             contexts,
@@ -229,7 +267,7 @@ impl<T: Element> Scratch<T> {
             escapes,
             ..
         } = &self.chunk;
-        let seeded = raw::seeded_len(units, plan.split.raw_bits());
+        let seeded = raw::seeded_len(units, plan.split.raw_bits() - zeros);
         let (stored, carried) = planes.split_at(planes.len() - seeded);
         let mut seeds = [0u16; LANES];
         for (seed, b) in seeds.iter_mut().zip(carried.chunks(2)) {
@@ -249,6 +287,6 @@ impl<T: Element> Scratch<T> {
         out.extend_from_slice(&self.stream);
         out.extend_from_slice(stored);
         escapes.iter().for_each(|e| out.extend(e.to_le_bytes()));
-        (out, escapes.len() as u32)
+        (out, escapes.len() as u32 | zeros << ESCAPES_BITS)
     }
 }

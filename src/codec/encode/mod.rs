@@ -189,11 +189,11 @@ fn raw(input: Input) -> Encoded {
     assemble(recipe, &[], chunks.map(|c| (c.to_vec(), 0)).collect())
 }
 
-/// Puts head and chunks together; a chunk comes with its entry's `escapes` field.
+/// Puts head and chunks together; a chunk comes with its entry's `extra` field.
 fn assemble(recipe: Recipe, parameters: &[u8], chunks: Vec<(Vec<u8>, u32)>) -> Encoded {
-    let entry = |(bytes, escapes): &(Vec<u8>, u32)| ChunkEntry {
+    let entry = |(bytes, extra): &(Vec<u8>, u32)| ChunkEntry {
         len: bytes.len() as u32,
-        escapes: *escapes,
+        extra: *extra,
         checksum: checksum(bytes),
     };
     let entries: Vec<_> = chunks.iter().map(entry).collect();

@@ -100,7 +100,7 @@ fn encode_input(input: Input, shape: TileShape, columns: usize) -> Encoded {
                 columns: columns as u64,
                 prob: MAX_PROB_BITS,
             };
-            let chunks = tiles.chunks.into_iter().map(|c| (c.bytes, c.escapes)).collect();
+            let chunks = tiles.chunks.into_iter().map(|c| (c.bytes, c.extra)).collect();
             assemble(
                 Recipe {
                     method,
@@ -122,10 +122,10 @@ pub(crate) struct TileEncoding {
     pub(crate) chunks: Vec<TileChunk>,
 }
 
-/// A chunk and the `escapes` field of its entry.
+/// A chunk and the `extra` field of its entry.
 pub(crate) struct TileChunk {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) escapes: u32,
+    pub(crate) extra: u32,
 }
 
 /// Encodes a tensor as a matrix of `columns` units a row. `effort` is how often the sample is gone
@@ -223,6 +223,6 @@ fn encode_chunk(
     bytes.extend_from_slice(&raw);
     TileChunk {
         bytes,
-        escapes: raw.len() as u32,
+        extra: raw.len() as u32,
     }
 }

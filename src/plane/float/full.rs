@@ -38,19 +38,14 @@ pub(super) unsafe trait Words: Copy {
 #[inline(always)]
 pub(super) unsafe fn join<W: Words>(block: &Block, out: &mut [u8]) {
     let s = block.split;
-    let split = |layout, token_mantissa, fraction_bits| FloatSplit {
-        layout,
-        token_mantissa,
-        fraction_bits,
-        base: s.base,
-    };
+    assert!(s.zeros == 0);
     // SAFETY: the caller's.
     unsafe {
         // The usual splits again as constants, so that loops unroll.
         match (s.layout, s.token_mantissa, s.fraction_bits) {
-            (BF16, 2, 2) => groups::<W>(split(BF16, 2, 2), block, out),
-            (BF16, 2, 0) => groups::<W>(split(BF16, 2, 0), block, out),
-            (F16, 2, 2) => groups::<W>(split(F16, 2, 2), block, out),
+            (BF16, 2, 2) => groups::<W>(s.with(BF16, 2, 2), block, out),
+            (BF16, 2, 0) => groups::<W>(s.with(BF16, 2, 0), block, out),
+            (F16, 2, 2) => groups::<W>(s.with(F16, 2, 2), block, out),
             _ => groups::<W>(s, block, out),
         }
     }

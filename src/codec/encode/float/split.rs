@@ -7,6 +7,7 @@ use crate::plane::float::{Element, FloatSplit};
 use crate::plane::raw;
 use crate::predict::scale::Scale;
 use crate::simd::Work;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Units that are worked on at a time, so that they stay in the first-level cache.
@@ -82,6 +83,30 @@ impl<'a, T: Element> Work for Keys<'a, T> {
     }
 }
 
+/// How many of the lowest bits are 0 in every unit; as many as an element has if all are 0.
+pub(super) struct Zeros<'a, T> {
+    pub(super) data: &'a [u8],
+    pub(super) units: Range<usize>,
+    pub(super) element: PhantomData<T>,
+}
+
+impl<T: Element> Work for Zeros<'_, T> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn run(self) -> u32 {
+        let mut zeros = u32::MAX;
+        // Most chunks show within the first block that they have none.
+        for block in self.data[self.units.start * T::BYTES..self.units.end * T::BYTES].chunks(BLOCK * T::BYTES) {
+            zeros = zeros.min(T::low_zeros(block));
+            if zeros == 0 {
+                break;
+            }
+        }
+        zeros
+    }
+}
+
 /// Symbols that tables have room for.
 pub(super) struct Room {
     tables: Vec<[bool; SYMBOLS]>,
@@ -140,6 +165,8 @@ pub(super) struct SplitUnits<'a, T> {
     pub(super) tables: &'a EncodeTables,
     pub(super) room: &'a Room,
     pub(super) units: Range<usize>,
+    /// As many bits of the units are 0, from the lowest.
+    pub(super) zeros: u32,
     pub(super) chunk: &'a mut SplitChunk<T>,
 }
 
@@ -148,7 +175,11 @@ impl<T: Element> Work for SplitUnits<'_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let (split, scale, room) = (self.plan.split, self.plan.scale.as_ref(), self.room);
+        let split = FloatSplit {
+            zeros: self.zeros,
+            ..self.plan.split
+        };
+        let (scale, room) = (self.plan.scale.as_ref(), self.room);
         let units = self.units.len();
         let SplitChunk {
             block,
