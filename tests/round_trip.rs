@@ -137,6 +137,21 @@ fn short_mantissas_in_part() {
     }
 }
 
+/// What shrinks almost to nothing still decodes under the default limits.
+#[test]
+fn large_and_empty_of_information() {
+    let spec = |name: &str, dtype, shape: &[usize]| TensorSpec::new(name, dtype, shape);
+    let ramp = |columns: i64, rows: i64| (0..rows * columns).flat_map(|i| (i % columns).to_le_bytes()).collect();
+    let tensors: Vec<(TensorSpec, Vec<u8>)> = vec![
+        (spec("ramp", DType::I64, &[16, 65536]), ramp(65536, 16)),
+        (spec("zeros", DType::F64, &[1 << 20]), vec![0; 8 << 20]),
+        (spec("ones", DType::U8, &[5 << 20]), vec![1; 5 << 20]),
+        (spec("stripes", DType::I64, &[1 << 19, 2]), ramp(2, 1 << 19)),
+    ];
+    check(&tensors, EncodeOptions::lossless().effort);
+    check(&tensors, Effort::Max);
+}
+
 #[test]
 fn odd_shapes_and_values() {
     let every_half: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();

@@ -10,6 +10,7 @@ use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::format::head::{self, ChunkEntry, ENTRY_BYTES, FIXED_BYTES};
 use crate::format::{CHUNK_ALIGNMENT, MAX_SCALE_STEPS, Method, Recipe, checksum};
+use crate::limits::MAX_EXPANSION;
 
 /// How hard the encoder tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +96,7 @@ struct Candidate<'a> {
     encode: Box<dyn FnOnce() -> Encoded + 'a>,
 }
 
-/// Units of a raw or constant chunk.
+/// Units of a raw chunk.
 const PLAIN_CHUNK: u64 = 1 << 20;
 /// Tiles are taken only if they cost less than this part of the next best.
 const TILES_PERCENT: u64 = 97;
@@ -144,7 +145,12 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
             .unwrap_or(first),
         _ => first,
     };
-    if best.len() < raw_bytes { best } else { raw() }
+    let shrunk_too_far = (data.len() as u64) > best.len().saturating_mul(MAX_EXPANSION).max(1 << 20);
+    if best.len() < raw_bytes && !shrunk_too_far {
+        best
+    } else {
+        raw()
+    }
 }
 
 /// Estimated payload of a tensor with each tool by itself, in 2^-16 bits; `none` first.
@@ -168,11 +174,11 @@ pub(crate) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
 }
 
 fn constant(input: Input) -> Encoded {
-    let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK) as usize;
-    let recipe = Recipe {
-        method: Method::Constant,
-        chunk: PLAIN_CHUNK,
-    };
+    // A chunk is no more than its entry, and that stands for no more than a reader takes.
+    let chunk = ENTRY_BYTES as u64 * MAX_EXPANSION / input.dtype.unit_bytes() as u64;
+    let chunks = (input.units() as u64).div_ceil(chunk) as usize;
+    let method = Method::Constant;
+    let recipe = Recipe { method, chunk };
     assemble(
         recipe,
         &input.data[..input.dtype.unit_bytes()],
