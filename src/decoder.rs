@@ -198,6 +198,12 @@ impl<'d> Tensor<'d> {
         self.info
     }
 
+    /// Lets go of the encoded bytes, where they are mapped.
+    #[cfg(any(feature = "safetensors", feature = "candle"))]
+    pub(crate) fn release(&self) {
+        self.decoder.source.release(self.info.offset(), self.info.encoded_len());
+    }
+
     /// Decodes all of it: row-major, little-endian.
     ///
     /// # Errors

@@ -8,6 +8,10 @@ use crate::error::{Error, Result};
 use crate::format::{CHUNK_ALIGNMENT, IndexFile, SourceEntry, TensorEntry, checksum};
 use std::path::{Path, PathBuf};
 
+/// Bytes of data whose encoding is held back to be written beside the next encoding.
+#[cfg(feature = "parallel")]
+const MOST_PENDING: usize = 64 << 20;
+
 /// What is asked of the encoder. The same input and options give the same bytes, on any CPU and with
 /// any number of threads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -230,6 +234,10 @@ impl Encoder {
             let (encoded, written) = rayon::join(encode, || self.write_pending());
             written?;
             self.pending = encoded;
+            // More is not held back: it would be in memory beside the next.
+            if tensors.iter().map(|(_, data)| data.len()).sum::<usize>() > MOST_PENDING {
+                self.write_pending()?;
+            }
         }
         #[cfg(not(feature = "parallel"))]
         {

@@ -1,11 +1,11 @@
 //! The backend of a `VarBuilder`.
 
 use super::convert;
-use super::memory::MappedFile;
 use super::options::LoadOptions;
 use super::prefetch::{Ahead, natural_order};
 use super::sharded::{ShardedBackend, ShardedVarBuilder};
 use super::shards::shards;
+use crate::container::MappedFile;
 use crate::error::{Error, Result};
 use crate::{Decoder, FileSource, Source, Tensor};
 use candle_core::{DType, Device, Error as CandleError, Shape};
@@ -27,8 +27,6 @@ pub struct WcodecBackend {
 
 struct Shards {
     decoders: Vec<Decoder>,
-    /// Of those files that were mapped here.
-    maps: Vec<Option<Arc<MappedFile>>>,
     /// Names in the order in which models mostly ask, each with its file.
     tensors: Vec<(String, usize)>,
     by_name: HashMap<String, usize>,
@@ -53,23 +51,22 @@ impl WcodecBackend {
     /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name, or a folder or
     /// shard index names no files; with checks on as [`WcodecBackend::check`].
     pub fn open<P: AsRef<Path>>(paths: &[P], options: LoadOptions) -> Result<Self> {
-        let mut maps = Vec::new();
         let open = |path: &PathBuf| {
+            let opening = || Error::io(format!("opening {}", path.display()));
             let map = if options.map {
-                MappedFile::open(path)?.map(Arc::new)
+                MappedFile::open(path).map_err(opening())?
             } else {
                 None
             };
-            maps.push(map.clone());
             let source: Arc<dyn Source> = match map {
-                Some(map) => map,
-                None => Arc::new(FileSource::open(path).map_err(Error::io(format!("opening {}", path.display())))?),
+                Some(map) => Arc::new(map),
+                None => Arc::new(FileSource::open(path).map_err(opening())?),
             };
             Decoder::from_source(source, options.decode)
         };
         let paths: Vec<Vec<PathBuf>> = paths.iter().map(|p| shards(p.as_ref())).collect::<Result<_>>()?;
         let decoders = paths.iter().flatten().map(open).collect::<Result<_>>()?;
-        Self::new(decoders, maps, options)
+        Self::from_decoders(decoders, options)
     }
 
     /// As [`WcodecBackend::open`], over files that are in memory.
@@ -92,11 +89,6 @@ impl WcodecBackend {
     /// # Errors
     /// As [`WcodecBackend::open`].
     pub fn from_decoders(decoders: Vec<Decoder>, options: LoadOptions) -> Result<Self> {
-        let maps = decoders.iter().map(|_| None).collect();
-        Self::new(decoders, maps, options)
-    }
-
-    fn new(decoders: Vec<Decoder>, maps: Vec<Option<Arc<MappedFile>>>, options: LoadOptions) -> Result<Self> {
         let mut tensors: Vec<(String, usize)> = Vec::new();
         for (file, decoder) in decoders.iter().enumerate() {
             tensors.extend(decoder.index().tensors().iter().map(|t| (t.name().to_owned(), file)));
@@ -116,7 +108,6 @@ impl WcodecBackend {
         let backend = Self {
             shards: Arc::new(Shards {
                 decoders,
-                maps,
                 tensors,
                 by_name,
                 ahead,
@@ -301,9 +292,7 @@ impl Shards {
     fn load(&self, i: usize, convert: Option<DType>) -> candle_core::Result<candle_core::Tensor> {
         let stored = self.tensor(i)?;
         let tensor = convert::decode(&stored, None, self.huge_pages)?;
-        if let Some(map) = &self.maps[self.tensors[i].1] {
-            map.release(stored.info().offset(), stored.info().encoded_len());
-        }
+        stored.release();
         match convert {
             Some(dtype) => tensor.to_dtype(dtype),
             None => Ok(tensor),

@@ -91,7 +91,7 @@ const ENCODING: &[&str] = &[
 /// The only files with `unsafe` in them.
 const UNSAFE: &[&str] = &[
     "candle/memory.rs",
-    "container/source.rs",
+    "container/mapped.rs",
     "entropy/rans/avx2.rs",
     "entropy/rans/avx512.rs",
     "entropy/rans/avx512_search.rs",
