@@ -141,16 +141,15 @@ pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
     }
 }
 
-/// Joins the full groups of 16-bit elements with instructions made for it. Returns the elements joined: 0 if there
+/// Joins the full groups of 16-bit elements with instructions made for them. Returns the elements joined: 0 if there
 /// are no such instructions.
+#[cfg(target_arch = "x86_64")]
 fn join_full(backend: Backend, block: &Block, out: &mut [u8]) -> usize {
     if block.split.layout.bytes() != 2 || block.split.zeros > 0 || block.widen != Widen::None {
         return 0;
     }
     match backend {
-        #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => avx2::join(block, out),
-        #[cfg(target_arch = "x86_64")]
         Backend::Avx512 => avx512::join(block, out),
         _ => return 0,
     }
@@ -164,6 +163,11 @@ fn join_full(backend: Backend, block: &Block, out: &mut [u8]) -> usize {
         }
     }
     joined
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn join_full(_: Backend, _: &Block, _: &mut [u8]) -> usize {
+    0
 }
 
 /// Joins the elements from `from` on, the first of a group.
