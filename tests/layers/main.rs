@@ -60,10 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "main",
         ],
     ),
-    (
-        "memmap2",
-        &["container/source.rs", "checkpoint/original.rs", "candle/memory.rs"],
-    ),
+    ("memmap2", &["container/mapped.rs"]),
     ("tempfile", &["container/writer.rs", "bin"]),
     ("libc", &["candle/memory.rs"]),
     ("sha2", &["checkpoint"]),
