@@ -50,11 +50,10 @@ impl<M: Magnitudes> Work for Fit<'_, M> {
     fn run(self) -> Self::Output {
         let (mut rows, mut columns) = (vec![1f32; self.rows], vec![1f32; self.columns]);
         let mut buffer = vec![0f32; self.columns];
-        // The first round only has to be near: its errors are of second order in the last.
-        for sample in [SAMPLE / 4, SAMPLE] {
-            self.fit_rows(&mut rows, &columns, sample, &mut buffer);
-            self.fit_columns(&rows, &mut columns, sample, &mut buffer);
-        }
+        // The first columns only have to be near: their errors are of second order in the rows.
+        self.fit_columns(&rows, &mut columns, SAMPLE / 4, &mut buffer);
+        self.fit_rows(&mut rows, &columns, SAMPLE, &mut buffer);
+        self.fit_columns(&rows, &mut columns, SAMPLE, &mut buffer);
         (rows, columns)
     }
 }

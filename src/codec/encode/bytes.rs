@@ -164,7 +164,7 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
         &ByteMatrix { kind, data, columns },
     )?;
     let mask = mask(input.dtype, 0);
-    let mut by_step = vec![[0u64; SYMBOLS]; 256];
+    let mut by_step = vec![[0u32; SYMBOLS]; 256];
     let mut steps = vec![0u8; columns];
     for (row, bytes) in input.data.chunks_exact(columns).enumerate() {
         scale.steps(row * columns, &mut steps);
@@ -202,17 +202,17 @@ struct Class {
 
 /// Merges neighbouring scale steps, the cheapest pair first, until there are tables enough for what
 /// they save.
-fn merge(by_step: &[[u64; SYMBOLS]]) -> Vec<Class> {
+fn merge(by_step: &[[u32; SYMBOLS]]) -> Vec<Class> {
     /// About what a table takes in the head, in 2^-16 bits.
     const TABLE: u64 = 600 << COST_BITS;
     let mut classes: Vec<Class> = by_step
         .iter()
         .enumerate()
         .filter(|(_, counts)| counts.iter().any(|&c| c > 0))
-        .map(|(step, counts)| Class {
-            first: step as u8,
-            counts: Box::new(*counts),
-            cost: entropy(counts),
+        .map(|(step, counts)| {
+            let counts = Box::new(counts.map(u64::from));
+            let (first, cost) = (step as u8, entropy(&counts[..]));
+            Class { first, counts, cost }
         })
         .collect();
     let join = |a: &Class, b: &Class| -> Class {
@@ -223,20 +223,21 @@ fn merge(by_step: &[[u64; SYMBOLS]]) -> Vec<Class> {
             counts,
         }
     };
-    while classes.len() > 1 {
-        let loss = |i: usize| {
-            join(&classes[i], &classes[i + 1])
-                .cost
-                .saturating_sub(classes[i].cost + classes[i + 1].cost)
-        };
-        let Some((least, at)) = (0..classes.len() - 1).map(|i| (loss(i), i)).min() else {
-            break;
-        };
+    let loss = |a: &Class, b: &Class| join(a, b).cost.saturating_sub(a.cost + b.cost);
+    // What it costs to merge each class with the next.
+    let mut losses: Vec<u64> = classes.windows(2).map(|pair| loss(&pair[0], &pair[1])).collect();
+    while let Some((at, &least)) = losses.iter().enumerate().min_by_key(|&(_, loss)| loss) {
         if classes.len() <= MAX_TABLES && least > TABLE {
             break;
         }
         let second = classes.remove(at + 1);
         classes[at] = join(&classes[at], &second);
+        losses.remove(at);
+        for i in at.saturating_sub(1)..=at {
+            if let Some(loss_of) = losses.get_mut(i) {
+                *loss_of = loss(&classes[i], &classes[i + 1]);
+            }
+        }
     }
     classes
 }

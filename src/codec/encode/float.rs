@@ -24,9 +24,9 @@ use stored::{FloatMatrix, narrowed};
 
 /// Units of a chunk, about: 64 Ki weights, the grain of random access.
 const CHUNK: usize = 1 << 16;
-/// Units that the default effort counts for tables, in blocks spread over the tensor. (Of 2^18, tables
-/// of a sample cost 0.0005 bit an element more than those of all.)
-const COUNTED: usize = 1 << 19;
+/// Units that the default effort counts for tables, in blocks spread over the tensor. Tables of so many
+/// cost 0.001 bit an element more than those of all.
+const COUNTED: usize = 1 << 18;
 /// Units that it counts to see whether a scale is worth its bits.
 const SKETCHED: usize = 1 << 16;
 
