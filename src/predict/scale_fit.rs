@@ -50,27 +50,34 @@ impl<M: Magnitudes> Work for Fit<'_, M> {
     fn run(self) -> Self::Output {
         let (mut rows, mut columns) = (vec![1f32; self.rows], vec![1f32; self.columns]);
         let mut buffer = vec![0f32; self.columns];
-        // The first columns only have to be near: their errors are of second order in the rows.
-        self.fit_columns(&rows, &mut columns, SAMPLE / 4, &mut buffer);
-        self.fit_rows(&mut rows, &columns, SAMPLE, &mut buffer);
-        self.fit_columns(&rows, &mut columns, SAMPLE, &mut buffer);
+        // The first round only has to be near: its errors are of second order in the last.
+        let few = self.stride(SAMPLE / 4);
+        self.fit_rows(&mut rows, &columns, few, &mut buffer);
+        self.fit_columns(&rows, &mut columns, few, &mut buffer);
+        self.fit_rows(&mut rows, &columns, 1, &mut buffer);
+        self.fit_columns(&rows, &mut columns, self.stride(SAMPLE), &mut buffer);
         (rows, columns)
     }
 }
 
 impl<M: Magnitudes> Fit<'_, M> {
-    /// Mean magnitudes of rows, of `sample` columns each.
+    /// The stride at which `sample` rows at most are taken.
+    fn stride(&self, sample: usize) -> usize {
+        self.rows.div_ceil(sample)
+    }
+
+    /// Mean magnitudes of every `stride`-th row, of a sample of its columns.
     #[inline(always)]
-    fn fit_rows(&self, rows: &mut [f32], columns: &[f32], sample: usize, buffer: &mut [f32]) {
-        let (run, runs) = if columns.len() <= sample {
+    fn fit_rows(&self, rows: &mut [f32], columns: &[f32], stride: usize, buffer: &mut [f32]) {
+        let (run, runs) = if columns.len() <= SAMPLE {
             (columns.len(), 1)
         } else {
-            (RUN, sample / RUN)
+            (RUN, SAMPLE / RUN)
         };
         let gaps = (runs - 1).max(1);
         let starts = (0..runs).map(|i| i * (columns.len() - run) / gaps);
         let inverse: Vec<f32> = columns.iter().map(|&c| reciprocal(c)).collect();
-        for (row, scale) in rows.iter_mut().enumerate() {
+        for (row, scale) in rows.iter_mut().enumerate().step_by(stride) {
             let mut sums = [0f32; 16];
             for start in starts.clone() {
                 let values = &mut buffer[..run];
@@ -91,12 +98,12 @@ impl<M: Magnitudes> Fit<'_, M> {
         }
     }
 
-    /// Mean magnitudes of columns, of `sample` rows.
+    /// Mean magnitudes of columns, of every `stride`-th row.
     #[inline(always)]
-    fn fit_columns(&self, rows: &[f32], columns: &mut [f32], sample: usize, buffer: &mut [f32]) {
+    fn fit_columns(&self, rows: &[f32], columns: &mut [f32], stride: usize, buffer: &mut [f32]) {
         columns.fill(0.0);
         let mut sampled = 0;
-        for row in (0..rows.len()).step_by(rows.len().div_ceil(sample)) {
+        for row in (0..rows.len()).step_by(stride) {
             let inverse = reciprocal(rows[row]);
             self.matrix.write(row, 0, buffer);
             columns
