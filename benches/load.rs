@@ -8,6 +8,9 @@
 //!
 //! Each load runs in a process of its own, so that peaks of memory are its own, with the file in the
 //! page cache; the two take turns, and medians are printed. The bits that were loaded are compared.
+//!
+//! Before, free memory is written to once: a virtual machine's host backs it at its first use, which
+//! takes five times as long as a load, and would fall to whichever load happens to get such memory.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
@@ -46,9 +49,15 @@ struct Args {
     /// Do not check checksums first.
     #[arg(long)]
     no_check: bool,
+    /// Do not write to free memory first.
+    #[arg(long)]
+    no_touch: bool,
     /// Load this file and report, for the parent process.
     #[arg(long, hide = true)]
     load: Option<PathBuf>,
+    /// Write to free memory, for the parent process.
+    #[arg(long, hide = true)]
+    touch: bool,
     /// `cargo bench` passes it.
     #[arg(long, hide = true)]
     bench: bool,
@@ -56,6 +65,9 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.touch {
+        return touch();
+    }
     if let Some(path) = &args.load {
         return load(path, &args);
     }
@@ -75,6 +87,10 @@ fn main() -> Result<()> {
         percent(fewer, bytes),
         gb(bytes) / seconds
     );
+    if !args.no_touch {
+        let touched = Command::new(std::env::current_exe()?).arg("--touch").status()?;
+        ensure!(touched.success(), "free memory cannot be written to");
+    }
     println!("                             of which       CPU           peak memory");
     println!("dtype  from         seconds    checks   seconds    GB/s  of the model");
     for dtype in &args.dtypes {
@@ -192,6 +208,26 @@ fn load(path: &Path, args: &Args) -> Result<()> {
     let mut hash = DefaultHasher::new();
     tensors.iter().for_each(|tensor| hash.write_u64(fingerprint(tensor)));
     println!("{seconds} {checks} {cpu} {peak} {bytes} {:016x}", hash.finish());
+    Ok(())
+}
+
+/// Writes to nearly all free memory, which goes back to the system with this process.
+fn touch() -> Result<()> {
+    const PAGE: usize = 4096;
+    let text = std::fs::read_to_string("/proc/meminfo").context("free memory is read from Linux's /proc")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemFree:"));
+    let free = line
+        .context("no MemFree")?
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()?
+        * 1024;
+    let mut memory = vec![0u8; free - free / 8];
+    memory.par_chunks_mut(PAGE).for_each(|page| page[0] = 1);
+    ensure!(
+        std::hint::black_box(&memory).iter().step_by(PAGE).all(|&b| b == 1),
+        "memory lost"
+    );
     Ok(())
 }
 

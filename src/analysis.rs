@@ -1,5 +1,6 @@
 //! What each tool would make of a tensor: the evidence for which tools win where.
 
+use crate::backend::Backend;
 use crate::codec::encode::{self, Input};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ pub struct ToolCost {
 /// the data; tiles are priced on a sample, in their best shape. Empty for tensors without elements.
 ///
 /// # Errors
-/// [`Error::Usage`] if the data's length is not that of dtype and shape.
+/// [`Error::Usage`] if the data's length is not that of dtype and shape, or as [`Backend::detect`].
 pub fn tool_costs(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec<ToolCost>> {
     let elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
     if elements.and_then(|n| dtype.byte_len(n)) != Some(data.len() as u64) {
@@ -35,7 +36,13 @@ pub fn tool_costs(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec<Tool
         )));
     }
     let elements = elements.unwrap_or(0).max(1) as f64;
-    let costs = encode::tool_costs(Input { dtype, shape, data });
+    let backend = Backend::detect()?;
+    let costs = encode::tool_costs(Input {
+        dtype,
+        shape,
+        data,
+        backend,
+    });
     let cost = |(tool, cost): (&'static str, u64)| ToolCost {
         tool,
         bits: cost as f64 / 65536.0 / elements,

@@ -1,4 +1,4 @@
-//! Which instructions the decoder uses. Every backend gives the same bytes.
+//! Which instructions decoder and encoder use. Every backend gives the same bytes.
 
 use crate::error::Error;
 use std::{fmt, str::FromStr, sync::LazyLock};
@@ -80,10 +80,16 @@ impl Backend {
         CHOICE.clone().map_err(Error::usage)
     }
 
-    /// The fastest that this CPU can run, for work that no option steers.
-    #[cfg(feature = "encode")]
-    pub(crate) fn fastest() -> Self {
-        Self::available().last().unwrap_or(Self::Scalar)
+    /// The backend that is asked for, or [`Backend::detect`]'s.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it cannot run here.
+    pub(crate) fn choose(asked: Option<Self>) -> Result<Self, Error> {
+        match asked {
+            Some(b) if !b.is_available() => Err(Error::usage(format!("this CPU cannot run the {b} backend"))),
+            Some(b) => Ok(b),
+            None => Self::detect(),
+        }
     }
 
     /// Its name: `scalar`, `avx2`, `avx512` or `neon`.

@@ -85,11 +85,7 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::open`].
     pub fn from_source(source: Arc<dyn Source>, options: DecodeOptions) -> Result<Self> {
-        let backend = match options.backend {
-            Some(b) if !b.is_available() => return Err(Error::usage(format!("this CPU cannot run the {b} backend"))),
-            Some(b) => b,
-            None => Backend::detect()?,
-        };
+        let backend = Backend::choose(options.backend)?;
         let index = container::open(&*source, &options.limits)?;
         Ok(Self {
             source,
@@ -200,6 +196,12 @@ impl<'d> Tensor<'d> {
     /// What the index says of it.
     pub fn info(&self) -> &'d TensorInfo {
         self.info
+    }
+
+    /// Lets go of the encoded bytes, where they are mapped.
+    #[cfg(any(feature = "safetensors", feature = "candle"))]
+    pub(crate) fn release(&self) {
+        self.decoder.source.release(self.info.offset(), self.info.encoded_len());
     }
 
     /// Decodes all of it: row-major, little-endian.

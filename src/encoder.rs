@@ -1,11 +1,16 @@
 //! Writing `.wcodec` files.
 
+use crate::backend::Backend;
 use crate::codec::encode::{self, Effort, Encoded, Input};
 use crate::container::Writer;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::{CHUNK_ALIGNMENT, IndexFile, SourceEntry, TensorEntry, checksum};
 use std::path::{Path, PathBuf};
+
+/// Bytes of data whose encoding is held back to be written beside the next encoding.
+#[cfg(feature = "parallel")]
+const MOST_PENDING: usize = 64 << 20;
 
 /// What is asked of the encoder. The same input and options give the same bytes, on any CPU and with
 /// any number of threads.
@@ -14,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct EncodeOptions {
     /// How hard to try.
     pub effort: Effort,
+    /// Instructions to encode with; `None`: what [`Backend::detect`] gives.
+    pub backend: Option<Backend>,
 }
 
 impl EncodeOptions {
@@ -25,6 +32,12 @@ impl EncodeOptions {
     /// With this effort.
     pub fn effort(mut self, effort: Effort) -> Self {
         self.effort = effort;
+        self
+    }
+
+    /// With this backend.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
         self
     }
 }
@@ -95,9 +108,12 @@ pub(crate) struct SourceFile {
 /// name with `finish`, and nothing is left if that is not reached.
 pub struct Encoder {
     writer: Writer,
-    options: EncodeOptions,
+    effort: Effort,
+    backend: Backend,
     path: PathBuf,
     specs: Vec<TensorSpec>,
+    /// Tensors that are encoded but not yet written: that is done while the next are encoded.
+    pending: Vec<(Encoded, blake3::Hash)>,
     entries: Vec<TensorEntry<'static>>,
     reports: Vec<TensorReport>,
     source: Option<(SourceFile, [u64; 2])>,
@@ -107,7 +123,8 @@ impl Encoder {
     /// Starts a file of the tensors in `specs`.
     ///
     /// # Errors
-    /// [`Error::Usage`] if two tensors have one name or a shape overflows; [`Error::Io`].
+    /// [`Error::Usage`] if two tensors have one name, a shape overflows, or the backend cannot run
+    /// here; [`Error::Io`].
     pub fn create(path: impl AsRef<Path>, specs: Vec<TensorSpec>, options: EncodeOptions) -> Result<Self> {
         Self::create_with(path.as_ref(), specs, options, None)
     }
@@ -118,6 +135,7 @@ impl Encoder {
         options: EncodeOptions,
         source: Option<SourceFile>,
     ) -> Result<Self> {
+        let backend = Backend::choose(options.backend)?;
         let mut names: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -155,9 +173,11 @@ impl Encoder {
         let (entries, reports) = (Vec::new(), Vec::new());
         Ok(Self {
             writer,
-            options,
+            effort: options.effort,
+            backend,
             path: path.to_owned(),
             specs,
+            pending: Vec::new(),
             entries,
             reports,
             source,
@@ -172,12 +192,12 @@ impl Encoder {
         self.add_batch(&[(name, data)])
     }
 
-    /// Adds the next tensors, encoding them side by side.
+    /// Adds the next tensors, encoding them side by side while those of the call before are written.
     ///
     /// # Errors
     /// As [`Encoder::add`].
     pub fn add_batch(&mut self, tensors: &[(&str, &[u8])]) -> Result<()> {
-        let first = self.entries.len();
+        let first = self.entries.len() + self.pending.len();
         for (i, (name, data)) in tensors.iter().enumerate() {
             let Some(spec) = self.specs.get(first + i) else {
                 return Err(Error::usage(format!("tensor {name:?} was not declared")));
@@ -194,32 +214,50 @@ impl Encoder {
             }
         }
         let specs = &self.specs[first..first + tensors.len()];
-        let effort = self.options.effort;
+        let (effort, backend) = (self.effort, self.backend);
         let one = |(spec, (_, data)): (&TensorSpec, &(&str, &[u8]))| {
             let input = Input {
                 dtype: spec.dtype,
                 shape: &spec.shape,
                 data,
+                backend,
             };
-            (encode::encode(input, effort), blake3::hash(data))
+            // Hashing comes first: it reads the data in order, which brings it into the cache.
+            let digest = blake3::hash(data);
+            (encode::encode(input, effort), digest)
         };
         #[cfg(feature = "parallel")]
-        let encoded: Vec<(Encoded, blake3::Hash)> = {
+        {
             use rayon::prelude::*;
-            specs.par_iter().zip(tensors).with_max_len(1).map(one).collect()
-        };
+            let specs = specs.to_vec();
+            let encode = || specs.par_iter().zip(tensors).with_max_len(1).map(one).collect();
+            let (encoded, written) = rayon::join(encode, || self.write_pending());
+            written?;
+            self.pending = encoded;
+            // More is not held back: it would be in memory beside the next.
+            if tensors.iter().map(|(_, data)| data.len()).sum::<usize>() > MOST_PENDING {
+                self.write_pending()?;
+            }
+        }
         #[cfg(not(feature = "parallel"))]
-        let encoded: Vec<(Encoded, blake3::Hash)> = specs.iter().zip(tensors).map(one).collect();
-        for ((spec, (_, data)), (encoded, digest)) in specs.iter().zip(tensors).zip(encoded) {
+        {
+            self.pending = specs.iter().zip(tensors).map(one).collect();
+            self.write_pending()?;
+        }
+        Ok(())
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        for (encoded, digest) in std::mem::take(&mut self.pending) {
+            let spec = &self.specs[self.entries.len()];
             let parts = std::iter::once(&encoded.head[..]).chain(encoded.chunks.iter().map(|c| &c[..]));
             let [offset, len] = self.writer.payload(parts, CHUNK_ALIGNMENT)?;
             let recipe = encoded.recipe.to_string();
             self.entries
                 .push(entry(spec, &recipe, [offset, len, encoded.head.len() as u64], digest));
-            let (name, bytes) = (spec.name.clone(), data.len() as u64);
             self.reports.push(TensorReport {
-                name,
-                bytes,
+                name: spec.name.clone(),
+                bytes: spec.byte_len().unwrap_or(0),
                 encoded: len,
                 recipe,
             });
@@ -235,7 +273,8 @@ impl Encoder {
         self.finish_with("")
     }
 
-    pub(crate) fn finish_with(self, sha256: &str) -> Result<Report> {
+    pub(crate) fn finish_with(mut self, sha256: &str) -> Result<Report> {
+        self.write_pending()?;
         if let Some(missing) = self.specs.get(self.entries.len()) {
             let path = self.path.display();
             return Err(Error::usage(format!(

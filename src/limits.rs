@@ -12,11 +12,17 @@ pub struct Limits {
     pub max_tensors: usize,
     /// Decoded bytes of one tensor. Default 256 GiB.
     pub max_tensor_bytes: u64,
+    /// Decoded bytes of one tensor for each byte of its payload, where they are above 1 MiB. Default
+    /// 16384, which no file of this library's encoder exceeds.
+    pub max_expansion: u64,
     /// Bytes of a tensor's head. Default 1 GiB.
     pub max_head_bytes: u64,
     /// Bytes of the kept original header. Default 1 GiB.
     pub max_source_header_bytes: u64,
 }
+
+/// What the encoder keeps to, and the reader takes by default.
+pub(crate) const MAX_EXPANSION: u64 = 1 << 14;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -24,6 +30,7 @@ impl Default for Limits {
             max_index_bytes: 1 << 30,
             max_tensors: 4 << 20,
             max_tensor_bytes: 256 << 30,
+            max_expansion: MAX_EXPANSION,
             max_head_bytes: 1 << 30,
             max_source_header_bytes: 1 << 30,
         }

@@ -107,6 +107,10 @@ fn goldens() -> Vec<Golden> {
         .chunks(4)
         .flat_map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])).to_le_bytes())
         .collect();
+    let short: Vec<u8> = weights(DType::F32, 40, 50, 0.1)
+        .chunks(4)
+        .flat_map(|b| [0, b[1] & 0xf8, b[2], b[3]])
+        .collect();
     vec![
         Golden::new("v1.0-scale", Effort::Default)
             .add(
@@ -123,7 +127,8 @@ fn goldens() -> Vec<Golden> {
         Golden::new("v1.0-narrow", Effort::Max)
             .add("bf16 in f32", DType::F32, &[40, 50], widened)
             .add("f16 in f32", DType::F32, &[50, 50], halves)
-            .add("f32 in f64", DType::F64, &[30, 40], singles),
+            .add("f32 in f64", DType::F64, &[30, 40], singles)
+            .add("short mantissas", DType::F32, &[40, 50], short),
         Golden::new("v1.0-tiles", Effort::Max)
             .add("i16", DType::I16, &[50, 75], smooth(DType::I16, 50, 75))
             .add("i64", DType::I64, &[19, 33], smooth(DType::I64, 19, 33))

@@ -1,10 +1,11 @@
 //! The backend of a `VarBuilder`.
 
 use super::convert;
-use super::memory::MappedFile;
 use super::options::LoadOptions;
 use super::prefetch::{Ahead, natural_order};
 use super::sharded::{ShardedBackend, ShardedVarBuilder};
+use super::shards::shards;
+use crate::container::MappedFile;
 use crate::error::{Error, Result};
 use crate::{Decoder, FileSource, Source, Tensor};
 use candle_core::{DType, Device, Error as CandleError, Shape};
@@ -14,7 +15,7 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 /// The tensors of one or several `.wcodec` files, for Candle. Cheap to clone: a clone kept aside
@@ -26,8 +27,6 @@ pub struct WcodecBackend {
 
 struct Shards {
     decoders: Vec<Decoder>,
-    /// Of those files that were mapped here.
-    maps: Vec<Option<Arc<MappedFile>>>,
     /// Names in the order in which models mostly ask, each with its file.
     tensors: Vec<(String, usize)>,
     by_name: HashMap<String, usize>,
@@ -44,29 +43,30 @@ impl std::fmt::Debug for WcodecBackend {
 }
 
 impl WcodecBackend {
-    /// Opens one file, or the shards of a checkpoint, and checks them if `options` say so.
+    /// Opens one file, or the shards of a checkpoint, and checks them if `options` say so. A path may
+    /// also be a shard index (`model.wcodec.index.json`), or a folder: then the shards are those of
+    /// the index in it, or all its `.wcodec` files if it has none.
     ///
     /// # Errors
-    /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name; with checks on
-    /// as [`WcodecBackend::check`].
+    /// As [`Decoder::open`]; [`Error::Input`] if two files have a tensor of one name, or a folder or
+    /// shard index names no files; with checks on as [`WcodecBackend::check`].
     pub fn open<P: AsRef<Path>>(paths: &[P], options: LoadOptions) -> Result<Self> {
-        let mut maps = Vec::new();
-        let open = |path: &P| {
-            let path = path.as_ref();
+        let open = |path: &PathBuf| {
+            let opening = || Error::io(format!("opening {}", path.display()));
             let map = if options.map {
-                MappedFile::open(path)?.map(Arc::new)
+                MappedFile::open(path).map_err(opening())?
             } else {
                 None
             };
-            maps.push(map.clone());
             let source: Arc<dyn Source> = match map {
-                Some(map) => map,
-                None => Arc::new(FileSource::open(path).map_err(Error::io(format!("opening {}", path.display())))?),
+                Some(map) => Arc::new(map),
+                None => Arc::new(FileSource::open(path).map_err(opening())?),
             };
             Decoder::from_source(source, options.decode)
         };
-        let decoders = paths.iter().map(open).collect::<Result<_>>()?;
-        Self::new(decoders, maps, options, |_| true)
+        let paths: Vec<Vec<PathBuf>> = paths.iter().map(|p| shards(p.as_ref())).collect::<Result<_>>()?;
+        let decoders = paths.iter().flatten().map(open).collect::<Result<_>>()?;
+        Self::from_decoders(decoders, options)
     }
 
     /// As [`WcodecBackend::open`], over files that are in memory.
@@ -98,16 +98,6 @@ impl WcodecBackend {
     /// # Errors
     /// As [`WcodecBackend::open`].
     pub fn part(decoders: Vec<Decoder>, options: LoadOptions, keep: impl Fn(&str) -> bool) -> Result<Self> {
-        let maps = decoders.iter().map(|_| None).collect();
-        Self::new(decoders, maps, options, keep)
-    }
-
-    fn new(
-        decoders: Vec<Decoder>,
-        maps: Vec<Option<Arc<MappedFile>>>,
-        options: LoadOptions,
-        keep: impl Fn(&str) -> bool,
-    ) -> Result<Self> {
         let mut tensors: Vec<(String, usize)> = Vec::new();
         for (file, decoder) in decoders.iter().enumerate() {
             let names = decoder.index().tensors().iter().map(|t| t.name());
@@ -128,7 +118,6 @@ impl WcodecBackend {
         let backend = Self {
             shards: Arc::new(Shards {
                 decoders,
-                maps,
                 tensors,
                 by_name,
                 ahead,
@@ -310,9 +299,7 @@ impl Shards {
     fn load(&self, i: usize, convert: Option<DType>) -> candle_core::Result<candle_core::Tensor> {
         let stored = self.tensor(i)?;
         let tensor = convert::decode(&stored, None, self.huge_pages)?;
-        if let Some(map) = &self.maps[self.tensors[i].1] {
-            map.release(stored.info().offset(), stored.info().encoded_len());
-        }
+        stored.release();
         match convert {
             Some(dtype) => tensor.to_dtype(dtype),
             None => Ok(tensor),

@@ -53,6 +53,7 @@ mod memory;
 mod options;
 mod prefetch;
 mod sharded;
+mod shards;
 
 pub use backend::WcodecBackend;
 pub use error::wcodec_error;
@@ -67,8 +68,8 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
 
-/// A `VarBuilder` over one file, or over the shards of one checkpoint. Tensors come as `dtype`, on
-/// `device`. For options and checks of shapes see [`WcodecBackend`].
+/// A `VarBuilder` over one checkpoint: a file, its shards, a `.wcodec.index.json`, or the folder that
+/// holds them. Tensors come as `dtype`, on `device`. For options and checks of shapes see [`WcodecBackend`].
 ///
 /// # Errors
 /// As [`WcodecBackend::open`].

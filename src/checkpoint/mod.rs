@@ -68,7 +68,7 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
     let mut encoder = Encoder::create_with(output, specs, *options, Some(source))?;
     // The digest of the whole file is sequential: it runs beside the encoding.
     let digest = std::thread::scope(|scope| {
-        let digest = scope.spawn(|| sha256(original.bytes(), progress));
+        let digest = scope.spawn(|| sha256(original, progress));
         let mut rest = original.tensors();
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -80,6 +80,7 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
             let tensors: Vec<_> = batch.iter().map(|t| (t.spec.name.as_str(), original.data(t))).collect();
             encoder.add_batch(&tensors)?;
             for t in batch {
+                original.release(t.data.clone());
                 progress.advance(t.data.len() as u64, &t.spec.name);
             }
             if progress.cancelled() {
@@ -106,6 +107,7 @@ fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Res
     file.write(&header)?;
     for tensor in decoder.tensors() {
         let data = tensor.decode()?;
+        tensor.release();
         hasher.update(&data);
         file.write(&data)?;
         progress.advance(data.len() as u64, tensor.info().name());
@@ -128,11 +130,15 @@ fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Res
     file.finish()
 }
 
-/// SHA-256 in hexadecimal; `None` if cancelled.
-fn sha256(bytes: &[u8], progress: &dyn Progress) -> Option<String> {
-    let mut hasher = Sha256::new();
-    for part in bytes.chunks(16 << 20) {
-        hasher.update(part);
+/// SHA-256 of the file in hexadecimal; `None` if cancelled.
+fn sha256(original: &Original, progress: &dyn Progress) -> Option<String> {
+    const PART: usize = 16 << 20;
+    let (bytes, mut hasher) = (original.bytes(), Sha256::new());
+    for start in (0..bytes.len()).step_by(PART) {
+        let part = start..bytes.len().min(start + PART);
+        hasher.update(&bytes[part.clone()]);
+        // It may be far ahead of the encoder, which reads it again from the system's cache.
+        original.release(part);
         if progress.cancelled() {
             return None;
         }

@@ -1,6 +1,6 @@
 //! A safetensors file, opened and validated.
 
-use crate::container::map_bytes;
+use crate::container::{MappedFile, Source};
 use crate::encoder::TensorSpec;
 use crate::error::{Error, Result, display};
 use crate::{DType, Decoder};
@@ -13,7 +13,7 @@ const LENGTH_BYTES: usize = 8;
 
 /// A validated safetensors file, mapped.
 pub(super) struct Original {
-    bytes: memmap2::Mmap,
+    file: MappedFile,
     header_len: usize,
     tensors: Vec<OriginalTensor>,
 }
@@ -27,11 +27,12 @@ pub(super) struct OriginalTensor {
 impl Original {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = display(path);
-        let bytes = map_bytes(path).map_err(Error::io(format!("opening {file}")))?;
+        let mapped = MappedFile::open(path).map_err(Error::io(format!("opening {file}")))?;
         let invalid = |what: String| Error::input(&file, format!("not a valid safetensors file: {what}"));
-        let bytes = bytes.ok_or_else(|| invalid("it is empty, or cannot be mapped".into()))?;
+        let mapped = mapped.ok_or_else(|| invalid("it is empty, or cannot be mapped".into()))?;
+        let bytes = mapped.bytes();
         let (json_len, metadata) =
-            safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.to_string()))?;
+            safetensors::SafeTensors::read_metadata(bytes).map_err(|e| invalid(e.to_string()))?;
         let header_len = LENGTH_BYTES + json_len;
         let mut tensors = Vec::new();
         for (name, info) in metadata.tensors() {
@@ -59,23 +60,28 @@ impl Original {
             return Err(invalid("its tensors do not fill it".into()));
         }
         Ok(Self {
-            bytes,
+            file: mapped,
             header_len,
             tensors,
         })
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        self.file.len()
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.file.bytes()
+    }
+
+    /// Lets go of a part that has been used; it can still be read.
+    pub(super) fn release(&self, part: Range<usize>) {
+        self.file.release(part.start as u64, part.len() as u64);
     }
 
     /// The header with its length bytes.
     pub(super) fn header(&self) -> &[u8] {
-        &self.bytes[..self.header_len]
+        &self.bytes()[..self.header_len]
     }
 
     /// In data order.
@@ -84,7 +90,7 @@ impl Original {
     }
 
     pub(super) fn data(&self, tensor: &OriginalTensor) -> &[u8] {
-        &self.bytes[tensor.data.clone()]
+        &self.bytes()[tensor.data.clone()]
     }
 }
 

@@ -1,13 +1,15 @@
 //! A model's folder, ready to upload to a hub.
 
-use super::{EXTENSION, encode, folder, sha256};
+use super::{EXTENSION, encode, folder, hex};
 use crate::Decoder;
-use crate::container::{NewFile, map_bytes};
+use crate::container::NewFile;
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::{Error, Result, display};
 use crate::progress::Progress;
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 /// Keeps such files out of Git itself: hubs name them by their SHA-256 then.
@@ -62,6 +64,22 @@ fn save(path: &Path, text: &str) -> Result<()> {
     file.finish()
 }
 
+/// SHA-256 of a file.
+fn digest(path: &Path, progress: &dyn Progress) -> Result<String> {
+    let reading = || Error::io(format!("reading {}", display(path)));
+    let mut file = File::open(path).map_err(reading())?;
+    let (mut buffer, mut hasher) = (vec![0; 1 << 20], Sha256::new());
+    loop {
+        match file.read(&mut buffer).map_err(reading())? {
+            0 => return Ok(hex(&hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
+        }
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+    }
+}
+
 /// What the card says of the weights.
 fn section(output: &Path, repo: &str, progress: &dyn Progress) -> Result<String> {
     let mut rows = String::new();
@@ -70,12 +88,7 @@ fn section(output: &Path, repo: &str, progress: &dyn Progress) -> Result<String>
             continue;
         }
         let decoder = Decoder::open(&path)?;
-        let reading = || Error::io(format!("reading {}", display(&path)));
-        let digest = match map_bytes(&path).map_err(reading())? {
-            Some(map) => sha256(&map, progress),
-            None => sha256(&fs::read(&path).map_err(reading())?, progress),
-        };
-        let digest = digest.ok_or(Error::Cancelled)?;
+        let digest = digest(&path, progress)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let (original, restored) = match decoder.index().source() {
             Some(source) => (source.bytes, source.sha256.as_str()),

@@ -88,6 +88,7 @@ pub fn verify_decoder(decoder: &Decoder, against: Option<&Path>, progress: &dyn 
         let info = tensor.info();
         let at = || Location::new(Section::Data).file(decoder.name()).tensor(info.name());
         let data = tensor.decode()?;
+        tensor.release();
         if *blake3::hash(&data).as_bytes() != info.digest() {
             return Err(at().corrupt("the decoded data do not have the index's digest"));
         }
@@ -95,6 +96,9 @@ pub fn verify_decoder(decoder: &Decoder, against: Option<&Path>, progress: &dyn 
             let same = theirs.get(info.name()).is_some_and(|t| {
                 t.spec.dtype == info.dtype() && t.spec.shape == info.shape() && original.data(t) == data
             });
+            if let Some(t) = theirs.get(info.name()) {
+                original.release(t.data.clone());
+            }
             if !same {
                 return Err(at().differs("it is missing from the original, or differs from it"));
             }

@@ -15,6 +15,8 @@ use crate::predict::scale::Scale;
 
 /// Bits of an escape's position; its token has the rest of 32.
 pub(crate) const ESCAPE_POSITION_BITS: u32 = 20;
+/// Bits of a chunk's `extra` that count its escapes; above them are its zeros.
+pub(crate) const ESCAPES_BITS: u32 = 24;
 /// Most raw planes: 64 bits make eight.
 const MAX_PLANES: usize = 11;
 
@@ -61,6 +63,7 @@ impl FloatCoder {
                 token_mantissa,
                 base,
                 fraction_bits,
+                zeros: 0,
             },
             widen,
             tables: DecodeTables::new(&tables).ok_or("it has no tables")?,
@@ -68,13 +71,14 @@ impl FloatCoder {
         })
     }
 
-    /// Bytes that a chunk of `units` units takes at least.
-    pub(super) fn least_len(&self, units: usize) -> usize {
-        STATES_BYTES + stored_len(units, self.split)
+    /// Bytes that a chunk of `units` units takes at least; `extra` is its entry's.
+    pub(super) fn least_len(&self, units: usize, extra: u32) -> usize {
+        let zeros = (extra >> ESCAPES_BITS).min(self.split.low_bits());
+        STATES_BYTES + stored_len(units, FloatSplit { zeros, ..self.split })
     }
 
     pub(super) fn decode(&self, backend: Backend, chunks: &mut [Chunk]) -> Result<(), Problem> {
-        let parts = chunks
+        let mut parts = chunks
             .iter()
             .map(|c| Parts::of(c, self.split))
             .collect::<Result<Vec<_>, _>>()?;
@@ -83,61 +87,57 @@ impl FloatCoder {
         let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
         let mut patched = [0u8; LAST_BLOCK];
         tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
-            self.join(backend, chunk, &parts[decoded.chunk], &decoded, size, &mut patched)
+            self.join(backend, chunk, &mut parts[decoded.chunk], &decoded, size, &mut patched)
         })
     }
 
     /// Joins a block; `patched` is room for the end of the last raw plane.
+    ///
+    /// Inlined, as what is stored for a call and loaded again in other sizes waits for all stores before it.
+    #[inline(always)]
     fn join(
         &self,
         backend: Backend,
         chunk: &mut Chunk,
-        parts: &Parts,
+        parts: &mut Parts,
         decoded: &Decoded,
         size: usize,
         patched: &mut [u8; LAST_BLOCK],
     ) -> Result<(), Problem> {
         let (first, n) = (decoded.first, decoded.symbols.len());
-        let bits = self.split.raw_bits();
+        let pieces = raw::pieces(parts.split.raw_bits());
         let mut planes = [&[][..]; MAX_PLANES];
-        let (mut start, mut count) = (0, 0);
-        if let (Some(seeds), Some(p)) = (decoded.seeds, raw::pieces(bits).last()) {
-            let seeded = raw::seeded_len(chunk.units, bits);
-            if seeds.iter().flat_map(|s| s.to_le_bytes()).skip(seeded).any(|b| b != 0) {
+        for ((p, plane), all) in pieces.clone().zip(&mut planes).zip(&parts.planes) {
+            *plane = &all[group_offset(first, p).min(all.len())..];
+        }
+        if let Some(seeds) = decoded.seeds {
+            let mut seeds = seeds.iter().flat_map(|s| s.to_le_bytes());
+            // The end of the last plane came with the coder's seeds.
+            if let Some((p, last)) = pieces.zip(&mut planes).last() {
+                let end = raw::plane_len(n, p);
+                let (stored, seeded) = patched[..end].split_at_mut(last.len());
+                stored.copy_from_slice(last);
+                seeded.iter_mut().zip(&mut seeds).for_each(|(to, seed)| *to = seed);
+                *last = &patched[..end];
+            }
+            if seeds.any(|b| b != 0) {
                 return Err(chunk.problem("seeds that carry nothing are not 0"));
             }
-            // The end of the last plane came with the coder's seeds.
-            let from = parts.raw_len - raw::plane_len(chunk.units, p) + group_offset(first, p);
-            let stored = parts.raw.get(from..).unwrap_or(&[]);
-            patched[..stored.len()].copy_from_slice(stored);
-            let seeds = seeds.iter().flat_map(|s| s.to_le_bytes());
-            patched[stored.len()..]
-                .iter_mut()
-                .zip(seeds)
-                .for_each(|(to, seed)| *to = seed);
         }
-        for p in raw::pieces(bits) {
-            let (from, len) = (start + group_offset(first, p), raw::plane_len(n, p));
-            start += raw::plane_len(chunk.units, p);
-            let last = decoded.seeds.is_some() && start == parts.raw_len;
-            planes[count] = if last {
-                &patched[..len]
-            } else {
-                &parts.raw[from..from + len]
-            };
-            count += 1;
-        }
-        let from = parts.escapes.partition_point(|e| (e.position as usize) < first);
-        let to = parts.escapes.partition_point(|e| (e.position as usize) < first + n);
+        let escapes = parts.escapes[parts.joined..]
+            .iter()
+            .take_while(|e| (e.position as usize) < first + n)
+            .count();
         let block = Block {
-            split: self.split,
+            split: parts.split,
             widen: self.widen,
             symbols: decoded.symbols,
             steps: decoded.steps,
-            planes: &planes[..count],
-            escapes: &parts.escapes[from..to],
+            planes: &planes,
+            escapes: &parts.escapes[parts.joined..parts.joined + escapes],
             first: first as u32,
         };
+        parts.joined += escapes;
         float::join(backend, &block, &mut chunk.out[first * size..(first + n) * size]);
         Ok(())
     }
@@ -155,30 +155,38 @@ fn stored_len(units: usize, split: FloatSplit) -> usize {
 
 /// A chunk taken apart: states and words, raw planes, escapes.
 struct Parts<'a> {
+    /// The tensor's, and the zeros of this chunk.
+    split: FloatSplit,
     /// From the states on, to the chunk's end: vector decoders look ahead.
     stream: &'a [u8],
     words: usize,
-    /// The raw planes but for what the seeds carry.
-    raw: &'a [u8],
-    /// Bytes of the raw planes with what the seeds carry.
-    raw_len: usize,
+    /// The raw planes, from the top piece; the last but for what the seeds carry.
+    planes: [&'a [u8]; MAX_PLANES],
     /// In order of position.
     escapes: Vec<Escape>,
+    /// Escapes of the blocks joined.
+    joined: usize,
 }
 
 impl<'a> Parts<'a> {
     fn of(chunk: &Chunk<'a>, split: FloatSplit) -> Result<Self, Problem> {
-        let raw_len = raw::planes_len(chunk.units, split.raw_bits());
+        let (zeros, escapes) = (chunk.extra >> ESCAPES_BITS, chunk.extra as usize % (1 << ESCAPES_BITS));
+        if zeros > split.low_bits() {
+            return Err(chunk.problem("it leaves out more bits than the tokens leave"));
+        }
+        let split = FloatSplit { zeros, ..split };
         let stored = stored_len(chunk.units, split);
-        let sized = chunk
-            .escapes
-            .checked_mul(4)
-            .and_then(|escapes| chunk.bytes.len().checked_sub(escapes));
+        let sized = chunk.bytes.len().checked_sub(4 * escapes);
         let (escapes_at, words) = sized
             .and_then(|at| Some((at, at.checked_sub(stored)?.checked_sub(STATES_BYTES)?)))
             .ok_or_else(|| chunk.problem("it is shorter than its parts"))?;
-        let raw = &chunk.bytes[STATES_BYTES + words..escapes_at];
-        let mut escapes = Vec::with_capacity(chunk.escapes);
+        let mut raw = &chunk.bytes[STATES_BYTES + words..escapes_at];
+        let mut planes = [&[][..]; MAX_PLANES];
+        for (p, plane) in raw::pieces(split.raw_bits()).zip(&mut planes) {
+            let len = raw::plane_len(chunk.units, p).min(raw.len());
+            (*plane, raw) = raw.split_at(len);
+        }
+        let mut escapes = Vec::with_capacity(escapes);
         let mut next = 0;
         for b in chunk.bytes[escapes_at..].as_chunks().0 {
             let word = u32::from_le_bytes(*b);
@@ -193,11 +201,12 @@ impl<'a> Parts<'a> {
             escapes.push(Escape { position, token });
         }
         Ok(Self {
+            split,
             stream: chunk.bytes,
             words,
-            raw,
-            raw_len,
+            planes,
             escapes,
+            joined: 0,
         })
     }
 }

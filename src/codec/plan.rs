@@ -40,8 +40,8 @@ pub(super) struct Chunk<'a> {
     /// First unit, within the tensor.
     pub(super) first: usize,
     pub(super) units: usize,
-    /// The `escapes` field of its entry.
-    pub(super) escapes: usize,
+    /// The `extra` field of its entry.
+    pub(super) extra: u32,
     pub(super) bytes: &'a [u8],
     pub(super) out: &'a mut [u8],
 }
@@ -82,9 +82,9 @@ impl Plan {
             Ok(Some((rows, columns)))
         };
         let parameters = head.parameters;
-        let extra = matches!(recipe.method, Method::Float { .. } | Method::Tiles { .. });
-        if !extra && head.chunks.iter().any(|c| c.escapes != 0) {
-            return Err(unknown("a chunk names escapes, which its method does not have"));
+        let has_extra = matches!(recipe.method, Method::Float { .. } | Method::Tiles { .. });
+        if !has_extra && head.chunks.iter().any(|c| c.extra != 0) {
+            return Err(unknown("a chunk has an extra number, which its method does not have"));
         }
         let coder = match recipe.method {
             Method::Raw if parameters.is_empty() => Coder::Raw,
@@ -139,7 +139,7 @@ impl Plan {
                 Coder::Raw => len == units * self.unit_bytes,
                 // The head's own check has seen to it.
                 Coder::Constant(_) => true,
-                Coder::Float(coder) => len >= coder.least_len(units),
+                Coder::Float(coder) => len >= coder.least_len(units, entry.extra),
                 Coder::Bytes(coder) => len >= coder.least_len(units),
                 Coder::Tiles(_) => len >= STATES_BYTES,
             };
@@ -193,12 +193,12 @@ impl Plan {
                 "a buffer of the chunk's length"
             );
             self.check_chunk(job.index, job.bytes)?;
-            let (first, escapes) = (first as usize, entry.escapes as usize);
+            let first = first as usize;
             chunks.push(Chunk {
                 index: job.index,
                 first,
                 units,
-                escapes,
+                extra: entry.extra,
                 bytes: job.bytes,
                 out: job.out,
             });

@@ -71,7 +71,7 @@ impl TileCoder {
         let words_end = chunk
             .bytes
             .len()
-            .checked_sub(chunk.escapes)
+            .checked_sub(chunk.extra as usize)
             .filter(|&end| end >= STATES_BYTES);
         let words_end = words_end.ok_or_else(|| chunk.problem("it is shorter than its parts"))?;
         let stream = Stream::new(chunk.bytes).ok_or_else(|| chunk.problem("its coder states are cut off"))?;
@@ -200,6 +200,7 @@ impl Sections<'_> {
             stream: &mut self.stream,
             contexts: &contexts,
             symbols: &mut symbols,
+            ahead: &[],
         };
         rans::decode(self.backend, self.tables, &mut [run]);
         symbols.truncate(len);

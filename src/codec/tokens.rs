@@ -7,6 +7,7 @@ use crate::context::Classes;
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
 use crate::predict::scale::Scale;
+use crate::simd::{Work, vectorised};
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
@@ -45,7 +46,7 @@ pub(super) fn decode<'a>(
     streams: &[(&'a [u8], usize)],
     mut join: impl FnMut(&mut Chunk<'a>, Decoded) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let Some(units) = chunks.first().map(|c| c.units) else {
+    let Some((units, size)) = chunks.first().map(|c| (c.units, c.out.len() / c.units.max(1))) else {
         return Ok(());
     };
     let mut lockstep = Vec::with_capacity(chunks.len());
@@ -67,20 +68,32 @@ pub(super) fn decode<'a>(
             (left, true)
         };
         let padded = n.next_multiple_of(LANES);
-        if let Some((scale, classes)) = scale {
-            for (chunk, l) in chunks.iter().zip(&mut lockstep) {
-                scale.steps(chunk.first + first, &mut l.steps[..n]);
+        for (chunk, l) in chunks.iter().zip(&mut lockstep) {
+            if let Some((scale, classes)) = scale {
                 l.contexts[n..padded].fill(0);
-                classes.pick(backend, &l.steps[..n], &mut l.contexts[..n]);
+                let first = chunk.first + first;
+                let (steps, contexts) = (&mut l.steps[..n], &mut l.contexts[..n]);
+                vectorised(
+                    backend,
+                    Predict {
+                        scale,
+                        classes,
+                        first,
+                        steps,
+                        contexts,
+                    },
+                );
             }
         }
         let contexts_len = if scale.is_some() { padded } else { 0 };
         let mut runs: Vec<Run> = lockstep
             .iter_mut()
-            .map(|l| Run {
+            .zip(chunks.iter())
+            .map(|(l, chunk)| Run {
                 stream: &mut l.stream,
                 contexts: &l.contexts[..contexts_len],
                 symbols: &mut l.symbols[..padded],
+                ahead: &chunk.out[first * size..(first + n) * size],
             })
             .collect();
         rans::decode(backend, tables, &mut runs);
@@ -104,6 +117,25 @@ pub(super) fn decode<'a>(
         first += n;
     }
     Ok(())
+}
+
+/// Writes the steps of the elements from `first` on, and the contexts that they pick.
+struct Predict<'a> {
+    scale: &'a Scale,
+    classes: &'a Classes,
+    first: usize,
+    steps: &'a mut [u8],
+    contexts: &'a mut [u8],
+}
+
+impl Work for Predict<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.scale.steps(self.first, self.steps);
+        self.classes.pick(self.steps, self.contexts);
+    }
 }
 
 /// Length of a stream's words: what is left of `len` bytes after the states. `None` if there is none.

@@ -1,13 +1,15 @@
 //! Input and output: where bytes come from and go to, not what they mean.
 
+#[cfg(feature = "mmap")]
+mod mapped;
 mod reader;
 mod source;
 #[cfg(feature = "encode")]
 mod writer;
 
+#[cfg(feature = "mmap")]
+pub(crate) use mapped::MappedFile;
 pub(crate) use reader::{open, out_of_memory};
-#[cfg(any(feature = "safetensors", feature = "candle"))]
-pub(crate) use source::mmap::map_bytes;
 #[cfg(feature = "hub")]
 pub(crate) use source::read_exact_at;
 pub use source::{FileSource, Source};

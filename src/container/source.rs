@@ -32,6 +32,9 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// A hint that a range has been used and can be let go of. It can still be read.
+    fn release(&self, _offset: u64, _len: u64) {}
+
     /// What messages call it: a path, a URL.
     fn name(&self) -> &str;
 
@@ -142,43 +145,10 @@ pub(crate) fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8])
 }
 
 /// Opens a file through a memory map if that is built in and works, else for reading at offsets.
-///
-/// A mapped file must not be cut while it is open: the system then ends the process on access.
 pub(crate) fn open_file(path: &Path) -> io::Result<Box<dyn Source>> {
     #[cfg(feature = "mmap")]
-    if let Some(source) = mmap::map(path)? {
-        return Ok(source);
+    if let Some(source) = super::MappedFile::open(path)? {
+        return Ok(Box::new(source));
     }
     Ok(Box::new(FileSource::open(path)?))
-}
-
-#[cfg(feature = "mmap")]
-pub(crate) mod mmap {
-    #![allow(unsafe_code)]
-    use super::{BytesSource, Source};
-    use std::{fs::File, io, path::Path};
-
-    /// Maps a file. `None` if it cannot be mapped, as an empty or a special file.
-    pub(crate) fn map(path: &Path) -> io::Result<Option<Box<dyn Source>>> {
-        Ok(map_bytes(path)?.map(|bytes| {
-            let source: Box<dyn Source> = Box::new(BytesSource {
-                bytes,
-                name: path.display().to_string(),
-            });
-            source
-        }))
-    }
-
-    /// The mapping itself.
-    pub(crate) fn map_bytes(path: &Path) -> io::Result<Option<memmap2::Mmap>> {
-        let file = File::open(path)?;
-        if file.metadata()?.len() == 0 {
-            return Ok(None);
-        }
-        // SAFETY: the mapping is private to this process and read-only. Another process that writes
-        // to the file can change bytes under us: everything read from it is validated where it is
-        // used, and chunks are copied or decoded from it only after their checksum held; a race
-        // gives wrong bytes or an error, not undefined behaviour of safe code relying on it.
-        Ok(unsafe { memmap2::Mmap::map(&file) }.ok())
-    }
 }

@@ -4,6 +4,7 @@
 use super::SearchTables;
 use super::freq::Frequencies;
 use crate::format::MAX_TABLES;
+use std::sync::OnceLock;
 
 /// The frequency tables of a tensor, ready to decode with.
 ///
@@ -11,11 +12,14 @@ use crate::format::MAX_TABLES;
 /// frequency (12 bits). The symbol lowest, so that a vector of entries truncates to symbols; the
 /// frequency highest, so that one shift extracts it.
 ///
-/// Invariant (vector gathers rely on it): `entries.len() == count << prob_bits`, `count` a power of
+/// Invariant (vector gathers rely on it): `entries().len() == count << prob_bits`, `count` a power of
 /// two; so every context masked by `count - 1` and every slot below `1 << prob_bits` has an entry.
 #[derive(Debug)]
 pub(crate) struct DecodeTables {
-    entries: Vec<u32>,
+    /// One a context.
+    tables: Vec<Frequencies>,
+    /// Made when a symbol is first looked up: many tensors are searched in only.
+    entries: OnceLock<Vec<u32>>,
     prob_bits: u32,
     count: usize,
     #[cfg(target_arch = "x86_64")]
@@ -32,17 +36,10 @@ impl DecodeTables {
             return None;
         }
         let count = tables.len().next_power_of_two();
-        let mut entries = Vec::with_capacity(count << prob_bits);
-        for context in 0..count {
-            let table = tables.get(context).unwrap_or(last);
-            for (symbol, &f) in table.freq().iter().enumerate() {
-                let f = u32::from(f);
-                entries.extend((0..f).map(|offset| f << 20 | offset << 8 | symbol as u32));
-            }
-        }
-        assert_eq!(entries.len(), count << prob_bits, "frequencies sum to their total");
+        let context = |context: usize| tables.get(context).unwrap_or(last).clone();
         Some(Self {
-            entries,
+            tables: (0..count).map(context).collect(),
+            entries: OnceLock::new(),
             prob_bits,
             count,
             #[cfg(target_arch = "x86_64")]
@@ -51,7 +48,16 @@ impl DecodeTables {
     }
 
     pub(crate) fn entries(&self) -> &[u32] {
-        &self.entries
+        self.entries.get_or_init(|| {
+            let mut all = Vec::with_capacity(self.count << self.prob_bits);
+            self.tables.iter().for_each(|table| all.extend(entries(table)));
+            assert_eq!(
+                all.len(),
+                self.count << self.prob_bits,
+                "frequencies sum to their total"
+            );
+            all
+        })
     }
 
     pub(crate) fn prob_bits(&self) -> u32 {
@@ -68,4 +74,12 @@ impl DecodeTables {
     pub(crate) fn search(&self) -> Option<&SearchTables> {
         self.search.as_ref()
     }
+}
+
+/// The entries of one table's slots.
+pub(super) fn entries(table: &Frequencies) -> impl Iterator<Item = u32> {
+    table.freq().iter().zip(0u32..).flat_map(|(&f, symbol)| {
+        let f = u32::from(f);
+        (0..f).map(move |offset| f << 20 | offset << 8 | symbol)
+    })
 }

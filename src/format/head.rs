@@ -13,7 +13,7 @@ pub(crate) struct ChunkEntry {
     /// Encoded bytes.
     pub(crate) len: u32,
     /// Escapes at the chunk's end.
-    pub(crate) escapes: u32,
+    pub(crate) extra: u32,
     /// XXH3-64 of the encoded bytes.
     pub(crate) checksum: u64,
 }
@@ -56,7 +56,7 @@ impl<'a> Head<'a> {
             .map(|e| {
                 let entry = ChunkEntry {
                     len: u32_at(e, 0),
-                    escapes: u32_at(e, 4),
+                    extra: u32_at(e, 4),
                     checksum: u64_at(e, 8),
                 };
                 offset += u64::from(entry.len).next_multiple_of(super::CHUNK_ALIGNMENT);
@@ -83,7 +83,7 @@ pub(crate) fn write(chunks: &[ChunkEntry], parameters: &[u8]) -> Vec<u8> {
     out.extend((parameters.len() as u32).to_le_bytes());
     for c in chunks {
         out.extend(c.len.to_le_bytes());
-        out.extend(c.escapes.to_le_bytes());
+        out.extend(c.extra.to_le_bytes());
         out.extend(c.checksum.to_le_bytes());
     }
     out.extend(parameters);

@@ -310,6 +310,12 @@ impl TensorInfo {
         if head_len > encoded_len {
             return Err(at().corrupt("its head is longer than its payload"));
         }
+        if byte_len > encoded_len.saturating_mul(limits.max_expansion).max(1 << 20) {
+            return Err(at().limit(format!(
+                "{byte_len} decoded bytes from a payload of {encoded_len}, max_expansion is {}",
+                limits.max_expansion
+            )));
+        }
         if head_len > limits.max_head_bytes {
             return Err(at().limit(format!(
                 "a head of {head_len} bytes, max_head_bytes is {}",

@@ -2,7 +2,7 @@
 
 use super::download::Download;
 use super::repo::{Place, Repo};
-use crate::container::{Source, map_bytes, read_exact_at};
+use crate::container::{MappedFile, Source, read_exact_at};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use std::collections::HashSet;
@@ -91,7 +91,7 @@ struct Arriving {
     download: Arc<Download>,
     file: File,
     /// All of it; what has not arrived reads as zeros.
-    map: Option<memmap2::Mmap>,
+    map: Option<MappedFile>,
 }
 
 impl Arriving {
@@ -100,7 +100,7 @@ impl Arriving {
         let opening = || Error::io(format!("opening {}", path.display()));
         Ok(Self {
             file: File::open(path).map_err(opening())?,
-            map: map_bytes(path).map_err(opening())?,
+            map: MappedFile::open(path).map_err(opening())?,
             download,
         })
     }
@@ -124,13 +124,18 @@ impl Source for Arriving {
     }
 
     fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        let bytes = self.map.as_deref()?.get(start..start.checked_add(len)?)?;
+        let bytes = self.map.as_ref()?.slice(offset, len)?;
         self.download.is_here(&(offset..offset + len as u64)).then_some(bytes)
     }
 
     fn gather(&self, range: Range<u64>) -> io::Result<Option<Arc<dyn Source>>> {
         self.wait(&range).map(|()| None)
+    }
+
+    fn release(&self, offset: u64, len: u64) {
+        if let Some(map) = &self.map {
+            map.release(offset, len);
+        }
     }
 
     fn name(&self) -> &str {

@@ -3,15 +3,33 @@
 //! Of an element `sign | exponent | mantissa`, the token is the exponent and the top `token_mantissa`
 //! bits of the mantissa; the raw bits are the sign above the rest of the mantissa. The token itself
 //! is `base + symbol + (step >> fraction_bits << token_mantissa)`, modulo its width: the element's
-//! scale step moves the window of 256 symbols by whole octaves.
+//! scale step moves the window of 256 symbols by whole octaves. Raw bits end above the mantissa bits
+//! that are 0 in all elements of a chunk.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod full;
 
 use super::{narrow, raw};
 use crate::backend::Backend;
 use crate::dtype::{DType, FloatLayout};
 use crate::simd::{Work, vectorised};
+
+const BF16: FloatLayout = FloatLayout {
+    exponent: 8,
+    mantissa: 7,
+};
+const F16: FloatLayout = FloatLayout {
+    exponent: 5,
+    mantissa: 10,
+};
+const F32: FloatLayout = FloatLayout {
+    exponent: 8,
+    mantissa: 23,
+};
 
 /// Where an element is cut, and how symbols become tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +42,8 @@ pub(crate) struct FloatSplit {
     pub(crate) base: u16,
     /// Bits of a scale step below a whole octave.
     pub(crate) fraction_bits: u32,
+    /// Bits at the end of the mantissa that are 0 in every element, and are not kept.
+    pub(crate) zeros: u32,
 }
 
 impl FloatSplit {
@@ -36,14 +56,27 @@ impl FloatSplit {
         self.layout.mantissa - self.token_mantissa
     }
 
+    /// Bits besides the token that are kept.
     pub(crate) fn raw_bits(self) -> u32 {
-        self.low_bits() + 1
+        self.low_bits() - self.zeros + 1
     }
 
     /// What the scale step adds to a token.
     #[inline(always)]
     pub(crate) fn shift(self, step: u8) -> u16 {
         u16::from(step) >> self.fraction_bits << self.token_mantissa
+    }
+
+    /// The same split, its numbers as the caller knows them to be.
+    #[inline(always)]
+    fn with(self, layout: FloatLayout, token_mantissa: u32, fraction_bits: u32) -> Self {
+        Self {
+            layout,
+            token_mantissa,
+            base: self.base,
+            fraction_bits,
+            zeros: 0,
+        }
     }
 
     #[inline(always)]
@@ -102,12 +135,45 @@ pub(crate) struct Block<'a> {
 /// # Panics
 /// If a length does not fit the others.
 pub(crate) fn join(backend: Backend, block: &Block, out: &mut [u8]) {
-    vectorised(backend, Join { backend, block, out });
+    let from = join_full(backend, block, out);
+    if from < block.symbols.len() {
+        vectorised(backend, Join { block, from, out });
+    }
 }
 
+/// Joins the full groups of 16-bit elements with instructions made for them. Returns the elements joined: 0 if there
+/// are no such instructions.
+#[cfg(target_arch = "x86_64")]
+fn join_full(backend: Backend, block: &Block, out: &mut [u8]) -> usize {
+    if block.split.layout.bytes() != 2 || block.split.zeros > 0 || block.widen != Widen::None {
+        return 0;
+    }
+    match backend {
+        Backend::Avx2 => avx2::join(block, out),
+        Backend::Avx512 => avx512::join(block, out),
+        _ => return 0,
+    }
+    let joined = block.symbols.len() / raw::GROUP * raw::GROUP;
+    let values = &mut out.as_chunks_mut().0[..joined];
+    for escape in block.escapes {
+        if let Some(value) = values.get_mut((escape.position - block.first) as usize) {
+            *value = u16::from_le_bytes(*value)
+                .replace_token(block.split, escape.token)
+                .to_le_bytes();
+        }
+    }
+    joined
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn join_full(_: Backend, _: &Block, _: &mut [u8]) -> usize {
+    0
+}
+
+/// Joins the elements from `from` on, the first of a group.
 struct Join<'a, 'b> {
-    backend: Backend,
     block: &'a Block<'b>,
+    from: usize,
     out: &'a mut [u8],
 }
 
@@ -116,115 +182,47 @@ impl Work for Join<'_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        join_by_layout(self.backend, self.block, self.out);
+        join_by_layout(self.block, self.from, self.out);
     }
 }
 
 /// The common splits again as constants, so that shifts and pieces unroll.
 #[inline(always)]
-fn join_by_layout(backend: Backend, block: &Block, out: &mut [u8]) {
-    const BF16: FloatLayout = FloatLayout {
-        exponent: 8,
-        mantissa: 7,
-    };
-    const F16: FloatLayout = FloatLayout {
-        exponent: 5,
-        mantissa: 10,
-    };
-    const F32: FloatLayout = FloatLayout {
-        exponent: 8,
-        mantissa: 23,
-    };
+fn join_by_layout(block: &Block, from: usize, out: &mut [u8]) {
     let s = block.split;
-    match (s.layout, s.token_mantissa, s.fraction_bits) {
-        (BF16, 2, 2) => join_groups::<u16>(
-            backend,
-            block,
-            FloatSplit {
-                layout: BF16,
-                token_mantissa: 2,
-                fraction_bits: 2,
-                ..s
-            },
-            out,
-        ),
-        (BF16, 2, _) => join_groups::<u16>(
-            backend,
-            block,
-            FloatSplit {
-                layout: BF16,
-                token_mantissa: 2,
-                ..s
-            },
-            out,
-        ),
-        (BF16, 3, _) => join_groups::<u16>(
-            backend,
-            block,
-            FloatSplit {
-                layout: BF16,
-                token_mantissa: 3,
-                ..s
-            },
-            out,
-        ),
-        (F16, 2, _) => join_groups::<u16>(
-            backend,
-            block,
-            FloatSplit {
-                layout: F16,
-                token_mantissa: 2,
-                ..s
-            },
-            out,
-        ),
-        (F16, 3, _) => join_groups::<u16>(
-            backend,
-            block,
-            FloatSplit {
-                layout: F16,
-                token_mantissa: 3,
-                ..s
-            },
-            out,
-        ),
-        (F32, 2, _) => join_groups::<u32>(
-            backend,
-            block,
-            FloatSplit {
-                layout: F32,
-                token_mantissa: 2,
-                ..s
-            },
-            out,
-        ),
+    let (mantissa, fraction) = (s.token_mantissa, s.fraction_bits);
+    match (s.zeros, s.layout, mantissa, fraction) {
+        (0, BF16, 2, 2) => join_groups::<u16>(block, from, s.with(BF16, 2, 2), out),
+        (0, BF16, 2, _) => join_groups::<u16>(block, from, s.with(BF16, 2, fraction), out),
+        (0, BF16, 3, _) => join_groups::<u16>(block, from, s.with(BF16, 3, fraction), out),
+        (0, F16, 2, _) => join_groups::<u16>(block, from, s.with(F16, 2, fraction), out),
+        (0, F16, 3, _) => join_groups::<u16>(block, from, s.with(F16, 3, fraction), out),
+        (0, F32, 2, _) => join_groups::<u32>(block, from, s.with(F32, 2, fraction), out),
         _ => match s.layout.bytes() {
-            1 => join_groups::<u8>(backend, block, s, out),
-            2 => join_groups::<u16>(backend, block, s, out),
-            4 => join_groups::<u32>(backend, block, s, out),
-            _ => join_groups::<u64>(backend, block, s, out),
+            1 => join_groups::<u8>(block, from, s, out),
+            2 => join_groups::<u16>(block, from, s, out),
+            4 => join_groups::<u32>(block, from, s, out),
+            _ => join_groups::<u64>(block, from, s, out),
         },
     }
 }
 
 #[inline(always)]
-fn join_groups<T: Element>(backend: Backend, block: &Block, split: FloatSplit, out: &mut [u8]) {
-    let mut escapes = block.escapes.iter().peekable();
+fn join_groups<T: Element>(block: &Block, from: usize, split: FloatSplit, out: &mut [u8]) {
     let size = match block.widen {
         Widen::None => T::BYTES,
         _ => 2 * T::BYTES,
     };
     assert!(out.len() == block.symbols.len() * size);
+    let joined = block
+        .escapes
+        .partition_point(|e| ((e.position - block.first) as usize) < from);
+    let mut escapes = block.escapes[joined..].iter().peekable();
     let groups = block.symbols.chunks(raw::GROUP).zip(out.chunks_mut(raw::GROUP * size));
-    for (g, (symbols, out)) in groups.enumerate() {
+    for (g, (symbols, out)) in groups.enumerate().skip(from / raw::GROUP) {
         let steps = block.steps.get(g * raw::GROUP..).unwrap_or(&[]);
         let start = block.first + (g * raw::GROUP) as u32;
         let end = start + symbols.len() as u32;
-        let escaped = escapes.peek().is_some_and(|e| e.position < end);
-        if !escaped && block.widen == Widen::None && T::join_full(backend, split, out, block.planes, g, symbols, steps)
-        {
-            continue;
-        }
         let mut values = [T::default(); raw::GROUP];
         match <&[u8; raw::GROUP]>::try_from(symbols) {
             // Full groups have sizes that the compiler knows: everything unrolls into vectors.
@@ -272,19 +270,6 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     fn with_token(self, split: FloatSplit, token: u16) -> Self;
     /// The element with another token.
     fn replace_token(self, split: FloatSplit, token: u16) -> Self;
-    /// Joins a full group into `out` with instructions made for it; `false` if there are none.
-    #[inline(always)]
-    fn join_full(
-        _: Backend,
-        _: FloatSplit,
-        _out: &mut [u8],
-        _planes: &[&[u8]],
-        _g: usize,
-        _symbols: &[u8],
-        _steps: &[u8],
-    ) -> bool {
-        false
-    }
     /// Writes little-endian elements, widened if need be.
     fn store(values: &[Self], widen: Widen, out: &mut [u8]);
     /// Token of an element.
@@ -296,22 +281,24 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     /// Reads little-endian elements.
     #[cfg(feature = "encode")]
     fn load(bytes: &[u8], values: &mut [Self]);
+    /// How many of the lowest bits are 0 in all of the little-endian elements.
+    #[cfg(feature = "encode")]
+    fn low_zeros(bytes: &[u8]) -> u32;
     /// The element's bits.
     #[cfg(feature = "encode")]
     fn wide(self) -> u64;
 }
 
 macro_rules! element {
-    ($($t:ty, $widened:ident, $widen:expr, { $($join_full:item)* };)*) => {$(
+    ($($t:ty, $widened:ident, $widen:expr;)*) => {$(
         impl Element for $t {
             const BYTES: usize = size_of::<$t>();
-            $($join_full)*
 
             #[inline(always)]
             fn with_token(self, split: FloatSplit, token: u16) -> Self {
-                let low = split.low_bits();
-                let sign = self >> low << (Self::BITS - 1);
-                sign | ((token & split.token_mask()) as Self) << low | self & ((1 << low) - 1)
+                let (low, kept) = (split.low_bits(), split.raw_bits() - 1);
+                let sign = self >> kept << (Self::BITS - 1);
+                sign | ((token & split.token_mask()) as Self) << low | (self & ((1 << kept) - 1)) << split.zeros
             }
 
             fn replace_token(self, split: FloatSplit, token: u16) -> Self {
@@ -347,7 +334,7 @@ macro_rules! element {
             #[inline(always)]
             fn raw(self, split: FloatSplit) -> Self {
                 let low = split.low_bits();
-                self >> (Self::BITS - 1) << low | self & ((1 << low) - 1)
+                self >> (Self::BITS - 1) << (low - split.zeros) | (self & ((1 << low) - 1)) >> split.zeros
             }
 
             #[cfg(feature = "encode")]
@@ -359,6 +346,13 @@ macro_rules! element {
             }
 
             #[cfg(feature = "encode")]
+            #[inline(always)]
+            fn low_zeros(bytes: &[u8]) -> u32 {
+                let elements = bytes.as_chunks().0.iter().map(|b| Self::from_le_bytes(*b));
+                elements.fold(0, |any, element| any | element).trailing_zeros()
+            }
+
+            #[cfg(feature = "encode")]
             fn wide(self) -> u64 {
                 self.into()
             }
@@ -367,28 +361,8 @@ macro_rules! element {
 }
 
 element! {
-    u8, u16, |v: u8, _| u16::from(v), {};
-    u16, u32, |v: u16, widen| if widen == Widen::F16ToF32 { narrow::f32_from_f16(v) } else { u32::from(v) << 16 }, {
-        #[cfg(target_arch = "x86_64")]
-        #[inline(always)]
-        fn join_full(
-            backend: Backend,
-            split: FloatSplit,
-            out: &mut [u8],
-            planes: &[&[u8]],
-            g: usize,
-            symbols: &[u8],
-            steps: &[u8],
-        ) -> bool {
-            match (out.first_chunk_mut(), symbols.first_chunk()) {
-                (Some(out), Some(symbols)) if backend == Backend::Avx512 => {
-                    avx512::join_full(split, out, planes, g, symbols, steps.first_chunk());
-                    true
-                }
-                _ => false,
-            }
-        }
-    };
-    u32, u64, |v: u32, _| narrow::f64_from_f32(v), {};
-    u64, u128, |v: u64, _| u128::from(v), {};
+    u8, u16, |v: u8, _| u16::from(v);
+    u16, u32, |v: u16, widen| if widen == Widen::F16ToF32 { narrow::f32_from_f16(v) } else { u32::from(v) << 16 };
+    u32, u64, |v: u32, _| narrow::f64_from_f32(v);
+    u64, u128, |v: u64, _| u128::from(v);
 }

@@ -40,8 +40,9 @@ impl Scale {
             let n = rest.len().min(width - column);
             let (now, later) = rest.split_at_mut(n);
             let base = self.rows[row];
-            for (step, &c) in now.iter_mut().zip(&self.columns[column..column + n]) {
-                *step = base + c;
+            // No sum overflows.
+            for (step, c) in now.iter_mut().zip(&self.columns[column..column + n]) {
+                *step = base.wrapping_add(*c);
             }
             rest = later;
             row += 1;

@@ -6,65 +6,119 @@
 //! one, which costs about 0.001 bit an element.
 
 use super::scale::Scale;
+use crate::backend::Backend;
 use crate::cost::{COST_BITS, log2_f32};
+use crate::simd::{Work, vectorised};
 
 /// Rows of which columns take their mean, and columns of which rows do.
 const SAMPLE: usize = 512;
 /// Neighbouring columns that are sampled together.
 const RUN: usize = 64;
 
-/// Fits scale steps in units of `2^-fraction_bits` octaves. `magnitudes(row, column, out)` gives the
-/// finite, non-negative magnitudes of a row from a column on.
+/// A matrix of finite, non-negative magnitudes.
+pub(crate) trait Magnitudes {
+    /// Writes those of a row from a column on. Must be `#[inline(always)]`.
+    fn write(&self, row: usize, column: usize, out: &mut [f32]);
+}
+
+/// Fits scale steps in units of `2^-fraction_bits` octaves.
 pub(crate) fn fit(
+    backend: Backend,
     rows: usize,
     columns: usize,
     fraction_bits: u32,
-    magnitudes: impl Fn(usize, usize, &mut [f32]),
+    matrix: &impl Magnitudes,
 ) -> Option<Scale> {
     if rows == 0 || columns == 0 {
         return None;
     }
-    let runs = (columns / RUN).clamp(1, SAMPLE / RUN);
-    let run = if columns <= SAMPLE { columns } else { RUN };
-    let runs = if columns <= SAMPLE { 1 } else { runs };
-    let starts: Vec<usize> = (0..runs)
-        .map(|i| i * (columns - run) / runs.max(2).saturating_sub(1).max(1))
-        .collect();
-    let row_stride = rows.div_ceil(SAMPLE);
-    let (mut row_scale, mut column_scale) = (vec![1f32; rows], vec![1f32; columns]);
-    let mut buffer = vec![0f32; columns];
-    for _ in 0..2 {
-        let inverse: Vec<f32> = column_scale.iter().map(|&c| reciprocal(c)).collect();
-        for (row, scale) in row_scale.iter_mut().enumerate() {
+    let fit = Fit { rows, columns, matrix };
+    let (row_scale, column_scale) = vectorised(backend, fit);
+    Scale::new(steps(&row_scale, fraction_bits), steps(&column_scale, fraction_bits))
+}
+
+struct Fit<'a, M> {
+    rows: usize,
+    columns: usize,
+    matrix: &'a M,
+}
+
+impl<M: Magnitudes> Work for Fit<'_, M> {
+    type Output = (Vec<f32>, Vec<f32>);
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let (mut rows, mut columns) = (vec![1f32; self.rows], vec![1f32; self.columns]);
+        let mut buffer = vec![0f32; self.columns];
+        // The first round only has to be near: its errors are of second order in the last.
+        let few = self.stride(SAMPLE / 4);
+        self.fit_rows(&mut rows, &columns, few, &mut buffer);
+        self.fit_columns(&rows, &mut columns, few, &mut buffer);
+        self.fit_rows(&mut rows, &columns, 1, &mut buffer);
+        self.fit_columns(&rows, &mut columns, self.stride(SAMPLE), &mut buffer);
+        (rows, columns)
+    }
+}
+
+impl<M: Magnitudes> Fit<'_, M> {
+    /// The stride at which `sample` rows at most are taken.
+    fn stride(&self, sample: usize) -> usize {
+        self.rows.div_ceil(sample)
+    }
+
+    /// Mean magnitudes of every `stride`-th row, of a sample of its columns.
+    #[inline(always)]
+    fn fit_rows(&self, rows: &mut [f32], columns: &[f32], stride: usize, buffer: &mut [f32]) {
+        let (run, runs) = if columns.len() <= SAMPLE {
+            (columns.len(), 1)
+        } else {
+            (RUN, SAMPLE / RUN)
+        };
+        let gaps = (runs - 1).max(1);
+        let starts = (0..runs).map(|i| i * (columns.len() - run) / gaps);
+        let inverse: Vec<f32> = columns.iter().map(|&c| reciprocal(c)).collect();
+        for (row, scale) in rows.iter_mut().enumerate().step_by(stride) {
             let mut sums = [0f32; 16];
-            for &start in &starts {
+            for start in starts.clone() {
                 let values = &mut buffer[..run];
-                magnitudes(row, start, values);
-                for (values, inverse) in values.chunks(16).zip(inverse[start..].chunks(16)) {
+                self.matrix.write(row, start, values);
+                let (values, last_values) = values.as_chunks::<16>();
+                let (inverse, last_inverse) = inverse[start..start + run].as_chunks::<16>();
+                for (values, inverse) in values.iter().zip(inverse) {
                     for ((sum, v), i) in sums.iter_mut().zip(values).zip(inverse) {
                         *sum += v * i;
                     }
                 }
+                for ((sum, v), i) in sums.iter_mut().zip(last_values).zip(last_inverse) {
+                    *sum += v * i;
+                }
             }
             // Sums of numbers near the top of the range overflow; their scale is still the largest.
-            *scale = (sums.iter().sum::<f32>() / (run * starts.len()) as f32).min(f32::MAX);
+            *scale = (sums.iter().sum::<f32>() / (run * runs) as f32).min(f32::MAX);
         }
-        let mut sums = vec![0f32; columns];
+    }
+
+    /// Mean magnitudes of columns, of every `stride`-th row.
+    #[inline(always)]
+    fn fit_columns(&self, rows: &[f32], columns: &mut [f32], stride: usize, buffer: &mut [f32]) {
+        columns.fill(0.0);
         let mut sampled = 0;
-        for row in (0..rows).step_by(row_stride) {
-            let inverse = reciprocal(row_scale[row]);
-            magnitudes(row, 0, &mut buffer);
-            sums.iter_mut().zip(&buffer).for_each(|(sum, v)| *sum += v * inverse);
+        for row in (0..rows.len()).step_by(stride) {
+            let inverse = reciprocal(rows[row]);
+            self.matrix.write(row, 0, buffer);
+            columns
+                .iter_mut()
+                .zip(&*buffer)
+                .for_each(|(sum, v)| *sum += v * inverse);
             sampled += 1;
         }
-        column_scale
+        columns
             .iter_mut()
-            .zip(&sums)
-            .for_each(|(scale, sum)| *scale = (sum / sampled as f32).min(f32::MAX));
+            .for_each(|sum| *sum = (*sum / sampled as f32).min(f32::MAX));
     }
-    Scale::new(steps(&row_scale, fraction_bits), steps(&column_scale, fraction_bits))
 }
 
+#[inline(always)]
 fn reciprocal(x: f32) -> f32 {
     if x.is_normal() { 1.0 / x } else { 0.0 }
 }
@@ -87,15 +141,22 @@ fn steps(scales: &[f32], fraction_bits: u32) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    struct Of<F>(F);
+
+    impl<F: Fn(usize, usize) -> f32> Magnitudes for Of<F> {
+        #[inline(always)]
+        fn write(&self, row: usize, column: usize, out: &mut [f32]) {
+            out.iter_mut()
+                .enumerate()
+                .for_each(|(i, v)| *v = self.0(row, column + i));
+        }
+    }
+
     #[test]
     fn separable_scales_are_found() {
         let (rows, columns) = (40, 3000);
-        let scale = fit(rows, columns, 2, |row, column, out| {
-            for (i, v) in out.iter_mut().enumerate() {
-                *v = 2f32.powi((row % 5) as i32 - (column + i).rem_euclid(3) as i32);
-            }
-        })
-        .unwrap();
+        let magnitudes = Of(|row, column| 2f32.powi((row % 5) as i32 - (column % 3) as i32));
+        let scale = fit(Backend::Scalar, rows, columns, 2, &magnitudes).unwrap();
         let mut steps = vec![0u8; rows * columns];
         scale.steps(0, &mut steps);
         for (i, step) in steps.iter().enumerate() {
@@ -110,7 +171,7 @@ mod tests {
 
     #[test]
     fn zero_and_huge_rows_are_held() {
-        let scale = fit(3, 8, 2, |row, _, out| out.fill([0.0, 1e-37, 1e38][row])).unwrap();
+        let scale = fit(Backend::Scalar, 3, 8, 2, &Of(|row, _| [0.0, 1e-37, 1e38][row])).unwrap();
         let mut steps = vec![0u8; 24];
         scale.steps(0, &mut steps);
         assert_eq!((steps[0], steps[8], steps[16]), (0, 0, 127));

@@ -3,6 +3,7 @@
 mod backend;
 mod models;
 mod sharded;
+mod shards;
 
 use candle_core::{DType, Device, Error, Tensor};
 use candle_nn::VarBuilder;

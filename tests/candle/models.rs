@@ -65,6 +65,11 @@ fn check(model_type: &str, tied: bool) {
                 "{model_type} {dtype:?} {ahead}"
             );
         }
+        let folder = wcodec::candle::var_builder(&[files.dir.path()], dtype, &CPU).unwrap();
+        assert!(
+            bits(&logits(&config, folder)) == plain,
+            "{model_type} {dtype:?} from the folder"
+        );
         let bytes: Vec<_> = files.wcodec.iter().map(|path| std::fs::read(path).unwrap()).collect();
         let vb = wcodec::candle::var_builder_from_bytes(bytes, dtype, &CPU).unwrap();
         assert!(bits(&logits(&config, vb)) == plain, "{model_type} {dtype:?} in memory");

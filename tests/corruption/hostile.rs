@@ -91,8 +91,11 @@ fn escapes() {
     fails(&[at(2, 0), at(1, 0)], 2, "out of order");
     fails(&[at(2, 0), at(2, 0)], 2, "out of order");
     fails(&[at(1, 0)], 2, "shorter than its parts");
-    fails(&[], u32::MAX, "shorter than its parts");
-    fails(&[], 1 << 30, "shorter than its parts");
+    fails(&[], (1 << 24) - 1, "shorter than its parts");
+    fails(&[], 1 << 20, "shorter than its parts");
+    // A BF16 whose token has two mantissa bits leaves five.
+    fails(&[], 6 << 24, "more bits than the tokens leave");
+    fails(&[], u32::MAX, "more bits than the tokens leave");
     // Words that are taken for escapes, and the other way round.
     fails(&[at(1, 0)], 0, "words do not end");
 }

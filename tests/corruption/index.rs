@@ -224,6 +224,18 @@ fn limits_are_kept() {
     }
 }
 
+#[test]
+fn a_small_payload_makes_no_huge_tensor() {
+    let claim = |units: u64| {
+        let hand = Hand::new().tensor("t", "U8", &[units], "constant chunk=1048576", &[7], &[(&[], 0)]);
+        open(hand.bytes(), Backend::Scalar).map(|_| ())
+    };
+    claim(1 << 20).unwrap();
+    let error = claim(1 << 30).expect_err("a limit");
+    assert!(matches!(error, Error::Limit { .. }), "{error:?}");
+    check_error(&error);
+}
+
 /// A file with a kept header of 16 bytes, in a place of its own before a tensor of 4 bytes.
 fn source_file(spoil: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
     // A first tensor makes room for the header, and leaves.

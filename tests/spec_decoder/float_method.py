@@ -100,16 +100,20 @@ def float_method(payload):
     for batch in payload.batches():
         ends = []  # of the streams
         for chunk in batch:
-            ends.append(len(chunk.data) - raw_size(chunk.count, k + 1) - 4 * chunk.extra)
+            escapes, zeros = chunk.extra % (1 << 24), chunk.extra >> 24
+            need(zeros <= k, "zeros of a chunk")
+            ends.append(len(chunk.data) - raw_size(chunk.count, k + 1 - zeros) - 4 * escapes)
             need(ends[-1] > 0, "length of a chunk")
         streams = Streams([c.data[:end] for c, end in zip(batch, ends)], tables, recipe["prob"])
         s = [steps.of(chunk.first, chunk.count) for chunk in batch]
         symbols = streams.read([x % (1 << fraction) for x in s])
         for i, (chunk, seeds) in enumerate(zip(batch, streams.finish())):
             tokens = (base + symbols[i] + (s[i] >> fraction << mantissa)) % (1 << T)
-            escapes = len(chunk.data) - 4 * chunk.extra
-            escape(tokens, chunk.data[escapes:], T)
-            raw = read_raw_bits(chunk.data[ends[i] : escapes], seeds, chunk.count, k + 1)
+            escapes, zeros = chunk.extra % (1 << 24), chunk.extra >> 24
+            escapes_at = len(chunk.data) - 4 * escapes
+            escape(tokens, chunk.data[escapes_at:], T)
+            raw = read_raw_bits(chunk.data[ends[i] : escapes_at], seeds, chunk.count, k + 1 - zeros)
+            raw = raw << np.uint64(zeros)
             sign, low = raw >> np.uint64(k), raw & np.uint64((1 << k) - 1)
             units = (sign << np.uint64(T)) + tokens.astype(np.uint64)
             units = (units << np.uint64(k)) + low

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
-use wcodec::{EncodeOptions, checkpoint};
+use wcodec::checkpoint;
 
 /// Encode a safetensors file, or a folder with all its files
 #[derive(Args)]
@@ -74,7 +74,7 @@ impl Encode {
         });
         decode::refuse_existing(&to, input.is_dir(), self.force)?;
         let effort = wcodec::Effort::from(self.effort);
-        let options = EncodeOptions::lossless().effort(effort);
+        let options = global.encode_options().effort(effort);
         let begun = Instant::now();
         let reports = {
             let progress = Display::new("encoding", global);

@@ -20,7 +20,7 @@ mod verify;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use std::process::ExitCode;
-use wcodec::{Backend, DecodeOptions};
+use wcodec::{Backend, DecodeOptions, EncodeOptions};
 
 const ABOUT: &str = "Make checkpoints of large language models smaller, with every bit kept";
 
@@ -69,10 +69,10 @@ struct Global {
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
-    /// Instructions to decode with: scalar, avx2, avx512 or neon [default: the fastest of this CPU]
+    /// Instructions to use: scalar, avx2, avx512 or neon [default: the fastest of this CPU]
     #[arg(long, global = true, value_name = "NAME", value_parser = parse_backend)]
     #[arg(
-        long_help = "Instructions to decode with: scalar, avx2, avx512 or neon. Every backend gives the same \
+        long_help = "Instructions to use: scalar, avx2, avx512 or neon. Every backend gives the same \
                        bytes. The default is the fastest that this CPU can run, or what the environment variable \
                        WCODEC_BACKEND says"
     )]
@@ -82,6 +82,11 @@ struct Global {
 impl Global {
     fn decode_options(&self) -> DecodeOptions {
         let options = DecodeOptions::default();
+        self.backend.map_or(options, |backend| options.backend(backend))
+    }
+
+    fn encode_options(&self) -> EncodeOptions {
+        let options = EncodeOptions::lossless();
         self.backend.map_or(options, |backend| options.backend(backend))
     }
 }
@@ -129,10 +134,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    // A wrong WCODEC_BACKEND is a mistake to hear of now, not after an hour of encoding.
-    if cli.global.backend.is_none() {
-        Backend::detect()?;
-    }
     // `bench` makes its own thread pools, one after the other.
     if let Some(threads) = cli.global.threads
         && !matches!(cli.command, Command::Bench(_))

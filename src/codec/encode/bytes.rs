@@ -1,7 +1,6 @@
 //! Encoding with the `bytes` method.
 
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
-use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::bytes::{CODED, CONSTANT, RAW, lengths_len};
 use crate::context::Classes;
@@ -132,24 +131,40 @@ fn kinds(dtype: DType) -> &'static [Kind] {
     }
 }
 
-fn magnitudes(kind: Kind, bytes: &[u8], out: &mut [f32]) {
-    for (out, &b) in out.iter_mut().zip(bytes) {
-        *out = match kind {
-            Kind::Signed => f32::from(b.cast_signed().unsigned_abs()),
-            Kind::Unsigned => f32::from(b.abs_diff(128)),
-            Kind::Nibbles => f32::from((b & 15).abs_diff(8) + (b >> 4).abs_diff(8)),
-        };
+/// A tensor as a matrix of magnitudes.
+struct ByteMatrix<'a> {
+    kind: Kind,
+    data: &'a [u8],
+    columns: usize,
+}
+
+impl scale_fit::Magnitudes for ByteMatrix<'_> {
+    #[inline(always)]
+    fn write(&self, row: usize, column: usize, out: &mut [f32]) {
+        let bytes = &self.data[row * self.columns + column..][..out.len()];
+        for (out, &b) in out.iter_mut().zip(bytes) {
+            *out = f32::from(match self.kind {
+                Kind::Signed => b.cast_signed().unsigned_abs(),
+                Kind::Unsigned => b.abs_diff(128),
+                Kind::Nibbles => (b & 15).abs_diff(8) + (b >> 4).abs_diff(8),
+            });
+        }
     }
 }
 
 /// Coding of single bytes with scale prediction.
 fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Option<Plan> {
     let units = input.units();
-    let scale = scale_fit::fit(units / columns, columns, fraction_bits, |row, column, out| {
-        magnitudes(kind, &input.data[row * columns + column..], out);
-    })?;
+    let data = input.data;
+    let scale = scale_fit::fit(
+        input.backend,
+        units / columns,
+        columns,
+        fraction_bits,
+        &ByteMatrix { kind, data, columns },
+    )?;
     let mask = mask(input.dtype, 0);
-    let mut by_step = vec![[0u64; SYMBOLS]; 256];
+    let mut by_step = vec![[0u32; SYMBOLS]; 256];
     let mut steps = vec![0u8; columns];
     for (row, bytes) in input.data.chunks_exact(columns).enumerate() {
         scale.steps(row * columns, &mut steps);
@@ -187,17 +202,17 @@ struct Class {
 
 /// Merges neighbouring scale steps, the cheapest pair first, until there are tables enough for what
 /// they save.
-fn merge(by_step: &[[u64; SYMBOLS]]) -> Vec<Class> {
+fn merge(by_step: &[[u32; SYMBOLS]]) -> Vec<Class> {
     /// About what a table takes in the head, in 2^-16 bits.
     const TABLE: u64 = 600 << COST_BITS;
     let mut classes: Vec<Class> = by_step
         .iter()
         .enumerate()
         .filter(|(_, counts)| counts.iter().any(|&c| c > 0))
-        .map(|(step, counts)| Class {
-            first: step as u8,
-            counts: Box::new(*counts),
-            cost: entropy(counts),
+        .map(|(step, counts)| {
+            let counts = Box::new(counts.map(u64::from));
+            let (first, cost) = (step as u8, entropy(&counts[..]));
+            Class { first, counts, cost }
         })
         .collect();
     let join = |a: &Class, b: &Class| -> Class {
@@ -208,20 +223,21 @@ fn merge(by_step: &[[u64; SYMBOLS]]) -> Vec<Class> {
             counts,
         }
     };
-    while classes.len() > 1 {
-        let loss = |i: usize| {
-            join(&classes[i], &classes[i + 1])
-                .cost
-                .saturating_sub(classes[i].cost + classes[i + 1].cost)
-        };
-        let Some((least, at)) = (0..classes.len() - 1).map(|i| (loss(i), i)).min() else {
-            break;
-        };
+    let loss = |a: &Class, b: &Class| join(a, b).cost.saturating_sub(a.cost + b.cost);
+    // What it costs to merge each class with the next.
+    let mut losses: Vec<u64> = classes.windows(2).map(|pair| loss(&pair[0], &pair[1])).collect();
+    while let Some((at, &least)) = losses.iter().enumerate().min_by_key(|&(_, loss)| loss) {
         if classes.len() <= MAX_TABLES && least > TABLE {
             break;
         }
         let second = classes.remove(at + 1);
         classes[at] = join(&classes[at], &second);
+        losses.remove(at);
+        for i in at.saturating_sub(1)..=at {
+            if let Some(loss_of) = losses.get_mut(i) {
+                *loss_of = loss(&classes[i], &classes[i + 1]);
+            }
+        }
     }
     classes
 }
@@ -257,12 +273,9 @@ fn encode(input: Input, plan: &Plan) -> Encoded {
             }
         }
     }
-    let chunks = map_chunks(
-        units,
-        chunk,
-        || (),
-        |(), range| encode_chunk(input, plan, &encoders, range),
-    );
+    let chunks = map_chunks(units, chunk, Vec::new, |room, range| {
+        encode_chunk(input, plan, &encoders, range, room)
+    });
     let tables = encoders.first().and_then(Option::as_ref).map_or(1, EncodeTables::count) as u32;
     let (columns, tables) = plan.prediction.as_ref().map_or((0, 1), |p| (p.columns as u64, tables));
     let method = Method::Bytes {
@@ -278,6 +291,7 @@ fn encode_chunk(
     plan: &Plan,
     encoders: &[Option<EncodeTables>],
     range: std::ops::Range<usize>,
+    room: &mut Vec<[u8; 2]>,
 ) -> (Vec<u8>, u32) {
     let width = input.dtype.unit_bytes();
     let data = &input.data[range.start * width..range.end * width];
@@ -286,7 +300,7 @@ fn encode_chunk(
         let mut steps = vec![0; range.len()];
         p.scale.steps(range.start, &mut steps);
         contexts.resize(steps.len(), 0);
-        p.classes.pick(Backend::fastest(), &steps, &mut contexts);
+        p.classes.pick(&steps, &mut contexts);
     }
     let mut out = vec![0; lengths_len(width)];
     let mut lengths = Vec::new();
@@ -296,7 +310,7 @@ fn encode_chunk(
         match (plane, encoder) {
             (Plane::Coded { mask, .. }, Some(tables)) => {
                 let symbols: Vec<u8> = bytes.map(|b| b ^ mask).collect();
-                rans::encode(tables, &symbols, &contexts, &[0; LANES], &mut out);
+                rans::encode(input.backend, tables, &symbols, &contexts, &[0; LANES], room, &mut out);
             }
             (Plane::Raw, _) => {
                 out.extend(bytes);

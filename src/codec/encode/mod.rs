@@ -5,10 +5,12 @@ mod count;
 mod float;
 pub(crate) mod tiles;
 
+use crate::backend::Backend;
 use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::format::head::{self, ChunkEntry, ENTRY_BYTES, FIXED_BYTES};
 use crate::format::{CHUNK_ALIGNMENT, MAX_SCALE_STEPS, Method, Recipe, checksum};
+use crate::limits::MAX_EXPANSION;
 
 /// How hard the encoder tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +62,8 @@ pub(crate) struct Input<'a> {
     pub(crate) shape: &'a [usize],
     /// Little-endian, row-major; as long as dtype and shape say.
     pub(crate) data: &'a [u8],
+    /// Instructions to encode with; the result does not depend on them.
+    pub(crate) backend: Backend,
 }
 
 impl Input<'_> {
@@ -92,7 +96,7 @@ struct Candidate<'a> {
     encode: Box<dyn FnOnce() -> Encoded + 'a>,
 }
 
-/// Units of a raw or constant chunk.
+/// Units of a raw chunk.
 const PLAIN_CHUNK: u64 = 1 << 20;
 /// Tiles are taken only if they cost less than this part of the next best.
 const TILES_PERCENT: u64 = 97;
@@ -141,7 +145,12 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
             .unwrap_or(first),
         _ => first,
     };
-    if best.len() < raw_bytes { best } else { raw() }
+    let shrunk_too_far = (data.len() as u64) > best.len().saturating_mul(MAX_EXPANSION).max(1 << 20);
+    if best.len() < raw_bytes && !shrunk_too_far {
+        best
+    } else {
+        raw()
+    }
 }
 
 /// Estimated payload of a tensor with each tool by itself, in 2^-16 bits; `none` first.
@@ -165,11 +174,11 @@ pub(crate) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
 }
 
 fn constant(input: Input) -> Encoded {
-    let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK) as usize;
-    let recipe = Recipe {
-        method: Method::Constant,
-        chunk: PLAIN_CHUNK,
-    };
+    // A chunk is no more than its entry, and that stands for no more than a reader takes.
+    let chunk = ENTRY_BYTES as u64 * MAX_EXPANSION / input.dtype.unit_bytes() as u64;
+    let chunks = (input.units() as u64).div_ceil(chunk) as usize;
+    let method = Method::Constant;
+    let recipe = Recipe { method, chunk };
     assemble(
         recipe,
         &input.data[..input.dtype.unit_bytes()],
@@ -186,11 +195,11 @@ fn raw(input: Input) -> Encoded {
     assemble(recipe, &[], chunks.map(|c| (c.to_vec(), 0)).collect())
 }
 
-/// Puts head and chunks together; a chunk comes with its entry's `escapes` field.
+/// Puts head and chunks together; a chunk comes with its entry's `extra` field.
 fn assemble(recipe: Recipe, parameters: &[u8], chunks: Vec<(Vec<u8>, u32)>) -> Encoded {
-    let entry = |(bytes, escapes): &(Vec<u8>, u32)| ChunkEntry {
+    let entry = |(bytes, extra): &(Vec<u8>, u32)| ChunkEntry {
         len: bytes.len() as u32,
-        escapes: *escapes,
+        extra: *extra,
         checksum: checksum(bytes),
     };
     let entries: Vec<_> = chunks.iter().map(entry).collect();

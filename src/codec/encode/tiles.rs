@@ -14,6 +14,7 @@ pub(crate) use estimate::estimate;
 pub(crate) use estimate::tool_costs as shape_costs;
 
 use super::{Candidate, Effort, Encoded, Input, assemble};
+use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::tiles::context::{Mode, PREDICTOR, TRANSFORMS};
 use crate::dtype::DType;
@@ -92,14 +93,14 @@ pub(super) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
 }
 
 fn encode_input(input: Input, shape: TileShape, columns: usize) -> Encoded {
-    match encode(input.dtype, input.data, shape, columns, MAX_PROB_BITS, 2) {
+    match encode(input.backend, input.dtype, input.data, shape, columns, MAX_PROB_BITS, 2) {
         Some(tiles) => {
             let method = Method::Tiles {
                 shape,
                 columns: columns as u64,
                 prob: MAX_PROB_BITS,
             };
-            let chunks = tiles.chunks.into_iter().map(|c| (c.bytes, c.escapes)).collect();
+            let chunks = tiles.chunks.into_iter().map(|c| (c.bytes, c.extra)).collect();
             assemble(
                 Recipe {
                     method,
@@ -121,10 +122,10 @@ pub(crate) struct TileEncoding {
     pub(crate) chunks: Vec<TileChunk>,
 }
 
-/// A chunk and the `escapes` field of its entry.
+/// A chunk and the `extra` field of its entry.
 pub(crate) struct TileChunk {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) escapes: u32,
+    pub(crate) extra: u32,
 }
 
 /// Encodes a tensor as a matrix of `columns` units a row. `effort` is how often the sample is gone
@@ -133,6 +134,7 @@ pub(crate) struct TileChunk {
 /// `None` if there are no units, the columns do not divide them, or a row of tiles is more than a
 /// chunk may have.
 pub(crate) fn encode(
+    backend: Backend,
     dtype: DType,
     data: &[u8],
     shape: TileShape,
@@ -161,7 +163,7 @@ pub(crate) fn encode(
         .step_by(tiles_a_chunk as usize)
         .map(|first| {
             let tiles = first..matrix.grid.tiles().min(first + tiles_a_chunk);
-            encode_chunk(&matrix, &tables, &mut chooser, &modes, tiles)
+            encode_chunk(backend, &matrix, &tables, &mut chooser, &modes, tiles)
         })
         .collect();
     Some(TileEncoding {
@@ -179,6 +181,7 @@ fn chunk_units(shape: TileShape, columns: usize) -> Option<usize> {
 }
 
 fn encode_chunk(
+    backend: Backend,
     matrix: &Matrix,
     tables: &EncodeTables,
     chooser: &mut Chooser,
@@ -207,11 +210,19 @@ fn encode_chunk(
         });
     }
     let mut bytes = Vec::new();
-    rans::encode(tables, &symbols, &contexts, &[0; LANES], &mut bytes);
+    rans::encode(
+        backend,
+        tables,
+        &symbols,
+        &contexts,
+        &[0; LANES],
+        &mut Vec::new(),
+        &mut bytes,
+    );
     let raw = raw.finish();
     bytes.extend_from_slice(&raw);
     TileChunk {
         bytes,
-        escapes: raw.len() as u32,
+        extra: raw.len() as u32,
     }
 }

@@ -16,13 +16,7 @@ fn xorshift(seed: &mut u64) -> u64 {
 }
 
 /// Decodes one chunk of an encoding.
-fn decode_chunk(
-    coder: &TileCoder,
-    backend: Backend,
-    bytes: &[u8],
-    escapes: usize,
-    out: &mut [u8],
-) -> Result<(), Problem> {
+fn decode_chunk(coder: &TileCoder, backend: Backend, bytes: &[u8], extra: u32, out: &mut [u8]) -> Result<(), Problem> {
     let units = out.len() / (coder.units.bits() as usize / 8);
     coder.decode(
         backend,
@@ -30,7 +24,7 @@ fn decode_chunk(
             index: 0,
             first: 0,
             units,
-            escapes,
+            extra,
             bytes,
             out,
         },
@@ -43,7 +37,7 @@ fn coder(dtype: DType, shape: TileShape, columns: usize, encoding: &TileEncoding
 
 /// Encodes, decodes with every backend, compares, and gives the encoded length.
 fn round_trip(dtype: DType, data: &[u8], shape: TileShape, columns: usize) -> usize {
-    let encoding = encode(dtype, data, shape, columns, PROB, 1).unwrap();
+    let encoding = encode(Backend::Scalar, dtype, data, shape, columns, PROB, 1).unwrap();
     let coder = coder(dtype, shape, columns, &encoding);
     let chunk_bytes = encoding.chunk_units as usize * dtype.unit_bytes();
     assert!(encoding.chunk_units.is_multiple_of((shape.height() * columns) as u64));
@@ -51,7 +45,7 @@ fn round_trip(dtype: DType, data: &[u8], shape: TileShape, columns: usize) -> us
     for backend in Backend::available() {
         for (chunk, expected) in encoding.chunks.iter().zip(data.chunks(chunk_bytes)) {
             let mut out = vec![0xa5; expected.len()];
-            decode_chunk(&coder, backend, &chunk.bytes, chunk.escapes as usize, &mut out).unwrap();
+            decode_chunk(&coder, backend, &chunk.bytes, chunk.extra, &mut out).unwrap();
             assert!(out == expected, "{dtype} {shape} {columns} {backend}");
         }
     }
@@ -153,7 +147,7 @@ fn chunks_cut_between_rows_of_tiles() {
         (TileShape::T8x32, 48, 2000, 2),
     ] {
         let data = mixed(DType::BF16, rows * columns, 3);
-        let encoding = encode(DType::BF16, &data, shape, columns, PROB, 0).unwrap();
+        let encoding = encode(Backend::Scalar, DType::BF16, &data, shape, columns, PROB, 0).unwrap();
         assert_eq!(encoding.chunks.len(), chunks);
         round_trip(DType::BF16, &data, shape, columns);
     }
@@ -162,7 +156,9 @@ fn chunks_cut_between_rows_of_tiles() {
 #[test]
 fn impossible_matrices_are_refused() {
     let data = [0; 64];
-    let none = |dtype, data: &[u8], columns| encode(dtype, data, TileShape::T16x16, columns, PROB, 0).is_none();
+    let none = |dtype, data: &[u8], columns| {
+        encode(Backend::Scalar, dtype, data, TileShape::T16x16, columns, PROB, 0).is_none()
+    };
     assert!(none(DType::U8, &[], 4));
     assert!(none(DType::U8, &data, 0));
     assert!(none(DType::U8, &data, 3));
@@ -240,18 +236,18 @@ fn damage_never_panics() {
     let mut s = 99;
     for (dtype, columns) in [(DType::BF16, 50), (DType::I64, 64), (DType::U8, 33)] {
         let data = mixed(dtype, columns * 30, 5);
-        let encoding = encode(dtype, &data, TileShape::T16x16, columns, PROB, 1).unwrap();
+        let encoding = encode(Backend::Scalar, dtype, &data, TileShape::T16x16, columns, PROB, 1).unwrap();
         let coder = coder(dtype, TileShape::T16x16, columns, &encoding);
-        let (bytes, escapes) = (&encoding.chunks[0].bytes, encoding.chunks[0].escapes as usize);
+        let (bytes, extra) = (&encoding.chunks[0].bytes, encoding.chunks[0].extra);
         let mut out = vec![0; data.len()];
         for backend in Backend::available() {
             for len in (0..bytes.len()).step_by(5) {
-                assert!(decode_chunk(&coder, backend, &bytes[..len], escapes, &mut out).is_err());
+                assert!(decode_chunk(&coder, backend, &bytes[..len], extra, &mut out).is_err());
             }
-            for wrong in (0..escapes)
-                .chain(escapes + 1..bytes.len() + 2)
+            for wrong in (0..extra)
+                .chain(extra + 1..bytes.len() as u32 + 2)
                 .step_by(3)
-                .chain([usize::MAX])
+                .chain([u32::MAX])
             {
                 assert!(decode_chunk(&coder, backend, bytes, wrong, &mut out).is_err());
             }
@@ -262,7 +258,7 @@ fn damage_never_panics() {
                     damaged[at] ^= 1 << (xorshift(&mut s) % 8);
                 }
                 // Found or not (the padding is not looked at; checksums are), it must not panic.
-                let _ = decode_chunk(&coder, backend, &damaged, escapes, &mut out);
+                let _ = decode_chunk(&coder, backend, &damaged, extra, &mut out);
             }
             for len in 0..encoding.parameters.len() - 1 {
                 assert!(
@@ -296,14 +292,16 @@ fn crafted(predictor: u8, transforms: u8, extra_raw: &[u8], seed: u16) -> Result
     });
     let mut bytes = Vec::new();
     rans::encode(
+        Backend::Scalar,
         &EncodeTables::new(&frequencies),
         &symbols,
         &contexts,
         &[seed; LANES],
+        &mut Vec::new(),
         &mut bytes,
     );
     bytes.extend(extra_raw);
-    decode_chunk(&coder, Backend::Scalar, &bytes, extra_raw.len(), &mut [0; 128])
+    decode_chunk(&coder, Backend::Scalar, &bytes, extra_raw.len() as u32, &mut [0; 128])
 }
 
 #[test]
@@ -331,9 +329,9 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_chunks_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), escapes in 0usize..500) {
-        let encoding = encode(DType::F32, &mixed(DType::F32, 256, 1), TileShape::T8x32, 32, PROB, 1).unwrap();
+    fn arbitrary_chunks_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), extra in 0u32..500) {
+        let encoding = encode(Backend::Scalar, DType::F32, &mixed(DType::F32, 256, 1), TileShape::T8x32, 32, PROB, 1).unwrap();
         let coder = coder(DType::F32, TileShape::T8x32, 32, &encoding);
-        let _ = decode_chunk(&coder, Backend::Scalar, &bytes, escapes, &mut [0; 1024]);
+        let _ = decode_chunk(&coder, Backend::Scalar, &bytes, extra, &mut [0; 1024]);
     }
 }

@@ -63,6 +63,7 @@ impl Units {
                         token_mantissa,
                         base,
                         fraction_bits: 0,
+                        zeros: 0,
                     }),
                 )
             }

@@ -73,17 +73,19 @@ unsafe impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store_symbols(entry: __m256i, to: *mut u8) {
+    unsafe fn store_symbols<const G: usize>(entries: [__m256i; G], to: *mut u8) {
+        const { assert!(G.is_multiple_of(4)) };
         // SAFETY: the caller's.
         unsafe {
-            // The low byte of each lane to the low word of its half, then both words together.
-            let pick = _mm256_setr_epi8(
-                0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1,
-                -1, -1, -1, -1, -1,
-            );
-            let bytes = _mm256_shuffle_epi8(entry, pick);
-            let both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-            _mm_storel_epi64(to.cast(), both);
+            let byte = _mm256_set1_epi32(0xff);
+            for (i, four) in entries.as_chunks::<4>().0.iter().enumerate() {
+                let [a, b, c, d] = four.map(|entry| _mm256_and_si256(entry, byte));
+                let words = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+                // Packing has kept the halves of the vectors apart, four lanes each.
+                let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+                let bytes = _mm256_permutevar8x32_epi32(words, order);
+                _mm256_storeu_si256(to.add(i * 32).cast(), bytes);
+            }
         }
     }
 

@@ -61,9 +61,11 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store_symbols(entry: __m512i, to: *mut u8) {
-        // SAFETY: the caller's.
-        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(entry)) }
+    unsafe fn store_symbols<const G: usize>(entries: [__m512i; G], to: *mut u8) {
+        for (g, entry) in entries.into_iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe { _mm_storeu_si128(to.add(g * 16).cast(), _mm512_cvtepi32_epi8(entry)) }
+        }
     }
 
     #[inline(always)]

@@ -1,14 +1,15 @@
 //! The encoder: runs backwards over the symbols, so that the decoder runs forwards.
 
 use super::{LANES, STATE_LOW, STATES_BYTES, Seeds, WORDS_ALIGNMENT};
+use crate::backend::Backend;
 use crate::entropy::EncodeTables;
 
 /// Encodes whole steps, the last first: tables, symbols, contexts, states, words, `at`. Words, little-endian,
 /// go before `at`, where there must be room for one a symbol. Gives the new `at`.
 pub(super) type Steps = fn(&EncodeTables, &[u8], &[u8], &mut [u32; LANES], &mut [[u8; 2]], usize) -> usize;
 
-/// Appends a stream to `out`: 32 states, then words, then zeros up to a multiple of 16 bytes. Gives
-/// the length of words and zeros in bytes.
+/// Appends a stream to `out`: 32 states, then words, then zeros up to a multiple of 16 bytes. `room`
+/// is working memory, best kept from stream to stream.
 ///
 /// `contexts` has one entry a symbol, or none at all (every context is 0). Lanes of a last step that
 /// `symbols` does not fill code the likeliest symbol of table 0.
@@ -17,20 +18,23 @@ pub(super) type Steps = fn(&EncodeTables, &[u8], &[u8], &mut [u32; LANES], &mut 
 /// If a context has no table, or `contexts` has another length. A symbol without room in its table
 /// is a bug of the caller, and gives a stream that does not decode to it.
 pub(crate) fn encode(
+    backend: Backend,
     tables: &EncodeTables,
     symbols: &[u8],
     contexts: &[u8],
     seeds: &Seeds,
+    room: &mut Vec<[u8; 2]>,
     out: &mut Vec<u8>,
-) -> usize {
+) {
     assert!(contexts.is_empty() || contexts.len() == symbols.len());
     let mut states = seeds.map(|seed| STATE_LOW + u32::from(seed));
-    // Words are written from the end of the most room that they can take, then moved to the states:
-    // every symbol sheds at most one word, as probabilities have at most 12 bits and words 16.
-    let (head, room) = (out.len() + STATES_BYTES, symbols.len().next_multiple_of(LANES));
-    out.resize(head + 2 * room, 0);
-    let words = out[head..].as_chunks_mut().0;
-    let mut at = room;
+    // Words are written from the end of the most room that they can take: every symbol sheds at most
+    // one, as probabilities have at most 12 bits and words 16.
+    let mut at = symbols.len().next_multiple_of(LANES);
+    if room.len() < at {
+        room.resize(at, [0; 2]);
+    }
+    let words = &mut room[..at];
     let full = symbols.len() / LANES * LANES;
     if full < symbols.len() {
         let mut last = [tables.likeliest(0); LANES];
@@ -46,24 +50,22 @@ pub(crate) fn encode(
     } else {
         &contexts[..full]
     };
-    at = steps()(tables, &symbols[..full], contexts, &mut states, words, at);
-    out.copy_within(head + 2 * at.., head);
-    out.truncate(head + 2 * (room - at));
-    for (bytes, x) in out[head - STATES_BYTES..].as_chunks_mut().0.iter_mut().zip(states) {
-        *bytes = x.to_le_bytes();
-    }
-    let words_len = (2 * (room - at)).next_multiple_of(WORDS_ALIGNMENT);
-    out.resize(head + words_len, 0);
-    words_len
+    at = steps(backend)(tables, &symbols[..full], contexts, &mut states, words, at);
+    let words = words[at..].as_flattened();
+    out.reserve(STATES_BYTES + words.len().next_multiple_of(WORDS_ALIGNMENT));
+    states.iter().for_each(|x| out.extend(x.to_le_bytes()));
+    out.extend_from_slice(words);
+    let padding = words.len().next_multiple_of(WORDS_ALIGNMENT) - words.len();
+    out.extend_from_slice(&[0; WORDS_ALIGNMENT][..padding]);
 }
 
-/// The fastest [`Steps`] that this CPU can run.
-fn steps() -> Steps {
-    #[cfg(target_arch = "x86_64")]
-    if super::encode_avx512::is_available() {
-        return super::encode_avx512::steps;
+/// The fastest [`Steps`] of a backend.
+fn steps(backend: Backend) -> Steps {
+    match backend {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 if super::encode_avx512::is_available() => super::encode_avx512::steps,
+        _ => scalar,
     }
-    scalar
 }
 
 /// [`Steps`] in plain Rust.

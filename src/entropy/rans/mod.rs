@@ -118,11 +118,14 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Symbols to decode from one stream: a context a symbol (empty: all 0) and where they go.
+/// Symbols to decode from one stream.
 pub(crate) struct Run<'r, 's> {
     pub(crate) stream: &'r mut Stream<'s>,
+    /// One a symbol, or empty: all 0.
     pub(crate) contexts: &'r [u8],
     pub(crate) symbols: &'r mut [u8],
+    /// Bytes to be used after the run: vector decoders get them into the cache meanwhile.
+    pub(crate) ahead: &'r [u8],
 }
 
 /// Decodes the next symbols of up to [`MAX_IN_FLIGHT`] streams, all runs of one length.

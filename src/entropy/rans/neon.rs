@@ -78,12 +78,14 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn store_symbols(entry: uint32x4_t, to: *mut u8) {
-        // SAFETY: the caller's.
-        unsafe {
-            let narrow = vmovn_u16(vcombine_u16(vmovn_u32(entry), vdup_n_u16(0)));
-            let four = vget_lane_u32::<0>(vreinterpret_u32_u8(narrow));
-            to.cast::<u32>().write_unaligned(four);
+    unsafe fn store_symbols<const G: usize>(entries: [uint32x4_t; G], to: *mut u8) {
+        for (g, entry) in entries.into_iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe {
+                let narrow = vmovn_u16(vcombine_u16(vmovn_u32(entry), vdup_n_u16(0)));
+                let four = vget_lane_u32::<0>(vreinterpret_u32_u8(narrow));
+                to.add(4 * g).cast::<u32>().write_unaligned(four);
+            }
         }
     }
 

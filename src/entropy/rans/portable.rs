@@ -49,9 +49,12 @@ unsafe impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_symbols(entry: [u32; 4], to: *mut u8) {
+    unsafe fn store_symbols<const G: usize>(entries: [[u32; 4]; G], to: *mut u8) {
         // SAFETY: the caller's.
-        unsafe { to.cast::<[u8; 4]>().write_unaligned(entry.map(|e| e as u8)) }
+        unsafe {
+            to.cast::<[[u8; 4]; G]>()
+                .write_unaligned(entries.map(|four| four.map(|e| e as u8)))
+        }
     }
 
     #[inline(always)]

@@ -4,20 +4,20 @@ use super::STATE_LOW;
 use crate::bits::BitReader;
 #[cfg(feature = "encode")]
 use crate::bits::BitWriter;
-use crate::entropy::{DecodeTables, Frequencies};
+use crate::entropy::{Frequencies, table};
 
 /// Decodes `count` symbols: a 32-bit state, then 16-bit words as they are wanted.
 pub(crate) fn decode(table: &Frequencies, reader: &mut BitReader, count: usize) -> Result<Vec<u8>, &'static str> {
     const SHORT: &str = "side information is cut off";
-    let tables = DecodeTables::new(std::slice::from_ref(table)).ok_or("no frequency table")?;
-    let bits = tables.prob_bits();
+    let bits = table.prob_bits();
+    let entries: Vec<u32> = table::entries(table).collect();
     let mut symbols = Vec::new();
     symbols
         .try_reserve_exact(count)
         .map_err(|_| "no memory for side information")?;
     let mut x = reader.bits(32).ok_or(SHORT)? as u32;
     for _ in 0..count {
-        let entry = tables.entries()[(x & ((1 << bits) - 1)) as usize];
+        let entry = entries[(x & ((1 << bits) - 1)) as usize];
         symbols.push(entry as u8);
         x = (entry >> 20).wrapping_mul(x >> bits).wrapping_add(entry >> 8 & 0xfff);
         if x < STATE_LOW {

@@ -53,13 +53,16 @@ impl Case {
         } else {
             &self.contexts
         };
-        let words = encode(
+        encode(
+            Backend::Scalar,
             &EncodeTables::new(&self.tables),
             &self.symbols,
             contexts,
             &self.seeds,
+            &mut Vec::new(),
             &mut out,
         );
+        let words = out.len() - STATES_BYTES;
         (out, words)
     }
 
@@ -97,6 +100,7 @@ fn decode_copies(backend: Backend, case: &Case, bytes: &[u8], words: usize, copi
                     &contexts[range.clone()]
                 },
                 symbols: &mut out[range.clone()],
+                ahead: &[],
             })
             .collect();
         decode(backend, &tables, &mut runs);
@@ -139,7 +143,7 @@ proptest! {
                 let mut runs: Vec<Run> = streams
                     .iter_mut()
                     .zip(&mut symbols)
-                    .map(|(stream, symbols)| Run { stream, contexts: &contexts, symbols })
+                    .map(|(stream, symbols)| Run { stream, contexts: &contexts, symbols, ahead: &[] })
                     .collect();
                 decode(backend, &tables, &mut runs);
                 for (stream, symbols) in streams.into_iter().zip(symbols) {
@@ -164,6 +168,7 @@ fn the_vector_algorithm_runs_on_a_plain_array() {
             stream: &mut stream,
             contexts: &contexts,
             symbols: &mut symbols,
+            ahead: &[],
         };
         #[allow(unsafe_code)]
         // SAFETY: plain arrays need no special instructions.

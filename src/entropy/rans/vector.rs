@@ -4,6 +4,11 @@
 
 use super::{LANES, Run, scalar};
 use crate::entropy::DecodeTables;
+use crate::simd::{LINE, prefetch};
+
+/// How far ahead words are prefetched: they were in cache when their chunk's checksum was checked, but chunks in
+/// flight take more than the second-level cache.
+const WORDS_AHEAD: usize = 1024;
 
 /// Where `K` streams are.
 pub(super) struct Streams<const K: usize> {
@@ -57,6 +62,8 @@ pub(super) unsafe fn run<S: Step<K>, const K: usize>(step: &S, tables: &DecodeTa
             symbols: std::array::from_fn(|k| runs[k].symbols.as_mut_ptr()),
             done: 0,
         };
+        let ahead: [*const u8; K] = std::array::from_fn(|k| runs[k].ahead.as_ptr());
+        let lines = (runs[0].ahead.len() * LANES).div_ceil(len.max(1) * LINE);
         loop {
             let left = (len - streams.done) / LANES;
             let steps = runs.iter().fold(left, |steps, run| steps.min(run.stream.safe_steps()));
@@ -64,6 +71,14 @@ pub(super) unsafe fn run<S: Step<K>, const K: usize>(step: &S, tables: &DecodeTa
                 break;
             }
             for _ in 0..steps {
+                for line in 0..lines {
+                    let at = (streams.done / LANES * lines + line) * LINE;
+                    ahead.iter().for_each(|ahead| prefetch(ahead.wrapping_add(at)));
+                }
+                streams
+                    .words
+                    .iter()
+                    .for_each(|words| prefetch(words.wrapping_add(WORDS_AHEAD)));
                 step.step(&mut states, &mut streams);
                 streams.done += LANES;
             }
@@ -98,8 +113,8 @@ pub(super) unsafe trait Lanes {
     unsafe fn look_up(entries: *const u32, state: Self::V, context: Option<Self::V>, p: Parameters) -> Self::V;
     /// The state after the symbol that `entry` names, before refill.
     unsafe fn advance(state: Self::V, entry: Self::V, bits: u32) -> Self::V;
-    /// Writes the low byte of every lane to `to`, `WIDTH` bytes.
-    unsafe fn store_symbols(entry: Self::V, to: *mut u8);
+    /// Writes the low byte of every lane to `to`, `G * WIDTH` bytes.
+    unsafe fn store_symbols<const G: usize>(entries: [Self::V; G], to: *mut u8);
     /// Refills in lane order from the words at `from`, of which `2 * WIDTH` bytes may be read;
     /// also gives the bytes taken.
     unsafe fn refill(state: Self::V, from: *const u8) -> (Self::V, usize);
@@ -170,13 +185,20 @@ unsafe impl<L: Lanes, const G: usize, const CONTEXTS: bool, const K: usize> Step
     #[inline(always)]
     unsafe fn step(&self, states: &mut [[L::V; G]; K], streams: &mut Streams<K>) {
         for (k, states) in states.iter_mut().enumerate() {
-            for (g, state) in states.iter_mut().enumerate() {
+            let mut entries = *states;
+            for (g, entry) in entries.iter_mut().enumerate() {
                 let at = streams.done + g * L::WIDTH;
                 // SAFETY: the caller's.
-                unsafe {
+                *entry = unsafe {
                     let context = CONTEXTS.then(|| L::load_contexts(streams.contexts[k].add(at)));
-                    let entry = L::look_up(self.entries, *state, context, self.parameters);
-                    L::store_symbols(entry, streams.symbols[k].add(at));
+                    L::look_up(self.entries, *entry, context, self.parameters)
+                };
+            }
+            // SAFETY: the caller's.
+            unsafe { L::store_symbols(entries, streams.symbols[k].add(streams.done)) };
+            for (state, entry) in states.iter_mut().zip(entries) {
+                // SAFETY: the caller's.
+                unsafe {
                     let taken;
                     (*state, taken) = L::refill(L::advance(*state, entry, self.parameters.bits), streams.words[k]);
                     streams.words[k] = streams.words[k].add(taken);

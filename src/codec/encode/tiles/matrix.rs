@@ -92,7 +92,7 @@ impl<'a> Matrix<'a> {
     /// and top, from a sample. It is the mean length of the differences, less the leading bit, and
     /// what the lengths themselves take: nearly two bits.
     pub(super) fn difference_bits(&self) -> u64 {
-        const PAIRS: usize = 2048;
+        const PAIRS: usize = 1024;
         let (columns, units) = (self.columns, self.grid.elements() as usize);
         let stride = (units / PAIRS).max(1) | 1;
         let length = |at: usize, step: usize| {

@@ -1,0 +1,77 @@
+//! Help, options and what is printed.
+
+use super::*;
+
+#[test]
+fn help_teaches() {
+    let folder = folder();
+    for command in ["encode", "decode", "verify", "inspect", "synth", "bench", "completions"] {
+        let help = fine(&folder, &format!("{command} --help"));
+        assert!(
+            help.contains("Examples:") && help.contains(&format!("wcodec {command}")),
+            "{help}"
+        );
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        assert!(fine(&folder, "--help").contains(command));
+    }
+    assert!(fine(&folder, "--version").starts_with("wcodec "));
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    let folder = folder();
+    for wrong in [
+        "encode",
+        "bogus",
+        "encode x --effort great",
+        "inspect x --threads 0",
+        "verify x --backend abacus",
+    ] {
+        assert_eq!(status(&run(&folder, wrong)), 2, "{wrong}");
+        fails(&folder, wrong, 2, "usage");
+    }
+    fails(&folder, "synth -o x --hidden 10 --heads 3", 2, "usage");
+    fails(&folder, "synth -o x --tensors 5 --hidden 10", 2, "usage");
+    assert!(names(&folder).is_empty());
+}
+
+#[test]
+fn a_wrong_backend_variable_is_status_2() {
+    let folder = with_model();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+    command
+        .current_dir(&folder)
+        .env("WCODEC_BACKEND", "abacus")
+        .args(["encode", "model.safetensors"]);
+    let output = command.output().expect("the program starts");
+    assert_eq!(status(&output), 2);
+    assert!(text(&output.stderr).contains("WCODEC_BACKEND"));
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let folder = with_model();
+    for command in [
+        "encode model.safetensors",
+        "verify model.wcodec",
+        "decode model.wcodec -o copy.safetensors",
+    ] {
+        let output = run(&folder, &format!("{command} --quiet"));
+        assert_eq!(
+            (status(&output), output.stdout.len(), output.stderr.len()),
+            (0, 0, 0),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn completions_are_generated() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(
+            fine(&folder, &format!("completions {shell}")).contains("inspect"),
+            "{shell}"
+        );
+    }
+}
