@@ -22,8 +22,9 @@ pub struct ToolCost {
     pub bits: f64,
 }
 
-/// Prices a tensor with each tool by itself, `none` first. Row x column scales are fitted to all of
-/// the data; tiles are priced on a sample, in their best shape. Empty for tensors without elements.
+/// Prices a tensor with each tool by itself, `none` first. Row x column scales
+/// are as the default effort fits them; tiles are priced on a sample, in their best shape. Tiles are
+/// left out where the tensor is no matrix. Empty for tensors without elements.
 ///
 /// # Errors
 /// [`Error::Usage`] if the data's length is not that of dtype and shape, or as [`Backend::detect`].

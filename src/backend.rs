@@ -73,8 +73,8 @@ impl Backend {
     /// [`Error::Usage`] if the variable names a backend that is unknown or cannot run here.
     pub fn detect() -> Result<Self, Error> {
         static CHOICE: LazyLock<Result<Backend, String>> = LazyLock::new(|| match std::env::var(BACKEND_VARIABLE) {
-            Ok(name) => name.parse().map_err(|e: Error| format!("{BACKEND_VARIABLE}: {e}")),
-            Err(std::env::VarError::NotPresent) => Ok(Backend::available().last().unwrap_or(Backend::Scalar)),
+            Ok(name) if !name.is_empty() => name.parse().map_err(|e: Error| format!("{BACKEND_VARIABLE}: {e}")),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(Backend::available().last().unwrap_or(Backend::Scalar)),
             Err(e) => Err(format!("{BACKEND_VARIABLE}: {e}")),
         });
         CHOICE.clone().map_err(Error::usage)

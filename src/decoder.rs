@@ -6,6 +6,7 @@ use crate::container::{self, Source, bytes_source, open_file, out_of_memory};
 use crate::error::{Error, Location, Result, Section};
 use crate::format::{Index, TensorInfo, checksum};
 use crate::limits::Limits;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,7 +78,19 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::open`].
     pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static, name: &str) -> Result<Self> {
-        Self::from_source(bytes_source(bytes, name), DecodeOptions::default())
+        Self::from_bytes_with(bytes, name, DecodeOptions::default())
+    }
+
+    /// As [`Decoder::from_bytes`], with options.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn from_bytes_with(
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+        name: &str,
+        options: DecodeOptions,
+    ) -> Result<Self> {
+        Self::from_source(bytes_source(bytes, name), options)
     }
 
     /// Reads from any source.
@@ -421,30 +434,22 @@ impl<'d> Tensor<'d> {
             .map(|first| (first..chunks.end.min(first + group), parts.next().unwrap_or_default()))
             .collect();
         let one = |(chunks, out): (Range<u64>, &mut [u8])| -> Result<()> {
-            let mut buffers = Vec::new();
-            for chunk in chunks.clone() {
+            let bytes = |chunk: u64| -> Result<Cow<[u8]>> {
                 let range = plan.range(chunk);
                 let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
-                if source.slice(offset, len).is_none() {
-                    buffers.push(read(source, offset, len, || self.at(Section::Chunk).chunk(chunk))?);
+                match source.slice(offset, len) {
+                    Some(bytes) => Ok(bytes.into()),
+                    None => Ok(read(source, offset, len, || self.at(Section::Chunk).chunk(chunk))?.into()),
                 }
-            }
+            };
+            let encoded = chunks.clone().map(bytes).collect::<Result<Vec<_>>>()?;
             let mut outs = out.chunks_mut(size);
             let mut jobs: Vec<ChunkJob> = chunks
-                .clone()
-                .enumerate()
-                .map(|(i, chunk)| {
-                    let range = plan.range(chunk);
-                    let (offset, len) = (self.info.offset() + range.start, (range.end - range.start) as usize);
-                    let bytes = match buffers.get(i) {
-                        Some(buffer) => &buffer[..],
-                        None => source.slice(offset, len).unwrap_or_default(),
-                    };
-                    ChunkJob {
-                        index: chunk,
-                        bytes,
-                        out: outs.next().unwrap_or_default(),
-                    }
+                .zip(&encoded)
+                .map(|(index, bytes)| ChunkJob {
+                    index,
+                    bytes,
+                    out: outs.next().unwrap_or_default(),
                 })
                 .collect();
             work(&mut jobs).map_err(|p| self.error(p, Some(plan)))

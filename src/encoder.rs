@@ -117,6 +117,8 @@ pub struct Encoder {
     entries: Vec<TensorEntry<'static>>,
     reports: Vec<TensorReport>,
     source: Option<(SourceFile, [u64; 2])>,
+    /// A write has failed: what is in the file is not known.
+    broken: bool,
 }
 
 impl Encoder {
@@ -181,13 +183,15 @@ impl Encoder {
             entries,
             reports,
             source,
+            broken: false,
         })
     }
 
     /// Adds the next tensor: its data row-major, little-endian.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it is not the next one, or the data's length is another; [`Error::Io`].
+    /// [`Error::Usage`] if it is not the next one, the data's length is another, or a write has failed
+    /// before; [`Error::Io`].
     pub fn add(&mut self, name: &str, data: &[u8]) -> Result<()> {
         self.add_batch(&[(name, data)])
     }
@@ -197,6 +201,7 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::add`].
     pub fn add_batch(&mut self, tensors: &[(&str, &[u8])]) -> Result<()> {
+        self.whole()?;
         let first = self.entries.len() + self.pending.len();
         for (i, (name, data)) in tensors.iter().enumerate() {
             let Some(spec) = self.specs.get(first + i) else {
@@ -247,7 +252,22 @@ impl Encoder {
         Ok(())
     }
 
+    /// After a failed write, the file can only be given up.
+    fn whole(&self) -> Result<()> {
+        let path = self.path.display();
+        match self.broken {
+            true => Err(Error::usage(format!("{path}: a write has failed: start the file anew"))),
+            false => Ok(()),
+        }
+    }
+
     fn write_pending(&mut self) -> Result<()> {
+        let written = self.write_all_pending();
+        self.broken |= written.is_err();
+        written
+    }
+
+    fn write_all_pending(&mut self) -> Result<()> {
         for (encoded, digest) in std::mem::take(&mut self.pending) {
             let spec = &self.specs[self.entries.len()];
             let parts = std::iter::once(&encoded.head[..]).chain(encoded.chunks.iter().map(|c| &c[..]));
@@ -274,6 +294,7 @@ impl Encoder {
     }
 
     pub(crate) fn finish_with(mut self, sha256: &str) -> Result<Report> {
+        self.whole()?;
         self.write_pending()?;
         if let Some(missing) = self.specs.get(self.entries.len()) {
             let path = self.path.display();

@@ -149,6 +149,13 @@ fn large_and_empty_of_information() {
         (spec("stripes", DType::I64, &[1 << 19, 2]), ramp(2, 1 << 19)),
     ];
     check(&tensors, EncodeOptions::lossless().effort);
+    let mut sparse = vec![0; 8 << 20];
+    sparse[(8 << 20) - 1] = 1;
+    for effort in Effort::ALL {
+        let tensor = [(spec("sparse", DType::I64, &[16, 65536]), sparse.clone())];
+        let encoded = encode(&tensor, EncodeOptions::lossless().effort(effort)).len();
+        assert!(encoded < 10_000, "{effort:?}: {encoded} bytes");
+    }
     check(&tensors, Effort::Max);
 }
 

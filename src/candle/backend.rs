@@ -77,7 +77,9 @@ impl WcodecBackend {
         shards: impl IntoIterator<Item = B>,
         options: LoadOptions,
     ) -> Result<Self> {
-        let open = |(i, bytes): (usize, B)| Decoder::from_bytes(bytes, &format!("shard {} in memory", i + 1));
+        let open = |(i, bytes): (usize, B)| {
+            Decoder::from_bytes_with(bytes, &format!("shard {} in memory", i + 1), options.decode)
+        };
         Self::from_decoders(
             shards.into_iter().enumerate().map(open).collect::<Result<_>>()?,
             options,

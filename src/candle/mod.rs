@@ -13,6 +13,10 @@
 //! into their storage, on all cores, a few ahead of what the model asks for. The files' checksums are
 //! checked before the first tensor is handed out.
 //!
+//! Files are mapped, and must not be truncated while they are in use: until the last clone of the
+//! `VarBuilder` or backend is gone, and tensors that were being decoded ahead then are done (some
+//! milliseconds). `LoadOptions::map(false)` reads them instead.
+//!
 //! # Before a model panics
 //!
 //! Some Candle models (`llama::Llama::load` is one) unwrap what the `VarBuilder` returns. Checksums
@@ -35,7 +39,7 @@
 //! |---|---|
 //! | BF16, F16, F32, F64, F8_E4M3, U8, U32, I16, I32, I64 | the same |
 //! | F4, F6_E2M3, F6_E3M2, F8_E8M0 | the same: Candle stores them and computes nothing with them |
-//! | BOOL | U8: 0 or 1 |
+//! | BOOL | U8: the same bytes, 0 or 1 in a valid file |
 //! | U16 | U32: the same numbers, as Candle's own safetensors backend does |
 //! | I8 | I16: the same numbers |
 //! | F8_E5M2 | F16: the same numbers |

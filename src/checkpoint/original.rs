@@ -105,6 +105,10 @@ pub(super) fn header_of(decoder: &Decoder) -> Result<Vec<u8>> {
     let mut entries = BTreeMap::new();
     let mut offset = 0;
     for t in decoder.index().tensors() {
+        if t.name() == "__metadata__" {
+            let what = "a tensor is named __metadata__, which a safetensors file keeps for itself";
+            return Err(Error::input(decoder.name(), what));
+        }
         let end = offset + t.byte_len();
         entries.insert(
             t.name(),

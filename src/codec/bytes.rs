@@ -34,6 +34,9 @@ pub(super) struct ByteCoder {
     scale: Option<(Scale, Classes)>,
 }
 
+/// Segments are whole multiples of this many bytes.
+pub(crate) const SEGMENT_ALIGNMENT: usize = 16;
+
 /// Bytes of the segment lengths at the head of a chunk of units of several bytes.
 pub(crate) fn lengths_len(unit_bytes: usize) -> usize {
     if unit_bytes == 1 {
@@ -131,8 +134,8 @@ impl ByteCoder {
                 Plane::Raw => {
                     for (chunk, segments) in chunks.iter_mut().zip(&mut segments) {
                         let (bytes, len) = segments[index];
-                        if len < chunk.units {
-                            return Err(chunk.problem("a raw plane is cut off"));
+                        if len != chunk.units.next_multiple_of(SEGMENT_ALIGNMENT) {
+                            return Err(chunk.problem("a raw plane is not as long as its units"));
                         }
                         chunk.out[index..]
                             .iter_mut()
@@ -142,7 +145,10 @@ impl ByteCoder {
                     }
                 }
                 Plane::Constant(byte) => {
-                    for chunk in chunks.iter_mut() {
+                    for (chunk, segments) in chunks.iter_mut().zip(&segments) {
+                        if segments[index].1 != 0 {
+                            return Err(chunk.problem("a constant plane has bytes"));
+                        }
                         chunk.out[index..].iter_mut().step_by(width).for_each(|to| *to = *byte);
                     }
                 }

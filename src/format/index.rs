@@ -1,5 +1,6 @@
 //! The index: what tensors there are, how they were coded, and where they lie.
 
+use super::object::{Object, object, objects, some_object};
 use super::recipe::{Recipe, RecipeError};
 use super::{ALIGNMENT, PREFIX_BYTES};
 #[cfg(feature = "encode")]
@@ -14,10 +15,11 @@ use std::collections::HashMap;
 /// The index as JSON has it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct IndexFile<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub(crate) wcodec: WriterEntry<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_object")]
     pub(crate) source: Option<SourceEntry<'a>>,
+    #[serde(deserialize_with = "objects")]
     pub(crate) tensors: Vec<TensorEntry<'a>>,
 }
 
@@ -162,13 +164,18 @@ impl Index {
     /// [`Error::Corrupt`] or [`Error::Limit`], with the tensor where there is one.
     pub fn parse(json: &[u8], file: &str, file_len: u64, limits: &Limits) -> Result<Self, Error> {
         let at = || Location::new(Section::Index).file(file);
-        let parsed: IndexFile = serde_json::from_slice(json).map_err(|e| {
+        let parsed: Object<IndexFile> = serde_json::from_slice(json).map_err(|e| {
             at().corrupt(format!(
                 "it is not the JSON that was expected (line {}, column {}): {e}",
                 e.line(),
                 e.column()
             ))
         })?;
+        let Object(parsed) = parsed;
+        let mut filling = json.iter().rev().take_while(|&&b| b != b'}');
+        if filling.any(|&b| b != b' ') {
+            return Err(at().corrupt("it is filled up with something else than spaces"));
+        }
         if parsed.tensors.len() > limits.max_tensors {
             let (n, most) = (parsed.tensors.len(), limits.max_tensors);
             return Err(at().limit(format!("{n} tensors, max_tensors is {most}")));

@@ -2,6 +2,7 @@
 
 pub(crate) mod head;
 mod index;
+mod object;
 mod prefix;
 mod recipe;
 

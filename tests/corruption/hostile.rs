@@ -315,28 +315,32 @@ fn byte_planes() {
         )
     };
     let raw = kind(1).bits(1, 2).finish();
-    let lengths = |a: u32, b: u32| [&a.to_le_bytes()[..], &b.to_le_bytes(), &[0; 8 + 16]].concat();
-    let good = i16s(&raw, &lengths(8, 8));
+    let lengths = |a: u32, b: u32| [&a.to_le_bytes()[..], &b.to_le_bytes(), &[0; 8 + 32]].concat();
+    let good = i16s(&raw, &lengths(16, 16));
     assert_eq!(decode_all(&good.bytes()).unwrap()[0].1.as_ref().unwrap().0, [0; 16]);
-    fails(&i16s(&raw, &lengths(8, 7)), Section::Chunk, "do not fill");
-    fails(&i16s(&raw, &lengths(8, 9)), Section::Chunk, "past its chunk");
+    fails(&i16s(&raw, &lengths(16, 15)), Section::Chunk, "do not fill");
+    fails(&i16s(&raw, &lengths(16, 17)), Section::Chunk, "past its chunk");
     fails(&i16s(&raw, &lengths(u32::MAX, 1)), Section::Chunk, "past its chunk");
-    fails(&i16s(&raw, &lengths(9, 7)), Section::Chunk, "cut off");
-    fails(&i16s(&raw, &lengths(8, 8)[..31]), Section::Chunk, "31 bytes");
+    for (a, b) in [(9, 23), (32, 0), (24, 8)] {
+        fails(&i16s(&raw, &lengths(a, b)), Section::Chunk, "not as long as its units");
+    }
+    fails(&i16s(&raw, &lengths(16, 16)[..31]), Section::Chunk, "31 bytes");
+    let and_constant = kind(1).bits(2, 2).bits(7, 8).finish();
+    fails(&i16s(&and_constant, &lengths(16, 16)), Section::Chunk, "has bytes");
     fails(
-        &i16s(&kind(3).bits(1, 2).finish(), &lengths(8, 8)),
+        &i16s(&kind(3).bits(1, 2).finish(), &lengths(16, 16)),
         Section::Head,
         "unknown kind",
     );
-    fails(&i16s(&[], &lengths(8, 8)), Section::Head, "cut off");
+    fails(&i16s(&[], &lengths(16, 16)), Section::Head, "cut off");
     let coded = kind(0).bits(0, 8).table(0, &HALF).bits(1, 2).finish();
     fails(
-        &i16s(&coded, &[lengths(200, 8), vec![0; 128]].concat()),
+        &i16s(&coded, &[lengths(216, 8), vec![0; 128]].concat()),
         Section::Chunk,
         "past its chunk",
     );
     fails(
-        &i16s(&coded, &[lengths(127, 25), vec![0; 136]].concat()),
+        &i16s(&coded, &[lengths(127, 41), vec![0; 136]].concat()),
         Section::Chunk,
         "a plane is cut off",
     );

@@ -140,6 +140,17 @@ fn indices_that_are_not_the_json_expected() {
         corrupt(&with_index(&tensors(hostile)), "JSON");
     }
     corrupt(&with_index(b"\xff\xfe"), "JSON");
+    // An array of its values is no object, null is not absent, and spaces alone fill up.
+    for hostile in [
+        r#"[{"version":"1.0","writer":""},null,[]]"#,
+        r#"{"wcodec":["1.0",""],"tensors":[]}"#,
+        r#"{"wcodec":{"version":"1.0","writer":""},"source":null,"tensors":[]}"#,
+        r#"{"wcodec":{"version":"1.0","writer":""},"source":["safetensors",8,"",[0,0],""],"tensors":[]}"#,
+        r#"{"wcodec":{"version":"1.0","writer":""},"tensors":[["t","U8",[0],"raw chunk=1",[0,0,0],""]]}"#,
+    ] {
+        corrupt(&with_index(hostile.as_bytes()), "JSON");
+    }
+    corrupt(&with_index(&[&tensors("[]")[..], b"  \n "].concat()), "filled up");
     // In a field that is skipped, depth does no harm either.
     let skipped = format!(r#"{{"wcodec":{{"version":"1.0","writer":""}},"tensors":[],"x":{brackets}}}"#);
     if let Err(error) = open(with_index(skipped.as_bytes()), Backend::Scalar) {

@@ -69,6 +69,34 @@ fn cut_off_anywhere() {
     }
 }
 
+/// A source that has some of its bytes in memory gives what one has that has all or none.
+#[test]
+fn bytes_in_memory_in_part() {
+    struct Partly(judge::Unmapped, u64);
+    impl wcodec::Source for Partly {
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+            self.0.read_at(offset, buffer)
+        }
+        fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+            let range = offset as usize..offset as usize + len;
+            (range.end as u64 <= self.1).then(|| &self.0.0[range])
+        }
+        fn name(&self) -> &str {
+            "partly"
+        }
+    }
+    let sample = sample::rich();
+    let full = sample.bytes.len() as u64;
+    for part in 0..=16 {
+        let source = Partly(judge::Unmapped(sample.bytes.clone()), full * part / 16);
+        let decoder = Decoder::from_source(std::sync::Arc::new(source), wcodec::DecodeOptions::default()).unwrap();
+        decoder.tensors().for_each(|t| t.verify().unwrap());
+    }
+}
+
 #[test]
 fn cut_off_behind_the_readers_back() {
     // The source says that it is longer than it is: what cannot be read is an I/O error.

@@ -2,7 +2,7 @@
 
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
 use crate::bits::BitWriter;
-use crate::codec::bytes::{CODED, CONSTANT, RAW, lengths_len};
+use crate::codec::bytes::{CODED, CONSTANT, RAW, SEGMENT_ALIGNMENT, lengths_len};
 use crate::context::Classes;
 use crate::cost::{COST_BITS, entropy};
 use crate::dtype::DType;
@@ -77,7 +77,7 @@ fn chunk_bits(units: usize, target: usize) -> u64 {
 fn plain(input: Input) -> Plan {
     let width = input.dtype.unit_bytes();
     let units = input.units();
-    let mut counts = vec![[0u32; SYMBOLS]; width];
+    let mut counts = vec![[0u64; SYMBOLS]; width];
     for unit in input.data.chunks_exact(width) {
         for (counts, &byte) in counts.iter_mut().zip(unit) {
             counts[usize::from(byte)] += 1;
@@ -88,7 +88,7 @@ fn plain(input: Input) -> Plan {
     let target = if width == 1 { BYTE_CHUNK } else { WIDE_CHUNK };
     for (index, counts) in counts.iter().enumerate() {
         let mask = mask(input.dtype, index);
-        let symbols: [u64; SYMBOLS] = std::array::from_fn(|s| u64::from(counts[s ^ usize::from(mask)]));
+        let symbols: [u64; SYMBOLS] = std::array::from_fn(|s| counts[s ^ usize::from(mask)]);
         let plain = (8 * units as u64) << COST_BITS;
         if let Some(only) = counts.iter().position(|&c| c as usize == units) {
             planes.push(Plane::Constant(only as u8));
@@ -169,7 +169,8 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
     for (row, bytes) in input.data.chunks_exact(columns).enumerate() {
         scale.steps(row * columns, &mut steps);
         for (&step, &byte) in steps.iter().zip(bytes) {
-            by_step[usize::from(step)][usize::from(byte ^ mask)] += 1;
+            let count = &mut by_step[usize::from(step)][usize::from(byte ^ mask)];
+            *count = count.saturating_add(1);
         }
     }
     let classes = merge(&by_step);
@@ -314,7 +315,7 @@ fn encode_chunk(
             }
             (Plane::Raw, _) => {
                 out.extend(bytes);
-                out.resize(out.len().next_multiple_of(16), 0);
+                out.resize(out.len().next_multiple_of(SEGMENT_ALIGNMENT), 0);
             }
             _ => {}
         }

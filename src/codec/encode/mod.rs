@@ -117,39 +117,35 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     }
     let chunks = (input.units() as u64).div_ceil(PLAIN_CHUNK);
     let raw_bytes = (data.len() + FIXED_BYTES) as u64 + chunks * ENTRY_BYTES as u64;
-    let mut candidates = vec![Candidate {
-        cost: (raw_bytes * 8) << COST_BITS,
-        encode: Box::new(raw),
-    }];
-    candidates.extend(float::candidates(input, effort));
+    let raw_cost = (raw_bytes * 8) << COST_BITS;
+    let mut candidates = float::candidates(input, effort);
     // Where a split of a narrow float gains, byte planes gain less. (The low bytes of a wide one may
     // hold more than noise.)
-    let gained = unit <= 2
-        && candidates
-            .iter()
-            .any(|c| c.cost < (raw_bytes * 8 * 15 / 16) << COST_BITS);
+    let gained = unit <= 2 && candidates.iter().any(|c| c.cost < raw_cost / 16 * 15);
     if !gained || effort == Effort::Max {
         candidates.extend(bytes::candidates(input, effort));
     }
-    let least = candidates.iter().map(|c| c.cost).min().unwrap_or(u64::MAX);
+    let least = candidates
+        .iter()
+        .map(|c| c.cost)
+        .min()
+        .unwrap_or(u64::MAX)
+        .min(raw_cost);
     candidates.extend(tiles::candidates(input, effort, least / 100 * TILES_PERCENT));
+    candidates.retain(|c| c.cost < raw_cost);
     candidates.sort_by_key(|c| c.cost);
     // Prices are estimates: what they favour must still beat the input itself, and tiles, which
-    // decode slowly, the next best.
-    let mut encoded = candidates.into_iter().map(|c| (c.encode)());
+    // decode slowly, the next best. And no payload may stand for more than a reader takes.
+    let fits =
+        |e: &Encoded| e.len() < raw_bytes && data.len() as u64 <= e.len().saturating_mul(MAX_EXPANSION).max(1 << 20);
+    let mut encoded = candidates.into_iter().map(|c| (c.encode)()).filter(fits);
     let Some(first) = encoded.next() else { return raw() };
-    let best = match first.recipe.method {
+    match first.recipe.method {
         Method::Tiles { .. } => encoded
             .find(|e| !matches!(e.recipe.method, Method::Tiles { .. }))
             .filter(|e| e.len() <= first.len())
             .unwrap_or(first),
         _ => first,
-    };
-    let shrunk_too_far = (data.len() as u64) > best.len().saturating_mul(MAX_EXPANSION).max(1 << 20);
-    if best.len() < raw_bytes && !shrunk_too_far {
-        best
-    } else {
-        raw()
     }
 }
 
