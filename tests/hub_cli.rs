@@ -175,3 +175,37 @@ fn commands_take_files_on_the_hub() {
     s.server.add(ID, "fresh.wcodec", vec![7; 1 << 20]);
     s.fails("inspect hf://org/model@main/fresh.wcodec", 1, "protocol");
 }
+
+#[cfg(feature = "run")]
+#[test]
+fn a_model_runs_from_the_hub() {
+    let s = Setting::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/kjv");
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let bytes = fs::read(model.join(name)).unwrap();
+        fs::write(s.path(name), &bytes).unwrap();
+        s.server.add("org/plain", name, bytes.clone());
+        s.server.add("org/small", name, bytes);
+    }
+    s.fine("encode model.safetensors --force");
+    s.server
+        .add("org/small", "model.wcodec", fs::read(s.path("model.wcodec")).unwrap());
+    let run = |model: &str| {
+        s.json(&format!(
+            "run {model} --prompt And.God.said --temperature 0 --max-tokens 20"
+        ))
+    };
+    let (plain, small) = (run("org/plain"), run("hf://org/small"));
+    assert_eq!(
+        (&plain["weights"], &small["weights"]),
+        (&"safetensors".into(), &"wcodec".into())
+    );
+    assert_eq!(plain["text"], small["text"]);
+    assert_eq!(small["tokens"], 20);
+    // All of it is in the cache now.
+    s.server.log();
+    assert_eq!(run("org/small")["text"], small["text"]);
+    let again = s.sent();
+    assert!(again < 100_000, "{again} bytes again");
+    s.fails("run org/none --prompt x", 1, "not-allowed");
+}

@@ -5,11 +5,13 @@
 //! (`model.safetensors.index.json`) becomes `model.wcodec.index.json`, and all other files (config,
 //! tokenizer) are copied.
 
+mod estimate;
 mod folder;
 mod original;
 mod publish;
 mod verify;
 
+pub use estimate::estimate;
 pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder};
 

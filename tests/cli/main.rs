@@ -5,6 +5,8 @@ mod files;
 #[cfg(unix)]
 mod interrupted;
 mod reports;
+#[cfg(feature = "run")]
+mod run;
 mod synth;
 mod usage;
 

@@ -70,7 +70,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ureq", &["hub/client.rs", "hub/fetch.rs"]),
     ("hf_hub", &["hub/cache.rs"]),
     ("regex_lite", &["candle"]),
-    ("safetensors", &["checkpoint"]),
+    ("candle_transformers", &["bin"]),
+    ("tokenizers", &["bin"]),
+    ("minijinja", &["bin"]),
+    // Candle's own module of that name, for weights that nobody has encoded.
+    ("safetensors", &["checkpoint", "bin/wcodec/run/files.rs"]),
     (
         "serde_json",
         &[

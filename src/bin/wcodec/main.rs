@@ -13,6 +13,8 @@ mod progress;
 mod publish;
 #[cfg(feature = "hub")]
 mod pull;
+#[cfg(feature = "run")]
+mod run;
 mod synth;
 mod table;
 mod verify;
@@ -100,6 +102,8 @@ enum Command {
     #[cfg(feature = "hub")]
     Pull(pull::Pull),
     Publish(publish::Publish),
+    #[cfg(feature = "run")]
+    Run(run::Run),
     Synth(synth::Synth),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -149,6 +153,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         #[cfg(feature = "hub")]
         Command::Pull(command) => command.run(&cli.global),
         Command::Publish(command) => command.run(&cli.global),
+        #[cfg(feature = "run")]
+        Command::Run(command) => command.run(&cli.global),
         Command::Synth(command) => command.run(&cli.global),
         Command::Bench(command) => command.run(&cli.global),
         Command::Completions(command) => command.run(Cli::command()),

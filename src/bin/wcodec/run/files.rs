@@ -1,0 +1,190 @@
+//! Where a model's files are: a folder, or a repository of the Hub.
+
+use super::model::failed;
+use crate::Global;
+use crate::failure::Failure;
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use wcodec::candle::{LoadOptions, WcodecBackend, model_tensors};
+use wcodec::checkpoint;
+
+/// A model's folder, here or on the Hub.
+pub(super) enum Files {
+    Folder(PathBuf),
+    #[cfg(feature = "hub")]
+    Hub(Box<wcodec::hub::Repo>, Vec<String>),
+}
+
+/// Weights, and what they are stored as.
+pub(super) struct Weights {
+    pub(super) vb: VarBuilder<'static>,
+    /// `wcodec` or `safetensors`.
+    pub(super) format: &'static str,
+    /// For safetensors: bytes, and about how many they would be as `.wcodec`.
+    pub(super) would_save: Option<(u64, u64)>,
+    /// Files that may still be arriving.
+    #[cfg(feature = "hub")]
+    arrival: Option<wcodec::candle::HubLoad>,
+}
+
+impl Weights {
+    /// Waits until what came from the Hub is in the cache.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        #[cfg(feature = "hub")]
+        if let Some(arrival) = self.arrival {
+            arrival.finish()?;
+        }
+        Ok(())
+    }
+}
+
+impl Files {
+    /// A folder if there is one of that name, else a repository.
+    pub(super) fn find(model: &str) -> Result<Self, Failure> {
+        let path = Path::new(model);
+        if path.is_dir() {
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        if path.is_file() {
+            let what = "a file alone does not run: name the folder with its config.json and tokenizer.json";
+            return Err(Failure::usage(format!("{model}: {what}")));
+        }
+        Self::on_hub(model)
+    }
+
+    #[cfg(feature = "hub")]
+    fn on_hub(model: &str) -> Result<Self, Failure> {
+        let id = model.strip_prefix("hf://").unwrap_or(model);
+        if id.split('@').next().unwrap_or_default().matches('/').count() != 1 {
+            let what = "neither a folder nor ORG/MODEL[@REVISION]";
+            return Err(Failure::usage(format!("{model}: {what}")));
+        }
+        let (repo, files) = crate::pull::parse_repo(id).pin_and_list()?;
+        Ok(Self::Hub(Box::new(repo), files.into_iter().map(|f| f.path).collect()))
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn on_hub(model: &str) -> Result<Self, Failure> {
+        let what = "no such folder, and this wcodec is built without the Hub";
+        Err(Failure::usage(format!("{model}: {what}")))
+    }
+
+    /// A file's content; `None` if the model has none of that name.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let path = match self {
+            Self::Folder(folder) => folder.join(name),
+            #[cfg(feature = "hub")]
+            Self::Hub(_, files) if !files.iter().any(|f| f == name) => return Ok(None),
+            #[cfg(feature = "hub")]
+            Self::Hub(repo, _) => repo.download(name, &())?,
+        };
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Failure::io(format!("reading {}", path.display()))(e)),
+        }
+    }
+
+    /// As [`Files::read`], of a file that the model must have.
+    pub(super) fn need(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let missing = || Failure::new("input", format!("the model has no {name}"));
+        self.read(name)?.ok_or_else(missing)
+    }
+
+    /// The weights, whose names and shapes have been found to be what `config.json` asks for.
+    pub(super) fn weights(&self, config: &[u8], dtype: DType, global: &Global) -> Result<Weights, Failure> {
+        let expected = model_tensors(config)?;
+        let options = LoadOptions::default().decode(global.decode_options());
+        #[cfg(feature = "hub")]
+        let mut arrival = None;
+        let backend = match self {
+            Self::Folder(folder) if has(folder, "wcodec")? => Some(WcodecBackend::open(&[folder], options)?),
+            Self::Folder(_) => None,
+            #[cfg(feature = "hub")]
+            Self::Hub(repo, files) if files.iter().any(|f| f.ends_with(".wcodec")) => {
+                let progress = std::sync::Arc::new(crate::progress::Display::new("downloading", global));
+                let load = repo.load(options, progress)?;
+                Some(arrival.insert(load).backend().clone())
+            }
+            #[cfg(feature = "hub")]
+            Self::Hub(..) => None,
+        };
+        let Some(backend) = backend else {
+            return self.plain(&expected, dtype, global);
+        };
+        backend.require(&expected)?;
+        Ok(Weights {
+            vb: backend.var_builder(dtype, &Device::Cpu),
+            format: "wcodec",
+            would_save: None,
+            #[cfg(feature = "hub")]
+            arrival,
+        })
+    }
+
+    /// Weights that nobody has encoded yet.
+    fn plain(
+        &self,
+        expected: &[wcodec::candle::ExpectedTensor],
+        dtype: DType,
+        global: &Global,
+    ) -> Result<Weights, Failure> {
+        let paths = match self {
+            Self::Folder(folder) => of_kind(folder, "safetensors")?,
+            #[cfg(feature = "hub")]
+            Self::Hub(repo, files) => {
+                let progress = crate::progress::Display::new("downloading", global);
+                let weights = files.iter().filter(|f| f.ends_with(".safetensors") && !f.contains('/'));
+                weights.map(|f| repo.download(f, &progress)).collect::<Result<_, _>>()?
+            }
+        };
+        let _ = global;
+        if paths.is_empty() {
+            return Err(Failure::new(
+                "input",
+                "the model has neither .wcodec nor safetensors files",
+            ));
+        }
+        let (mut tensors, mut bytes, mut encoded) = (HashMap::new(), 0, 0);
+        for path in &paths {
+            tensors.extend(candle_core::safetensors::load(path, &Device::Cpu).map_err(failed)?);
+            bytes += fs::metadata(path).map_or(0, |m| m.len());
+            encoded += checkpoint::estimate(path)?;
+        }
+        for (name, shape) in expected {
+            let found = tensors.get(name).map(|t: &candle_core::Tensor| t.dims());
+            if found != Some(shape) {
+                let what = format!("the model wants a tensor {name:?} of shape {shape:?}, the weights have {found:?}");
+                return Err(Failure::new("input", what));
+            }
+        }
+        Ok(Weights {
+            vb: VarBuilder::from_tensors(tensors, dtype, &Device::Cpu),
+            format: "safetensors",
+            would_save: Some((bytes, encoded)),
+            #[cfg(feature = "hub")]
+            arrival: None,
+        })
+    }
+}
+
+fn has(folder: &Path, extension: &str) -> Result<bool, Failure> {
+    Ok(!of_kind(folder, extension)?.is_empty())
+}
+
+/// Files of a folder by extension, in order of name.
+fn of_kind(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
+    let reading = || Failure::io(format!("reading folder {}", folder.display()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(reading())? {
+        let path = entry.map_err(reading())?.path();
+        if path.is_file() && path.extension().is_some_and(|e| e == extension) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
