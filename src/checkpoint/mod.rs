@@ -28,7 +28,7 @@ use std::path::Path;
 pub(crate) const EXTENSION: &str = "wcodec";
 const SAFETENSORS: &str = "safetensors";
 /// Tensors are encoded side by side up to this many bytes of data.
-const BATCH: u64 = 64 << 20;
+const BATCH: u64 = 16 << 20;
 
 /// Encodes a safetensors file, or a folder with all its files. An output that exists is replaced.
 ///
