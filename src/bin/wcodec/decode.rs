@@ -18,7 +18,9 @@ Restore the original of a .wcodec file, or of a folder of them.
 
 The restored file is the original byte for byte, and its SHA-256 is compared with the original's \
 before it gets its name. In a folder every NAME.wcodec becomes NAME.safetensors, the index of \
-shards follows, and all other files are copied.")]
+shards follows, and all other files are copied.
+
+Of a file OUT is a file's name, of a folder a folder's.")]
 #[command(after_help = "\
 Examples:
   wcodec decode model.wcodec                       write model.safetensors
@@ -96,8 +98,23 @@ pub(crate) fn append(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// Whether a path can only be a folder's: it ends with a slash, or with no name.
+fn names_folder(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    let slash = text.last().is_some_and(|&b| std::path::is_separator(b.into()));
+    // `Path` passes over a dot at the end.
+    slash
+        || path
+            .file_name()
+            .is_none_or(|name| !text.ends_with(name.as_encoded_bytes()))
+}
+
 /// Keeps what exists: a file, or a folder with anything in it, unless `force`; and what is neither.
 pub(crate) fn refuse_existing(to: &Path, folder: bool, force: bool) -> Result<(), Failure> {
+    if !folder && names_folder(to) {
+        let what = "names a folder, and a file is written: give the file's name too";
+        return Err(Failure::usage(format!("{:?} {what}", to.as_os_str())));
+    }
     let exists = |why: &str| Err(Failure::new("exists", format!("{} {why}", to.display())));
     let Ok(metadata) = std::fs::metadata(to) else {
         return Ok(());

@@ -20,6 +20,8 @@ Every byte is kept: `wcodec decode` gives the original file back, header and all
 NAME.safetensors becomes NAME.wcodec, the index of shards follows, and all other files (config, \
 tokenizer) are copied. The same input and effort give the same file on any machine.
 
+Of a file OUT is a file's name, of a folder a folder's.
+
 The output appears under its name only when it is complete.")]
 #[command(after_help = "\
 Examples:

@@ -18,11 +18,24 @@ pub(crate) fn is_remote(path: &Path) -> bool {
     path.to_str().is_some_and(|p| p.starts_with(SCHEME))
 }
 
+/// Refuses pipes and devices: files are read here and there, not from front to back.
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            let what = "a regular file is needed, as its parts are read in any order: a pipe or a device cannot be";
+            Err(Failure::new("input", format!("{}: {what}", path.display())))
+        }
+        // What is not there, or cannot be looked at, is an error where it is opened.
+        _ => Ok(()),
+    }
+}
+
 /// Opens a `.wcodec` file. On the Hub, only those ranges are read that are asked for.
 pub(crate) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
     if is_remote(path) {
         return remote::open(path, global);
     }
+    check(path)?;
     Ok(Decoder::open_with(path, global.decode_options())?)
 }
 
@@ -32,6 +45,7 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
     if is_remote(path) {
         return remote::local(path, skip, global);
     }
+    check(path)?;
     Ok(Input {
         path: path.to_owned(),
         name: path.to_owned(),

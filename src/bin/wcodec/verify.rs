@@ -37,6 +37,9 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let begun = Instant::now();
+        for path in [Some(&self.file), self.against.as_ref()].into_iter().flatten() {
+            input::check(path)?;
+        }
         let verified = {
             let progress = Display::new("verifying", global);
             let against = self.against.as_deref();
