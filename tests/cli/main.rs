@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod files;
+mod folders;
 #[cfg(unix)]
 mod interrupted;
 mod reports;

@@ -2,6 +2,8 @@
 
 use crate::Global;
 use crate::failure::Failure;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use wcodec::Decoder;
 
@@ -12,6 +14,16 @@ pub(crate) struct Input {
     pub(crate) path: PathBuf,
     /// What an output is named after: the path, or the last part of what is on the Hub.
     pub(crate) name: PathBuf,
+    /// The files of a folder that belong to it, if not all: the Hub's cache has such too as other commands
+    /// have downloaded.
+    files: Option<HashSet<OsString>>,
+}
+
+impl Input {
+    /// Whether a file of the folder belongs to it.
+    pub(crate) fn has(&self, file: &OsStr) -> bool {
+        self.files.as_ref().is_none_or(|files| files.contains(file))
+    }
 }
 
 pub(crate) fn is_remote(path: &Path) -> bool {
@@ -49,6 +61,7 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
     Ok(Input {
         path: path.to_owned(),
         name: path.to_owned(),
+        files: None,
     })
 }
 
@@ -107,10 +120,15 @@ mod remote {
             }
             let name = repo.id().rsplit('/').next().unwrap_or_default().into();
             let path = repo.folder()?.unwrap_or_default();
-            return Ok(Input { path, name });
+            let files = Some(files.into_iter().map(|f| f.path.into()).collect());
+            return Ok(Input { path, name, files });
         };
         let name = file.rsplit('/').next().unwrap_or_default().into();
         let path = repo.download(&file, &progress)?;
-        Ok(Input { path, name })
+        Ok(Input {
+            path,
+            name,
+            files: None,
+        })
     }
 }
