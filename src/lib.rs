@@ -26,6 +26,8 @@ mod limits;
 mod plane;
 mod predict;
 mod progress;
+#[cfg(any(feature = "safetensors", feature = "candle"))]
+mod shards;
 mod simd;
 mod transform;
 
@@ -40,3 +42,5 @@ pub use encoder::{EncodeOptions, Encoder, Report, TensorReport, TensorSpec};
 pub use error::{Error, HubProblem, Location, Result, Section};
 pub use limits::Limits;
 pub use progress::Progress;
+#[cfg(any(feature = "safetensors", feature = "candle"))]
+pub use shards::shard_files;

@@ -169,6 +169,12 @@ fn commands_take_files_on_the_hub() {
     s.fine("encode hf://org/model -o whole");
     assert!(s.path("whole/model.wcodec").exists() && s.path("whole/config.json").exists());
     assert!(!s.path("whole/model.gguf").exists());
+    // Nor is what another command has brought into the cache.
+    s.fine("pull org/model --include *.gguf --include *.wcodec");
+    s.fine("encode hf://org/model -o again");
+    assert!(s.path("again/model.wcodec").exists() && !s.path("again/model.gguf").exists());
+    s.fine("decode hf://org/model -o back");
+    assert!(s.path("back/model.safetensors").exists() && !s.path("back/model.gguf").exists());
     s.fails("inspect hf://org/model", 2, "usage");
     s.fails("inspect hf://org/model/none", 1, "not-found");
     s.server.always(Fault::IgnoreRange);

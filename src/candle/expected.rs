@@ -3,6 +3,11 @@
 use crate::{Error, Result};
 use serde::Deserialize;
 
+/// Models have hundreds of layers at most.
+const MAX_LAYERS: usize = 10_000;
+/// Bound of every size: models are far below, and the bytes of a product of two can be counted.
+const MAX_SIZE: usize = 1 << 29;
+
 /// A name, and the shape that a model gives it.
 pub type ExpectedTensor = (String, Vec<usize>);
 
@@ -25,7 +30,7 @@ struct Config {
 /// of a `config.json`: for [`WcodecBackend::require`](super::WcodecBackend::require).
 ///
 /// # Errors
-/// [`Error::Input`] if it is no such configuration, or of another kind of model.
+/// [`Error::Input`] if it is no such configuration, of another kind of model, or has sizes that no model has.
 pub fn model_tensors(config_json: &[u8]) -> Result<Vec<ExpectedTensor>> {
     let wrong = |what: String| Error::input("config.json", what);
     let config: Config = serde_json::from_slice(config_json).map_err(|e| wrong(e.to_string()))?;
@@ -46,10 +51,26 @@ pub fn model_tensors(config_json: &[u8]) -> Result<Vec<ExpectedTensor>> {
     } else {
         config.head_dim.unwrap_or(derived)
     };
-    let overflow = || wrong("its sizes overflow".into());
-    let query = head.checked_mul(config.num_attention_heads).ok_or_else(overflow)?;
     let heads = config.num_key_value_heads.unwrap_or(config.num_attention_heads);
-    let key = head.checked_mul(heads).ok_or_else(overflow)?;
+    let bounded = |name: &str, size: Option<usize>, max: usize| match size {
+        Some(size) if size <= max => Ok(size),
+        _ => Err(wrong(format!("{name} is above {max}"))),
+    };
+    for (name, size) in [
+        ("hidden_size", hidden),
+        ("intermediate_size", config.intermediate_size),
+        ("vocab_size", config.vocab_size),
+    ] {
+        bounded(name, Some(size), MAX_SIZE)?;
+    }
+    let layers = bounded("num_hidden_layers", Some(config.num_hidden_layers), MAX_LAYERS)?;
+    let query = head.checked_mul(config.num_attention_heads);
+    let query = bounded("num_attention_heads times the head's size", query, MAX_SIZE)?;
+    let key = bounded(
+        "num_key_value_heads times the head's size",
+        head.checked_mul(heads),
+        MAX_SIZE,
+    )?;
     // Candle's qwen2 always asks for these biases, llama and mistral never.
     let bias = kind == "qwen2" || kind == "qwen3" && config.attention_bias == Some(true);
 
@@ -61,7 +82,7 @@ pub fn model_tensors(config_json: &[u8]) -> Result<Vec<ExpectedTensor>> {
     if kind == "mistral" || !config.tie_word_embeddings.unwrap_or(false) {
         tensors.push(("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]));
     }
-    for layer in 0..config.num_hidden_layers {
+    for layer in 0..layers {
         let mut add = |name: &str, shape: &[usize]| {
             tensors.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
         };

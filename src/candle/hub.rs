@@ -6,10 +6,10 @@ use crate::Decoder;
 use crate::error::{Error, Result};
 use crate::hub::{Arrival, Repo, RepoFile, Shard};
 use crate::progress::Progress;
+use crate::shards::shard_files;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use regex_lite::Regex;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const WEIGHTS: &str = "model.wcodec";
@@ -113,9 +113,7 @@ impl Repo {
         let has = |name: &str| files.iter().any(|f| f.path == name);
         if has(INDEX) {
             let path = repo.download(INDEX, &())?;
-            let json = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
-            let shards = shards(&json).ok_or_else(|| Error::input(path.display().to_string(), "not a shard index"))?;
-            return Ok((repo, shards));
+            return Ok((repo, shard_files(&path, |_| true)?));
         }
         if has(WEIGHTS) {
             return Ok((repo, vec![WEIGHTS.into()]));
@@ -144,12 +142,4 @@ impl Repo {
             )),
         }
     }
-}
-
-/// The files that a shard index names.
-fn shards(json: &[u8]) -> Option<Vec<String>> {
-    let index: serde_json::Value = serde_json::from_slice(json).ok()?;
-    let map = index.get("weight_map")?.as_object()?;
-    let names: Option<BTreeSet<String>> = map.values().map(|v| v.as_str().map(str::to_owned)).collect();
-    names.map(|names| names.into_iter().collect())
 }

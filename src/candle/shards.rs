@@ -1,35 +1,30 @@
 //! The files of a checkpoint: one, or the shards that an index or a folder names.
 
 use crate::error::display;
+use crate::shards::shard_files;
 use crate::{Error, Result};
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// End of the name of a shard index.
 const INDEX: &str = ".wcodec.index.json";
-/// Shard indexes above this are refused: 16 million tensors take less.
-const MAX_INDEX_BYTES: u64 = 1 << 30;
-
-#[derive(Deserialize)]
-struct ShardIndex {
-    /// File of each tensor.
-    weight_map: BTreeMap<String, String>,
-}
 
 /// The `.wcodec` files that `path` stands for: itself; the shards of a `.wcodec.index.json`; or of a
-/// folder, those of the one index in it, else all `.wcodec` files in it.
+/// folder, those of the one index in it, else all `.wcodec` files in it. What is in a folder and no
+/// regular file is passed over, as a folder or a pipe of such a name.
 pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         let (mut indexes, mut files) = (Vec::new(), Vec::new());
         let reading = || Error::io(format!("reading folder {}", display(path)));
         for entry in fs::read_dir(path).map_err(reading())? {
             let entry = entry.map_err(reading())?.path();
-            if is_index(&entry) {
-                indexes.push(entry);
-            } else if entry.extension().is_some_and(|e| e == "wcodec") {
-                files.push(entry);
+            let list = match is_index(&entry) {
+                true => &mut indexes,
+                false if entry.extension().is_some_and(|e| e == "wcodec") => &mut files,
+                false => continue,
+            };
+            if !is_special(&entry) {
+                list.push(entry);
             }
         }
         return match &indexes[..] {
@@ -48,7 +43,21 @@ pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
     if is_index(path) {
         return of_index(path);
     }
-    Ok(vec![path.to_owned()])
+    Ok(vec![regular(path.to_owned())?])
+}
+
+/// Opening a pipe would wait for its writer.
+fn regular(path: PathBuf) -> Result<PathBuf> {
+    match is_special(&path) {
+        true => Err(Error::input(display(path), "a regular file is needed")),
+        false => Ok(path),
+    }
+}
+
+/// Whether it is there, and neither a regular file nor a link to one. A link that leads nowhere is not
+/// passed over: the file that it stands for is missing.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|m| !m.is_file())
 }
 
 fn is_index(path: &Path) -> bool {
@@ -56,27 +65,21 @@ fn is_index(path: &Path) -> bool {
 }
 
 fn of_index(path: &Path) -> Result<Vec<PathBuf>> {
-    let reading = || Error::io(format!("reading {}", display(path)));
     let wrong = |what: String| Error::input(display(path), what);
-    if fs::metadata(path).map_err(reading())?.len() > MAX_INDEX_BYTES {
-        return Err(wrong(format!("a shard index has at most {MAX_INDEX_BYTES} bytes")));
-    }
-    let json = fs::read(path).map_err(reading())?;
-    let index: ShardIndex = serde_json::from_slice(&json).map_err(|e| wrong(format!("not a shard index: {e}")))?;
-    let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let shard = |name: &str| {
+    let shard = |name: &String| {
         // An index may come from anywhere: it names files beside it, and no others.
         let plain = matches!(
             Path::new(name).components().collect::<Vec<_>>()[..],
-            [Component::Normal(only)] if only == name
+            [Component::Normal(only)] if only == name.as_str()
         );
         match plain && name.ends_with(".wcodec") {
-            true => Ok(folder.join(name)),
+            true => regular(folder.join(name)),
             false => Err(wrong(format!("{name:?} is no name of a .wcodec file beside it"))),
         }
     };
-    let shards: Vec<PathBuf> = names.into_iter().map(shard).collect::<Result<_>>()?;
+    let names = shard_files(path, |_| true)?;
+    let shards: Vec<PathBuf> = names.iter().map(shard).collect::<Result<_>>()?;
     if shards.is_empty() {
         return Err(wrong("it names no shard".into()));
     }

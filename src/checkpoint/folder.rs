@@ -1,16 +1,19 @@
 //! Folders: shards, their index, and the files beside them.
 
+use super::plan::{Plan, Step, What, name, read_blocks};
 use super::{EXTENSION, Original, SAFETENSORS, decode_file, encode_file, verify};
-use crate::container::NewFile;
 use crate::encoder::{EncodeOptions, Report};
-use crate::error::{Error, Result, display};
+use crate::error::{Error, Location, Result, Section, display};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
-use std::fs;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// End of the name of a shard index.
-const INDEX: &str = ".index.json";
+/// Files to which [`super::publish`] adds: they may have more than the original's.
+const GROWING: [&str; 2] = [super::publish::CARD, super::publish::ATTRIBUTES_FILE];
 
 /// The files of a folder, in order of name; folders in it are left out.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -30,64 +33,8 @@ pub(super) fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|e| e == extension)
 }
 
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// What becomes of the files of a folder that are no tensors.
-fn carry(files: &[PathBuf], output: &Path, from: &str, to: &str) -> Result<()> {
-    for path in files.iter().filter(|p| !has_extension(p, from)) {
-        let bytes = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
-        let index = format!(".{from}{INDEX}");
-        let (name, bytes) = match name(path).strip_suffix(&index) {
-            Some(stem) => (format!("{stem}.{to}{INDEX}"), rename_shards(path, &bytes, from, to)?),
-            None => (name(path), bytes),
-        };
-        let mut file = NewFile::create(&output.join(name))?;
-        file.write(&bytes)?;
-        file.finish()?;
-    }
-    Ok(())
-}
-
-/// Exchanges the extension of the shards' names; every other byte stays, so that the way back gives
-/// the same file.
-fn rename_shards(path: &Path, json: &[u8], from: &str, to: &str) -> Result<Vec<u8>> {
-    let invalid = |what: String| Error::input(display(path), format!("not a shard index: {what}"));
-    let shards = |json: &str| -> Result<Vec<String>> {
-        let index: serde_json::Value = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
-        let map = index.get("weight_map").and_then(|m| m.as_object());
-        let names = map.ok_or_else(|| invalid("it has no weight_map".into()))?.values();
-        let name = |v: &serde_json::Value| v.as_str().map(str::to_owned);
-        names
-            .map(|v| name(v).ok_or_else(|| invalid(format!("{v} is no file name"))))
-            .collect()
-    };
-    let text = std::str::from_utf8(json).map_err(|e| invalid(e.to_string()))?;
-    let (from, to) = (format!(".{from}\""), format!(".{to}\""));
-    let renamed = text.replace(&from, &to);
-    let wanted = |name: &String| {
-        name.strip_suffix(&from[..from.len() - 1])
-            .map(|s| format!("{s}{}", &to[..to.len() - 1]))
-    };
-    let expected: Option<Vec<String>> = shards(text)?.iter().map(wanted).collect();
-    match expected {
-        Some(expected) if expected == shards(&renamed)? => Ok(renamed.into_bytes()),
-        _ => Err(invalid(format!("a shard is no {from} file"))),
-    }
-}
-
-fn prepare(input: &Path, output: &Path, extension: &str) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let files = files(input)?;
-    let tensors: Vec<_> = files.iter().filter(|p| has_extension(p, extension)).cloned().collect();
-    if tensors.is_empty() {
-        return Err(Error::input(
-            display(input),
-            format!("the folder has no .{extension} file"),
-        ));
-    }
-    fs::create_dir_all(output).map_err(Error::io(format!("creating folder {}", display(output))))?;
-    Ok((files, tensors))
+fn create(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io(format!("creating folder {}", display(folder))))
 }
 
 pub(super) fn encode(
@@ -95,59 +42,123 @@ pub(super) fn encode(
     output: &Path,
     options: &EncodeOptions,
     progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
-    let (files, shards) = prepare(input, output, SAFETENSORS)?;
-    let originals = shards.iter().map(|p| Original::open(p)).collect::<Result<Vec<_>>>()?;
-    progress.start(originals.iter().map(Original::len).sum());
+    let plan = Plan::new(input, SAFETENSORS, EXTENSION, wanted)?;
+    plan.check(output)?;
+    let open = |step: &Step| Original::open(&step.from);
+    let originals = plan.tensors().map(open).collect::<Result<Vec<_>>>()?;
+    let bytes: u64 = originals.iter().map(Original::len).sum();
+    progress.start(bytes + plan.carried_bytes());
+    create(output)?;
     let mut reports = Vec::new();
-    for (path, original) in shards.iter().zip(&originals) {
-        let to = output.join(name(&path.with_extension(EXTENSION)));
-        reports.push(encode_file(original, &to, options, progress)?);
+    for (step, original) in plan.tensors().zip(&originals) {
+        reports.push(encode_file(original, &output.join(&step.name), options, progress)?);
     }
-    carry(&files, output, SAFETENSORS, EXTENSION)?;
+    plan.carry(output, progress)?;
     Ok(reports)
 }
 
-pub(super) fn decode(input: &Path, output: &Path, options: DecodeOptions, progress: &dyn Progress) -> Result<()> {
-    let (files, shards) = prepare(input, output, EXTENSION)?;
-    let decoders = shards
-        .iter()
-        .map(|p| Decoder::open_with(p, options))
-        .collect::<Result<Vec<_>>>()?;
-    progress.start(
-        decoders
-            .iter()
-            .flat_map(|d| d.index().tensors())
-            .map(|t| t.byte_len())
-            .sum(),
-    );
-    for (path, decoder) in shards.iter().zip(&decoders) {
-        decode_file(decoder, &output.join(name(&path.with_extension(SAFETENSORS))), progress)?;
+pub(super) fn decode(
+    input: &Path,
+    output: &Path,
+    options: DecodeOptions,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<()> {
+    let plan = Plan::new(input, EXTENSION, SAFETENSORS, wanted)?;
+    plan.check(output)?;
+    let open = |step: &Step| Decoder::open_with(&step.from, options);
+    let decoders = plan.tensors().map(open).collect::<Result<Vec<_>>>()?;
+    let tensors = decoders.iter().flat_map(|d| d.index().tensors());
+    let bytes: u64 = tensors.map(|t| t.byte_len()).sum();
+    progress.start(bytes + plan.carried_bytes());
+    create(output)?;
+    for (step, decoder) in plan.tensors().zip(&decoders) {
+        decode_file(decoder, &output.join(&step.name), progress)?;
     }
-    carry(&files, output, EXTENSION, SAFETENSORS)
+    plan.carry(output, progress)
 }
 
-/// Verifies every encoded file of a folder, each against the file of its name in `against`.
+/// Verifies every encoded file of a folder. With `against`, a folder, each is held against the file that
+/// it was made from, and every other file of that folder against its copy.
 pub(super) fn verify_all(
     input: &Path,
     against: Option<&Path>,
     options: DecodeOptions,
     progress: &dyn Progress,
 ) -> Result<verify::Verified> {
-    let shards: Vec<_> = files(input)?
-        .into_iter()
-        .filter(|p| has_extension(p, EXTENSION))
-        .collect();
+    let mut shards = files(input)?;
+    shards.retain(|p| has_extension(p, EXTENSION));
     if shards.is_empty() {
         return Err(Error::input(
             display(input),
             format!("the folder has no .{EXTENSION} file"),
         ));
     }
+    let plan = against
+        .map(|folder| Plan::new(folder, SAFETENSORS, EXTENSION, &|_| true))
+        .transpose()?;
+    if let Some(plan) = &plan {
+        compare(plan, input, progress)?;
+    }
     let mut all = verify::Verified::default();
     for shard in shards {
-        let against = against.map(|folder| folder.join(name(&shard.with_extension(SAFETENSORS))));
-        all.add(verify::verify(&shard, against.as_deref(), options, progress)?);
+        let against = match &plan {
+            None => None,
+            Some(plan) => match plan.steps.iter().find(|s| s.name == name(&shard)) {
+                Some(step) if step.what == What::Tensors => Some(step.from.as_path()),
+                // It was copied, and compared already.
+                Some(_) => None,
+                None => {
+                    let name = display(name(&shard.with_extension(SAFETENSORS)));
+                    return Err(differs(&shard, format!("the original has no {name}")));
+                }
+            },
+        };
+        all.add(verify::verify(&shard, against, options, progress)?);
     }
     Ok(all)
+}
+
+fn differs(path: &Path, what: impl Into<String>) -> Error {
+    Location::new(Section::Data).file(display(path)).differs(what)
+}
+
+/// Whether an encoded folder has a file for each of the original's, and the same content where that is
+/// not encoded.
+fn compare(plan: &Plan, encoded: &Path, progress: &dyn Progress) -> Result<()> {
+    let hidden: HashSet<&Path> = plan.colliding().map(|s| s.from.as_path()).collect();
+    for step in plan.steps.iter().filter(|s| !hidden.contains(s.from.as_path())) {
+        let path = encoded.join(&step.name);
+        if !path.is_file() {
+            return Err(differs(
+                &path,
+                format!("it is missing, the original has {}", display(&step.from)),
+            ));
+        }
+        let mut copy = BufReader::with_capacity(1 << 20, File::open(&path).map_err(reading(&path))?);
+        let mut same = |block: &[u8]| {
+            let mut theirs = vec![0; block.len()];
+            match copy.read_exact(&mut theirs) {
+                Ok(()) if theirs == block => Ok(()),
+                Err(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Err(reading(&path)(e)),
+                _ => Err(differs(&path, format!("it is not as {}", display(&step.from)))),
+            }
+        };
+        match &step.what {
+            What::Tensors => continue,
+            What::Index(bytes) => same(bytes)?,
+            What::Copy => read_blocks(&step.from, progress, same)?,
+        }
+        let grows = GROWING.iter().any(|name| step.name == *name);
+        if !grows && copy.read(&mut [0]).map_err(reading(&path))? != 0 {
+            return Err(differs(&path, format!("it has more than {}", display(&step.from))));
+        }
+    }
+    Ok(())
+}
+
+fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    Error::io(format!("reading {}", display(path)))
 }

@@ -3,12 +3,17 @@
 //! A file restores byte for byte: its header is kept, and its tensors are its data. A folder maps
 //! file by file: every `NAME.safetensors` becomes `NAME.wcodec`, the index of shards
 //! (`model.safetensors.index.json`) becomes `model.wcodec.index.json`, and all other files (config,
-//! tokenizer) are copied.
+//! tokenizer) are copied. A folder is refused before any of it is written if one of those copies would
+//! take the place of a file that is made, as of a `NAME.wcodec` beside a `NAME.safetensors`, or if the
+//! output has such files of an earlier run that would not be replaced.
 
 mod estimate;
 mod folder;
 mod original;
+mod plan;
 mod publish;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use estimate::estimate;
@@ -22,7 +27,9 @@ use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
 use original::Original;
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Extension of encoded files.
 pub(crate) const EXTENSION: &str = "wcodec";
@@ -33,12 +40,28 @@ const BATCH: u64 = 16 << 20;
 /// Encodes a safetensors file, or a folder with all its files. An output that exists is replaced.
 ///
 /// # Errors
-/// [`Error::Input`] if the input is not valid safetensors; [`Error::Io`]; [`Error::Cancelled`]. No
-/// output is left then, or, of a folder, only whole files.
+/// [`Error::Input`] if the input is not valid safetensors, or, of a folder, files stand in the way (see
+/// [above](self)); [`Error::Io`]; [`Error::Cancelled`]. No output is left then, or, of a folder, only whole
+/// files.
 pub fn encode(input: &Path, output: &Path, options: &EncodeOptions, progress: &dyn Progress) -> Result<Vec<Report>> {
+    encode_only(input, output, options, progress, &|_| true)
+}
+
+/// As [`encode`], of a folder only the files whose name `wanted` takes: the others are as if they were not
+/// there.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_only(
+    input: &Path,
+    output: &Path,
+    options: &EncodeOptions,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<Vec<Report>> {
     refuse_same(input, output)?;
     if input.is_dir() {
-        return folder::encode(input, output, options, progress);
+        return folder::encode(input, output, options, progress, wanted);
     }
     let original = Original::open(input)?;
     progress.start(original.len());
@@ -50,11 +73,26 @@ pub fn encode(input: &Path, output: &Path, options: &EncodeOptions, progress: &d
 ///
 /// # Errors
 /// As [`crate::Tensor::decode`]; [`Error::Corrupt`] if the restored bytes do not have the original's
-/// SHA-256; [`Error::Cancelled`]. No output is left then, or, of a folder, only whole files.
+/// SHA-256; [`Error::Input`] if files of a folder stand in the way; [`Error::Cancelled`]. No output is left then, or, of a folder, only whole files.
 pub fn decode(input: &Path, output: &Path, options: DecodeOptions, progress: &dyn Progress) -> Result<()> {
+    decode_only(input, output, options, progress, &|_| true)
+}
+
+/// As [`decode`], of a folder only the files whose name `wanted` takes: the others are as if they were not
+/// there.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_only(
+    input: &Path,
+    output: &Path,
+    options: DecodeOptions,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<()> {
     refuse_same(input, output)?;
     if input.is_dir() {
-        return folder::decode(input, output, options, progress);
+        return folder::decode(input, output, options, progress, wanted);
     }
     let decoder = Decoder::open_with(input, options)?;
     progress.start(decoder.index().tensors().iter().map(|t| t.byte_len()).sum());
@@ -68,9 +106,12 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
         bytes: original.len(),
     };
     let mut encoder = Encoder::create_with(output, specs, *options, Some(source))?;
+    let ended = AtomicBool::new(false);
     // The digest of the whole file is sequential: it runs beside the encoding.
     let digest = std::thread::scope(|scope| {
-        let digest = scope.spawn(|| sha256(original, progress));
+        let digest = scope.spawn(|| sha256(original, || ended.load(Ordering::Relaxed) || progress.cancelled()));
+        // The scope waits for the digest, of use only if all is encoded.
+        let _end = OnDrop(|| ended.store(true, Ordering::Relaxed));
         let mut rest = original.tensors();
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -132,8 +173,17 @@ fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Res
     file.finish()
 }
 
-/// SHA-256 of the file in hexadecimal; `None` if cancelled.
-fn sha256(original: &Original, progress: &dyn Progress) -> Option<String> {
+/// Does something when it goes: on every way out of a block.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// SHA-256 of the file in hexadecimal; `None` if it was stopped.
+fn sha256(original: &Original, stop: impl Fn() -> bool) -> Option<String> {
     const PART: usize = 16 << 20;
     let (bytes, mut hasher) = (original.bytes(), Sha256::new());
     for start in (0..bytes.len()).step_by(PART) {
@@ -141,7 +191,7 @@ fn sha256(original: &Original, progress: &dyn Progress) -> Option<String> {
         hasher.update(&bytes[part.clone()]);
         // It may be far ahead of the encoder, which reads it again from the system's cache.
         original.release(part);
-        if progress.cancelled() {
+        if stop() {
             return None;
         }
     }

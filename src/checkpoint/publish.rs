@@ -1,5 +1,6 @@
 //! A model's folder, ready to upload to a hub.
 
+use super::plan::read_blocks;
 use super::{EXTENSION, encode, folder, hex};
 use crate::Decoder;
 use crate::container::NewFile;
@@ -8,13 +9,13 @@ use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 /// Keeps such files out of Git itself: hubs name them by their SHA-256 then.
 const ATTRIBUTES: &str = "*.wcodec filter=lfs diff=lfs merge=lfs -text\n";
-const CARD: &str = "README.md";
+pub(super) const CARD: &str = "README.md";
+pub(super) const ATTRIBUTES_FILE: &str = ".gitattributes";
 
 /// Encodes a model's folder as [`encode`] does, and adds to its model card (`README.md`) what the files
 /// hold, their digests, and how to load them. `repo` is where it will be: `organisation/name`.
@@ -32,14 +33,15 @@ pub fn publish(
         return Err(Error::usage(format!("{} is no folder with a model", display(input))));
     }
     let reports = encode(input, output, options, progress)?;
-    let mut card = text(&output.join(CARD))?;
+    // Not the output's, which has a section of its own if it was published before.
+    let mut card = text(&input.join(CARD))?;
     if card.is_empty() {
         let name = repo.rsplit('/').next().unwrap_or(repo);
         card = format!("---\ntags:\n- wcodec\n---\n\n# {name}\n");
     }
     write!(card, "\n{}", section(output, repo, progress)?).map_err(|_| Error::usage("the model card is too long"))?;
     save(&output.join(CARD), &card)?;
-    let path = output.join(".gitattributes");
+    let path = output.join(ATTRIBUTES_FILE);
     let mut attributes = text(&path)?;
     if !attributes.contains(ATTRIBUTES.trim_end()) {
         if !attributes.is_empty() && !attributes.ends_with('\n') {
@@ -66,18 +68,12 @@ fn save(path: &Path, text: &str) -> Result<()> {
 
 /// SHA-256 of a file.
 fn digest(path: &Path, progress: &dyn Progress) -> Result<String> {
-    let reading = || Error::io(format!("reading {}", display(path)));
-    let mut file = File::open(path).map_err(reading())?;
-    let (mut buffer, mut hasher) = (vec![0; 1 << 20], Sha256::new());
-    loop {
-        match file.read(&mut buffer).map_err(reading())? {
-            0 => return Ok(hex(&hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
-        }
-        if progress.cancelled() {
-            return Err(Error::Cancelled);
-        }
-    }
+    let mut hasher = Sha256::new();
+    read_blocks(path, progress, |block| {
+        hasher.update(block);
+        Ok(())
+    })?;
+    Ok(hex(&hasher.finalize()))
 }
 
 /// What the card says of the weights.

@@ -36,7 +36,9 @@ impl Verified {
 }
 
 /// Decodes every tensor of a file (or of each file of a folder) and checks its digest, then the
-/// restored file's SHA-256; with `against`, also compares every byte with the original.
+/// restored file's SHA-256; with `against`, also compares every byte with the original. Of a folder, every
+/// file of the original must be there, encoded or as a copy; only the model card and `.gitattributes` may
+/// have more, which [`publish`](super::publish()) adds.
 ///
 /// # Errors
 /// The first thing that does not hold: [`Error::Corrupt`], [`Error::Differs`], [`Error::Io`], …

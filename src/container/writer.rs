@@ -6,6 +6,9 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// Characters of a file's name in that of its temporary file: up to four bytes each.
+const NAME_CHARS: usize = 25;
+
 /// A file that gets its name only when it is complete; dropped before, it leaves nothing.
 pub(crate) struct NewFile {
     file: BufWriter<tempfile::NamedTempFile>,
@@ -13,18 +16,26 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        let context = || format!("creating {}", display(path));
+    /// Whether a file of this name can be replaced, or made new.
+    pub(crate) fn check(path: &Path) -> Result<()> {
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             let what = "there is something that is no regular file: choose another name";
             return Err(Error::usage(format!("{}: {what}", display(path))));
         }
+        Ok(())
+    }
+
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let context = || format!("creating {}", display(path));
+        Self::check(path)?;
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         let mut builder = tempfile::Builder::new();
-        let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Cut, so that it fits where the name itself does.
+        let prefix = format!(".{}.", name.chars().take(NAME_CHARS).collect::<String>());
         builder.prefix(&prefix).suffix(".partial");
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

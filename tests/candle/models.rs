@@ -123,4 +123,24 @@ fn configurations_are_checked() {
     other["model_type"] = "llama".into();
     other["num_attention_heads"] = 0.into();
     assert!(wrong(other).contains("num_attention_heads"));
+
+    for (key, size) in [
+        ("num_hidden_layers", u64::MAX),
+        ("num_hidden_layers", 10_001),
+        ("hidden_size", u64::MAX),
+        ("hidden_size", 1 << 40),
+        ("intermediate_size", u64::MAX),
+        ("vocab_size", 1 << 60),
+        ("num_key_value_heads", u64::MAX),
+        ("num_key_value_heads", 1 << 40),
+    ] {
+        for kind in ["llama", "qwen3"] {
+            let mut huge = config(kind, false);
+            huge[key] = size.into();
+            assert!(wrong(huge).contains("is above"), "{key} {size}");
+        }
+    }
+    let mut huge = config("qwen3", false);
+    huge["head_dim"] = u64::MAX.into();
+    assert!(wrong(huge).contains("head's size"));
 }

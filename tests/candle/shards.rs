@@ -44,3 +44,33 @@ fn folders_and_indexes_name_their_shards() {
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(names(empty.path()), Err(wcodec::Error::Input { .. })));
 }
+
+#[test]
+#[cfg(unix)]
+fn only_regular_files_are_opened() {
+    let tensor = |name: &str| vec![Stored::random(name, wcodec::DType::F32, &[3])];
+    let files = Files::new(&[tensor("a")]);
+    let folder = files.dir.path();
+    std::fs::create_dir(folder.join("folder.wcodec")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("device.wcodec")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("device.wcodec.index.json")).unwrap();
+    let pipe = folder.join("pipe.wcodec");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    assert_eq!(names(folder).unwrap(), ["a"]);
+
+    // Named one by one they are errors, at once.
+    for file in ["pipe.wcodec", "device.wcodec", "device.wcodec.index.json"] {
+        let error = names(&folder.join(file)).unwrap_err();
+        assert!(matches!(error, wcodec::Error::Input { .. }), "{file}: {error}");
+        assert!(error.to_string().contains("regular file"), "{error}");
+    }
+    let index = folder.join("model.wcodec.index.json");
+    std::fs::write(&index, r#"{"weight_map":{"a":"pipe.wcodec"}}"#).unwrap();
+    assert!(matches!(names(&index), Err(wcodec::Error::Input { .. })));
+
+    // A shard that should be there is missed.
+    std::os::unix::fs::symlink("nowhere", folder.join("gone.wcodec")).unwrap();
+    std::fs::remove_file(&index).unwrap();
+    assert!(matches!(names(folder), Err(wcodec::Error::Io { .. })));
+}

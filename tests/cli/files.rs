@@ -106,3 +106,17 @@ fn folders_come_back() {
     assert_eq!(before.len(), after.len());
     fails(&folder, "decode model.wcodec -o copy", 1, "exists");
 }
+
+#[test]
+fn long_names_are_fine() {
+    let folder = folder();
+    // As long as file systems allow, with the longer extension.
+    let name = "n".repeat(255 - ".safetensors".len());
+    fine(&folder, &format!("synth -o {name}.safetensors --size 1MB"));
+    fine(&folder, &format!("encode {name}.safetensors"));
+    fine(&folder, &format!("decode {name}.wcodec --force"));
+    // Characters of several bytes.
+    let name = "\u{1d11e}".repeat(60);
+    fine(&folder, &format!("synth -o {name}.safetensors --size 1MB"));
+    fine(&folder, &format!("encode {name}.safetensors"));
+}

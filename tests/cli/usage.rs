@@ -75,3 +75,50 @@ fn completions_are_generated() {
         );
     }
 }
+
+#[test]
+fn a_json_error_says_all_that_the_text_says() {
+    let folder = folder();
+    let message = fails(&folder, "encode", 2, "usage");
+    assert!(message.contains("required") && message.contains("<IN>"), "{message}");
+    assert!(message.contains("Usage: wcodec encode"), "{message}");
+    let message = fails(&folder, "encode x --effort great", 2, "usage");
+    assert!(message.contains("great") && message.contains("fast"), "{message}");
+}
+
+#[test]
+fn an_output_that_names_a_folder_is_refused_first() {
+    let folder = with_model();
+    fine(&folder, "encode model.safetensors");
+    fs::create_dir(folder.path().join("there")).expect("a folder");
+    let before = names(&folder);
+    for to in ["new/", "there/", "there/.", "there/..", "new.wcodec/", "."] {
+        for command in ["encode model.safetensors", "decode model.wcodec", "synth --size 1MB"] {
+            let message = fails(&folder, &format!("{command} -o {to} --force"), 2, "usage");
+            assert!(message.contains("folder"), "{message}");
+        }
+    }
+    assert_eq!(names(&folder), before);
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_are_refused_with_the_reason() {
+    let folder = with_model();
+    let made = Command::new("mkfifo").arg(folder.path().join("pipe")).status();
+    assert!(made.expect("mkfifo").success());
+    let before = names(&folder);
+    for command in [
+        "inspect pipe",
+        "verify pipe",
+        "verify model.safetensors --against pipe",
+        "decode pipe -o out",
+        "encode pipe -o out",
+        "bench pipe",
+        "inspect /dev/null",
+    ] {
+        let message = fails(&folder, command, 1, "input");
+        assert!(message.contains("regular file"), "{command}: {message}");
+    }
+    assert_eq!(names(&folder), before);
+}

@@ -7,7 +7,7 @@
 //! decoder, encoder                 files
 //! codec | container                mathematics | input and output; neither knows the other
 //! plane, predict, transform, entropy, context
-//! format                         what is on the wire
+//! format | shards                what is on the wire | the index of a sharded checkpoint
 //! error, dtype, limits, bits, cost, backend, simd, progress
 //! ```
 //!
@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "error", "dtype", "limits", "bits", "cost", "backend", "simd", "progress",
     ],
-    &["format"],
+    &["format", "shards"],
     &["plane", "predict", "transform", "entropy", "context"],
     &["codec", "container"],
     &["decoder", "encoder"],
@@ -79,6 +79,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "serde_json",
         &[
             "format/index.rs",
+            "shards.rs",
             "encoder.rs",
             "checkpoint",
             "hub/repo.rs",

@@ -18,7 +18,11 @@ Restore the original of a .wcodec file, or of a folder of them.
 
 The restored file is the original byte for byte, and its SHA-256 is compared with the original's \
 before it gets its name. In a folder every NAME.wcodec becomes NAME.safetensors, the index of \
-shards follows, and all other files are copied.")]
+shards follows, and all other files are copied.
+
+Of a file OUT is a file's name, of a folder a folder's. With --force files of the same names are \
+replaced. If OUT has other .safetensors files, nothing is written: they would be taken for the \
+model's. So it is with a NAME.safetensors beside NAME.wcodec in IN.")]
 #[command(after_help = "\
 Examples:
   wcodec decode model.wcodec                       write model.safetensors
@@ -32,25 +36,26 @@ pub(crate) struct Decode {
     /// File or folder to write [default: IN with .safetensors, or a folder without .wcodec]
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
-    /// Replace an output that exists
+    /// Replace an output that exists (of a folder, files of the same names)
     #[arg(long, short)]
     force: bool,
 }
 
 impl Decode {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        let Input { path: input, name } = input::local(&self.input, "safetensors", global)?;
+        let local = input::local(&self.input, "safetensors", global)?;
+        let Input { path: input, name, .. } = &local;
         let to = match &self.output {
             Some(to) => to.clone(),
             None if !input.is_dir() => name.with_extension("safetensors"),
             None if name.extension().is_some_and(|e| e == "wcodec") => name.with_extension(""),
-            None => append(&name, ".safetensors"),
+            None => append(name, ".safetensors"),
         };
         refuse_existing(&to, input.is_dir(), self.force)?;
         let begun = Instant::now();
         {
             let progress = Display::new("decoding", global);
-            checkpoint::decode(&input, &to, global.decode_options(), &progress)?;
+            checkpoint::decode_only(input, &to, global.decode_options(), &progress, &|file| local.has(file))?;
         }
         let time = begun.elapsed();
         let bytes = written(&to, input.is_dir())?;
@@ -96,8 +101,23 @@ pub(crate) fn append(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// Whether a path can only be a folder's: it ends with a slash, or with no name.
+fn names_folder(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    let slash = text.last().is_some_and(|&b| std::path::is_separator(b.into()));
+    // `Path` passes over a dot at the end.
+    slash
+        || path
+            .file_name()
+            .is_none_or(|name| !text.ends_with(name.as_encoded_bytes()))
+}
+
 /// Keeps what exists: a file, or a folder with anything in it, unless `force`; and what is neither.
 pub(crate) fn refuse_existing(to: &Path, folder: bool, force: bool) -> Result<(), Failure> {
+    if !folder && names_folder(to) {
+        let what = "names a folder, and a file is written: give the file's name too";
+        return Err(Failure::usage(format!("{:?} {what}", to.as_os_str())));
+    }
     let exists = |why: &str| Err(Failure::new("exists", format!("{} {why}", to.display())));
     let Ok(metadata) = std::fs::metadata(to) else {
         return Ok(());

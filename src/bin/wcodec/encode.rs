@@ -20,6 +20,10 @@ Every byte is kept: `wcodec decode` gives the original file back, header and all
 NAME.safetensors becomes NAME.wcodec, the index of shards follows, and all other files (config, \
 tokenizer) are copied. The same input and effort give the same file on any machine.
 
+Of a file OUT is a file's name, of a folder a folder's. With --force files of the same names are \
+replaced. If OUT has other .wcodec files, nothing is written: they would be taken for the model's. So \
+it is with a NAME.wcodec beside NAME.safetensors in IN.
+
 The output appears under its name only when it is complete.")]
 #[command(after_help = "\
 Examples:
@@ -37,7 +41,7 @@ pub(crate) struct Encode {
     /// How hard to try
     #[arg(long, value_enum, default_value_t)]
     effort: Effort,
-    /// Replace an output that exists
+    /// Replace an output that exists (of a folder, files of the same names)
     #[arg(long, short)]
     force: bool,
 }
@@ -66,10 +70,11 @@ impl From<Effort> for wcodec::Effort {
 
 impl Encode {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        let Input { path: input, name } = input::local(&self.input, "wcodec", global)?;
+        let local = input::local(&self.input, "wcodec", global)?;
+        let Input { path: input, name, .. } = &local;
         let to = self.output.clone().unwrap_or_else(|| match input.is_dir() {
             // A folder's name may have dots of its own: Llama-3.2-1B.
-            true => decode::append(&name, ".wcodec"),
+            true => decode::append(name, ".wcodec"),
             false => name.with_extension("wcodec"),
         });
         decode::refuse_existing(&to, input.is_dir(), self.force)?;
@@ -78,7 +83,7 @@ impl Encode {
         let begun = Instant::now();
         let reports = {
             let progress = Display::new("encoding", global);
-            checkpoint::encode(&input, &to, &options, &progress)?
+            checkpoint::encode_only(input, &to, &options, &progress, &|file| local.has(file))?
         };
         let time = begun.elapsed();
         let bytes: u64 = reports.iter().map(|r| r.bytes).sum();

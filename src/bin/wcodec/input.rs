@@ -2,6 +2,8 @@
 
 use crate::Global;
 use crate::failure::Failure;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use wcodec::Decoder;
 
@@ -12,10 +14,32 @@ pub(crate) struct Input {
     pub(crate) path: PathBuf,
     /// What an output is named after: the path, or the last part of what is on the Hub.
     pub(crate) name: PathBuf,
+    /// The files of a folder that belong to it, if not all: the Hub's cache has such too as other commands
+    /// have downloaded.
+    files: Option<HashSet<OsString>>,
+}
+
+impl Input {
+    /// Whether a file of the folder belongs to it.
+    pub(crate) fn has(&self, file: &OsStr) -> bool {
+        self.files.as_ref().is_none_or(|files| files.contains(file))
+    }
 }
 
 pub(crate) fn is_remote(path: &Path) -> bool {
     path.to_str().is_some_and(|p| p.starts_with(SCHEME))
+}
+
+/// Refuses pipes and devices: files are read here and there, not from front to back.
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            let what = "a regular file is needed, as its parts are read in any order: a pipe or a device cannot be";
+            Err(Failure::new("input", format!("{}: {what}", path.display())))
+        }
+        // What is not there, or cannot be looked at, is an error where it is opened.
+        _ => Ok(()),
+    }
 }
 
 /// Opens a `.wcodec` file. On the Hub, only those ranges are read that are asked for.
@@ -23,6 +47,7 @@ pub(crate) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
     if is_remote(path) {
         return remote::open(path, global);
     }
+    check(path)?;
     Ok(Decoder::open_with(path, global.decode_options())?)
 }
 
@@ -32,9 +57,11 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
     if is_remote(path) {
         return remote::local(path, skip, global);
     }
+    check(path)?;
     Ok(Input {
         path: path.to_owned(),
         name: path.to_owned(),
+        files: None,
     })
 }
 
@@ -93,10 +120,15 @@ mod remote {
             }
             let name = repo.id().rsplit('/').next().unwrap_or_default().into();
             let path = repo.folder()?.unwrap_or_default();
-            return Ok(Input { path, name });
+            let files = Some(files.into_iter().map(|f| f.path.into()).collect());
+            return Ok(Input { path, name, files });
         };
         let name = file.rsplit('/').next().unwrap_or_default().into();
         let path = repo.download(&file, &progress)?;
-        Ok(Input { path, name })
+        Ok(Input {
+            path,
+            name,
+            files: None,
+        })
     }
 }

@@ -125,8 +125,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|arg| arg == "--json");
     if error.use_stderr() && wants_json {
         let text = error.render().to_string();
-        let line = text.lines().next().unwrap_or_default();
-        return Failure::usage(line.strip_prefix("error: ").unwrap_or(line)).report(true);
+        // On one line, all of it: what is missing is not on the first.
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        return Failure::usage(line.strip_prefix("error: ").unwrap_or(&line)).report(true);
     }
     // Nothing is left to do if stdout or stderr is gone.
     let _ = error.print();

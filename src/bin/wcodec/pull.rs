@@ -133,21 +133,14 @@ fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<BTree
         return Err(Failure::usage(format!("{}: {what}", repo.id())));
     };
     let path = repo.download(&index.path, &())?;
-    let bytes = std::fs::read(&path).map_err(Failure::io(format!("reading {}", path.display())))?;
-    let wrong = || Failure::new("input", format!("{}: not a shard index", path.display()));
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
-    let map = value.get("weight_map").and_then(Value::as_object).ok_or_else(wrong)?;
     // Shards are named from the index's own folder.
     let folder = index
         .path
         .rsplit_once('/')
         .map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    let wanted = map
-        .iter()
-        .filter(|(name, _)| layer(name).is_none_or(|n| layers.contains(&n)));
-    wanted
-        .map(|(_, shard)| shard.as_str().map(|s| format!("{folder}{s}")).ok_or_else(wrong))
-        .collect()
+    let wanted = |tensor: &str| layer(tensor).is_none_or(|n| layers.contains(&n));
+    let shards = wcodec::shard_files(&path, wanted)?;
+    Ok(shards.into_iter().map(|shard| format!("{folder}{shard}")).collect())
 }
 
 /// The first number in a tensor's name.

@@ -17,7 +17,9 @@ use wcodec::checkpoint;
 Decode everything and check that it is what was encoded.
 
 Every tensor is decoded and held against the BLAKE3 digest that the file keeps, and the whole \
-against the original's SHA-256. With --against every byte is also compared with the original.
+against the original's SHA-256. With --against every byte is also compared with the original; of a \
+folder, every file of the original must be there, encoded or as a copy. (README.md and .gitattributes \
+may have more, which `wcodec publish` adds.)
 
 Exit status 0: all is well. 1: something differs or is corrupt; the message says where.")]
 #[command(after_help = "\
@@ -37,6 +39,9 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let begun = Instant::now();
+        for path in [Some(&self.file), self.against.as_ref()].into_iter().flatten() {
+            input::check(path)?;
+        }
         let verified = {
             let progress = Display::new("verifying", global);
             let against = self.against.as_deref();

@@ -7,6 +7,7 @@ mod report;
 use crate::Global;
 use crate::encode::Effort;
 use crate::failure::Failure;
+use crate::input;
 use crate::output;
 use crate::progress::Display;
 use clap::Args;
@@ -50,6 +51,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        input::check(&self.file)?;
         let progress = Display::new("measuring", global);
         let runs = self.runs as usize;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());

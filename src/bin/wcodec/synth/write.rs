@@ -15,6 +15,8 @@ use wcodec::Progress;
 const BLOCK: usize = 1 << 16;
 /// Bytes that are generated side by side, while those before them are written.
 const BATCH: usize = 64 << 20;
+/// Characters of a file's name in that of its temporary file.
+const NAME_CHARS: usize = 25;
 
 /// Some elements of a tensor.
 struct Block<'a> {
@@ -31,7 +33,8 @@ pub(super) fn write(path: &Path, plans: &[Plan], seed: u64, progress: &dyn Progr
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let prefix = format!(".{name}.");
+    // Cut, so that it fits where the name itself does.
+    let prefix = format!(".{}.", name.chars().take(NAME_CHARS).collect::<String>());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(".partial");
     #[cfg(unix)]
