@@ -19,8 +19,12 @@ mod dtype;
 mod encoder;
 mod entropy;
 mod error;
+#[cfg(feature = "eval")]
+pub mod eval;
 pub mod format;
 mod limits;
+#[cfg(feature = "eval")]
+pub mod model;
 mod plane;
 mod predict;
 mod progress;

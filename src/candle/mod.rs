@@ -58,6 +58,8 @@ pub use error::wcodec_error;
 pub use expected::{ExpectedTensor, model_tensors};
 pub use options::LoadOptions;
 pub use sharded::{ShardedBackend, ShardedVarBuilder};
+#[cfg(feature = "eval")]
+pub(crate) use shards::shards;
 
 use crate::{Decoder, Result};
 use candle_core::{DType, Device};

@@ -7,8 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// End of the name of a shard index.
-const INDEX: &str = ".wcodec.index.json";
 /// Shard indexes above this are refused: 16 million tensors take less.
 const MAX_INDEX_BYTES: u64 = 1 << 30;
 
@@ -18,23 +16,26 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The `.wcodec` files that `path` stands for: itself; the shards of a `.wcodec.index.json`; or of a
-/// folder, those of the one index in it, else all `.wcodec` files in it.
-pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
+/// The files of an extension (`wcodec`) that `path` stands for: itself; the shards of a
+/// `.wcodec.index.json`; or of a folder, those of the one index in it, else all `.wcodec` files in it.
+pub(crate) fn shards(path: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         let (mut indexes, mut files) = (Vec::new(), Vec::new());
         let reading = || Error::io(format!("reading folder {}", display(path)));
         for entry in fs::read_dir(path).map_err(reading())? {
             let entry = entry.map_err(reading())?.path();
-            if is_index(&entry) {
+            if is_index(&entry, extension) {
                 indexes.push(entry);
-            } else if entry.extension().is_some_and(|e| e == "wcodec") {
+            } else if entry.extension().is_some_and(|e| e == extension) {
                 files.push(entry);
             }
         }
         return match &indexes[..] {
-            [index] => of_index(index),
-            [] if files.is_empty() => Err(Error::input(display(path), "the folder has no .wcodec file")),
+            [index] => of_index(index, extension),
+            [] if files.is_empty() => Err(Error::input(
+                display(path),
+                format!("the folder has no .{extension} file"),
+            )),
             [] => {
                 files.sort();
                 Ok(files)
@@ -45,17 +46,18 @@ pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
             )),
         };
     }
-    if is_index(path) {
-        return of_index(path);
+    if is_index(path, extension) {
+        return of_index(path, extension);
     }
     Ok(vec![path.to_owned()])
 }
 
-fn is_index(path: &Path) -> bool {
-    path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(INDEX))
+fn is_index(path: &Path, extension: &str) -> bool {
+    let end = format!(".{extension}.index.json");
+    path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(&end))
 }
 
-fn of_index(path: &Path) -> Result<Vec<PathBuf>> {
+fn of_index(path: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let reading = || Error::io(format!("reading {}", display(path)));
     let wrong = |what: String| Error::input(display(path), what);
     if fs::metadata(path).map_err(reading())?.len() > MAX_INDEX_BYTES {
@@ -71,9 +73,9 @@ fn of_index(path: &Path) -> Result<Vec<PathBuf>> {
             Path::new(name).components().collect::<Vec<_>>()[..],
             [Component::Normal(only)] if only == name
         );
-        match plain && name.ends_with(".wcodec") {
+        match plain && name.ends_with(&format!(".{extension}")) {
             true => Ok(folder.join(name)),
-            false => Err(wrong(format!("{name:?} is no name of a .wcodec file beside it"))),
+            false => Err(wrong(format!("{name:?} is no name of a .{extension} file beside it"))),
         }
     };
     let shards: Vec<PathBuf> = names.into_iter().map(shard).collect::<Result<_>>()?;

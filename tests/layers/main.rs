@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! bin                              the program
+//! eval                             what a file costs in accuracy
+//! model                            language models
 //! checkpoint, candle, analysis     whole models; none knows another
 //! decoder, encoder                 files
 //! codec | container                mathematics | input and output; neither knows the other
@@ -27,6 +29,8 @@ const LAYERS: &[&[&str]] = &[
     &["codec", "container"],
     &["decoder", "encoder"],
     &["checkpoint", "candle", "analysis"],
+    &["model"],
+    &["eval"],
     &["bin"],
 ];
 
@@ -42,12 +46,14 @@ const BESIDE: &[(&str, &str)] = &[
 
 /// Crates that not everyone may name, and the files (or folders) that may.
 const CRATES: &[(&str, &[&str])] = &[
-    ("candle_core", &["candle", "bin"]),
-    ("candle_nn", &["candle", "bin"]),
+    ("candle_core", &["candle", "model", "eval", "bin"]),
+    ("candle_nn", &["candle", "model", "eval", "bin"]),
     ("clap", &["bin"]),
     ("clap_complete", &["bin"]),
     ("indicatif", &["bin"]),
     ("anyhow", &["bin"]),
+    ("tokenizers", &["eval"]),
+    ("rand_chacha", &["eval"]),
     // Threads: over chunks and tensors, where the work is cut up, and nowhere else.
     (
         "rayon",
@@ -56,6 +62,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "encoder.rs",
             "codec/encode/mod.rs",
             "candle",
+            "eval",
             "bin",
             "main",
         ],
@@ -64,10 +71,18 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tempfile", &["container/writer.rs", "bin"]),
     ("libc", &["candle/memory.rs"]),
     ("sha2", &["checkpoint"]),
-    ("safetensors", &["checkpoint"]),
+    ("safetensors", &["checkpoint", "eval"]),
     (
         "serde_json",
-        &["format/index.rs", "encoder.rs", "checkpoint", "candle", "bin"],
+        &[
+            "format/index.rs",
+            "encoder.rs",
+            "checkpoint",
+            "candle",
+            "model",
+            "eval",
+            "bin",
+        ],
     ),
 ];
 

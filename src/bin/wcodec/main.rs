@@ -5,6 +5,8 @@ mod bench;
 mod completions;
 mod decode;
 mod encode;
+#[cfg(feature = "eval")]
+mod eval;
 mod failure;
 mod inspect;
 mod output;
@@ -95,6 +97,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Synth(synth::Synth),
     Bench(bench::Bench),
+    #[cfg(feature = "eval")]
+    Eval(eval::Eval),
     Completions(completions::Completions),
 }
 
@@ -141,6 +145,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Inspect(command) => command.run(&cli.global),
         Command::Synth(command) => command.run(&cli.global),
         Command::Bench(command) => command.run(&cli.global),
+        #[cfg(feature = "eval")]
+        Command::Eval(command) => command.run(&cli.global),
         Command::Completions(command) => command.run(Cli::command()),
     }
 }
