@@ -1,14 +1,14 @@
 """wcodec eval against Hugging Face transformers: the same windows, the same items.
 
     python3 -m venv venv && venv/bin/pip install torch transformers
-    venv/bin/python tests/eval/transformers.py MODEL --wcodec target/release/wcodec \
+    venv/bin/python tests/eval/against_transformers.py MODEL --wcodec target/release/wcodec \
         --text wiki.test.raw --windows 12 --task hellaswag.jsonl --limit 100
 
 MODEL is a folder with model.safetensors, config.json and tokenizer.json. Here a plain loop runs every
 choice by itself through transformers, in F32 on the CPU. Perplexities must agree within 1e-3 and
 log-likelihoods of every choice within 1e-3 nats a token; answers may differ only where the two best
 choices are that close. Times are of the same run on the same machine: wcodec runs both models, so a
-model's share is half. transformers.txt beside this file has the last run's figures.
+model's share is half. against_transformers.txt beside this file has the last run's figures.
 """
 
 import argparse
