@@ -1,6 +1,7 @@
 //! Items of a task, from JSON lines.
 
 use super::At;
+use super::datasets;
 use super::documents::json_lines;
 use crate::error::display;
 use crate::{Error, Result};
@@ -62,7 +63,8 @@ pub struct Item {
 /// Reads a task: one JSON object a line, of one of the shapes
 /// `{"context", "choices": [...], "gold"}`, `{"contexts": [...], "continuation", "gold"}` and
 /// `{"context", "target"}`, each with an optional `"id"`. A choice, continuation or target brings the
-/// space before it along.
+/// space before it along. Rows of ARC, OpenBookQA, HellaSwag, PIQA, WinoGrande and LAMBADA as they are
+/// published are read too, and put in the words of lm-evaluation-harness.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Input`] with file and line if a field is missing or of the wrong type, an
@@ -89,6 +91,9 @@ fn item(at: At, value: &Value) -> Result<Item> {
 }
 
 fn question(value: &Value) -> Result<Question, String> {
+    if let Some(question) = datasets::question(value) {
+        return question;
+    }
     let has = |name: &str| value.get(name).is_some();
     if has("choices") {
         let choices = texts(value, "choices")?;
@@ -110,7 +115,10 @@ fn question(value: &Value) -> Result<Question, String> {
         let (context, target) = (string(value, "context")?, filled(value, "target")?);
         return Ok(Question::Cloze { context, target });
     }
-    Err("none of the fields \"choices\", \"contexts\" and \"target\" is there".into())
+    Err(format!(
+        "none of the fields \"choices\", \"contexts\" and \"target\" is there, {}",
+        datasets::KNOWN
+    ))
 }
 
 fn string(value: &Value, name: &str) -> Result<String, String> {

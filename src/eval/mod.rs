@@ -10,6 +10,7 @@
 //! matrix products are divided among threads by rows and columns of the result, never along a sum.
 //! So the number of threads changes no bit of a report.
 
+mod datasets;
 mod documents;
 mod items;
 mod models;

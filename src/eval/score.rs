@@ -3,13 +3,14 @@
 use super::models::Models;
 use crate::model::{CausalModel, Tree};
 use crate::{Error, Result};
-use candle_core::Tensor;
+use candle_core::{Device, Layout, Storage, Tensor};
 use rayon::prelude::*;
+use std::ops::Deref;
 
 /// Tokens that are computed together. More is hardly faster and takes more memory.
 pub(super) const BATCH_TOKENS: usize = 1024;
 /// Logits of one model that are in memory at a time.
-const LOGITS: usize = 1 << 23;
+const LOGITS: usize = 1 << 22;
 
 /// Logits of the next token.
 pub(super) struct Row<'a> {
@@ -85,6 +86,8 @@ pub(super) fn rows<T: Send>(
     for (chunk, rows) in wanted.chunks(most).enumerate() {
         let theirs = logits(&models.reference, &reference, rows)?;
         let ours = logits(&models.candidate, &candidate, rows)?;
+        let (theirs, ours) = (theirs.storage_and_layout(), ours.storage_and_layout());
+        let (theirs, ours) = (values(&theirs)?, values(&ours)?);
         let pairs = theirs.par_chunks(vocab).zip(ours.par_chunks(vocab)).enumerate();
         let not_finite = |which: &str| Error::Compute(format!("a logit of the {which} is no finite number"));
         let found = pairs.map(|(i, (theirs, ours))| {
@@ -97,10 +100,21 @@ pub(super) fn rows<T: Send>(
     Ok(all)
 }
 
-fn logits(model: &CausalModel, states: &Tensor, rows: &[u32]) -> Result<Vec<f32>> {
+/// On the CPU, contiguous.
+fn logits(model: &CausalModel, states: &Tensor, rows: &[u32]) -> Result<Tensor> {
     let rows = Tensor::new(rows, states.device())?;
     let states = states.index_select(&rows, 0)?;
-    Ok(model.logits(&states)?.flatten_all()?.to_vec1()?)
+    Ok(model.logits(&states)?.to_device(&Device::Cpu)?.contiguous()?)
+}
+
+/// The values of a contiguous tensor where they lie.
+fn values<'a>((storage, layout): &'a (impl Deref<Target = Storage>, &Layout)) -> Result<&'a [f32]> {
+    let range = layout.contiguous_offsets();
+    let slice = match &**storage {
+        Storage::Cpu(storage) => range.and_then(|(start, end)| storage.as_slice().ok()?.get(start..end)),
+        _ => None,
+    };
+    slice.ok_or_else(|| Error::Compute("logits are not where they should be".into()))
 }
 
 #[cfg(test)]

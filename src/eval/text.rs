@@ -186,7 +186,8 @@ fn score(models: &Models, batch: &[(&Vec<u32>, Window)], bos: Option<u32>) -> Re
 fn report(scored: &[Scored]) -> TextReport {
     let column = |value: fn(&Scored) -> f64| scored.iter().map(value).collect::<Vec<f64>>();
     let change = Estimate::of(&column(|s| s.candidate - s.reference));
-    let increase = |log: f64| 100.0 * log.exp_m1();
+    // 0 added makes 0 of -0.
+    let increase = |log: f64| 100.0 * log.exp_m1() + 0.0;
     let error = Z95 * change.standard_error;
     TextReport {
         file: String::new(),
