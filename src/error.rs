@@ -112,6 +112,9 @@ pub enum Error {
         /// What was asked of the allocator.
         bytes: u64,
     },
+    /// A model could not be run: the text is Candle's or the tokenizer's.
+    #[error("running the model: {0}")]
+    Compute(String),
     /// The caller cancelled the work; nothing was left under the final name.
     #[error("cancelled")]
     Cancelled,

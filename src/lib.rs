@@ -19,10 +19,14 @@ mod dtype;
 mod encoder;
 mod entropy;
 mod error;
+#[cfg(feature = "eval")]
+pub mod eval;
 pub mod format;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod limits;
+#[cfg(feature = "eval")]
+pub mod model;
 mod plane;
 mod predict;
 mod progress;

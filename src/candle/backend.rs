@@ -64,7 +64,10 @@ impl WcodecBackend {
             };
             Decoder::from_source(source, options.decode)
         };
-        let paths: Vec<Vec<PathBuf>> = paths.iter().map(|p| shards(p.as_ref())).collect::<Result<_>>()?;
+        let paths: Vec<Vec<PathBuf>> = paths
+            .iter()
+            .map(|p| shards(p.as_ref(), "wcodec"))
+            .collect::<Result<_>>()?;
         let decoders = paths.iter().flatten().map(open).collect::<Result<_>>()?;
         Self::from_decoders(decoders, options)
     }

@@ -10,6 +10,21 @@ impl From<Error> for candle_core::Error {
     }
 }
 
+/// A wcodec error inside, or else Candle's text.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        match wcodec_error(&error) {
+            Some(inner) => inner.clone(),
+            None => Self::Compute(first_line(&error)),
+        }
+    }
+}
+
+/// Without the backtrace that Candle may add.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 /// The wcodec error inside a Candle error, if there is one.
 ///
 /// ```

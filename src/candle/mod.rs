@@ -66,6 +66,8 @@ pub use expected::{ExpectedTensor, model_tensors};
 pub use hub::HubLoad;
 pub use options::LoadOptions;
 pub use sharded::{ShardedBackend, ShardedVarBuilder};
+#[cfg(feature = "eval")]
+pub(crate) use shards::shards;
 
 use crate::{Decoder, Result};
 use candle_core::{DType, Device};

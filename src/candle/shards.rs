@@ -6,21 +6,18 @@ use crate::{Error, Result};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// End of the name of a shard index.
-const INDEX: &str = ".wcodec.index.json";
-
-/// The `.wcodec` files that `path` stands for: itself; the shards of a `.wcodec.index.json`; or of a
-/// folder, those of the one index in it, else all `.wcodec` files in it. What is in a folder and no
-/// regular file is passed over, as a folder or a pipe of such a name.
-pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
+/// The files of an extension (`wcodec`) that `path` stands for: itself; the shards of a
+/// `.wcodec.index.json`; or of a folder, those of the one index in it, else all `.wcodec` files in it.
+/// What is in a folder and no regular file is passed over, as a folder or a pipe of such a name.
+pub(crate) fn shards(path: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         let (mut indexes, mut files) = (Vec::new(), Vec::new());
         let reading = || Error::io(format!("reading folder {}", display(path)));
         for entry in fs::read_dir(path).map_err(reading())? {
             let entry = entry.map_err(reading())?.path();
-            let list = match is_index(&entry) {
+            let list = match is_index(&entry, extension) {
                 true => &mut indexes,
-                false if entry.extension().is_some_and(|e| e == "wcodec") => &mut files,
+                false if entry.extension().is_some_and(|e| e == extension) => &mut files,
                 false => continue,
             };
             if !is_special(&entry) {
@@ -28,8 +25,11 @@ pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
             }
         }
         return match &indexes[..] {
-            [index] => of_index(index),
-            [] if files.is_empty() => Err(Error::input(display(path), "the folder has no .wcodec file")),
+            [index] => of_index(index, extension),
+            [] if files.is_empty() => Err(Error::input(
+                display(path),
+                format!("the folder has no .{extension} file"),
+            )),
             [] => {
                 files.sort();
                 Ok(files)
@@ -40,8 +40,8 @@ pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
             )),
         };
     }
-    if is_index(path) {
-        return of_index(path);
+    if is_index(path, extension) {
+        return of_index(path, extension);
     }
     Ok(vec![regular(path.to_owned())?])
 }
@@ -60,11 +60,12 @@ fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|m| !m.is_file())
 }
 
-fn is_index(path: &Path) -> bool {
-    path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(INDEX))
+fn is_index(path: &Path, extension: &str) -> bool {
+    let end = format!(".{extension}.index.json");
+    path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(&end))
 }
 
-fn of_index(path: &Path) -> Result<Vec<PathBuf>> {
+fn of_index(path: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let wrong = |what: String| Error::input(display(path), what);
     let folder = path.parent().unwrap_or(Path::new(""));
     let shard = |name: &String| {
@@ -73,9 +74,9 @@ fn of_index(path: &Path) -> Result<Vec<PathBuf>> {
             Path::new(name).components().collect::<Vec<_>>()[..],
             [Component::Normal(only)] if only == name.as_str()
         );
-        match plain && name.ends_with(".wcodec") {
+        match plain && name.ends_with(&format!(".{extension}")) {
             true => regular(folder.join(name)),
-            false => Err(wrong(format!("{name:?} is no name of a .wcodec file beside it"))),
+            false => Err(wrong(format!("{name:?} is no name of a .{extension} file beside it"))),
         }
     };
     let names = shard_files(path, |_| true)?;

@@ -5,7 +5,16 @@ use super::*;
 #[test]
 fn help_teaches() {
     let folder = folder();
-    for command in ["encode", "decode", "verify", "inspect", "synth", "bench", "completions"] {
+    for command in [
+        "encode",
+        "decode",
+        "verify",
+        "inspect",
+        "synth",
+        "bench",
+        "eval",
+        "completions",
+    ] {
         let help = fine(&folder, &format!("{command} --help"));
         assert!(
             help.contains("Examples:") && help.contains(&format!("wcodec {command}")),

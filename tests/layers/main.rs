@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! bin                              the program
+//! eval                             what a file costs in accuracy
+//! model                            language models
 //! checkpoint, hub, candle, analysis  whole models; none knows another, but candle hub
 //! decoder, encoder                 files
 //! codec | container                mathematics | input and output; neither knows the other
@@ -27,6 +29,8 @@ const LAYERS: &[&[&str]] = &[
     &["codec", "container"],
     &["decoder", "encoder"],
     &["checkpoint", "hub", "candle", "analysis"],
+    &["model"],
+    &["eval"],
     &["bin"],
 ];
 
@@ -44,12 +48,13 @@ const BESIDE: &[(&str, &str)] = &[
 
 /// Crates that not everyone may name, and the files (or folders) that may.
 const CRATES: &[(&str, &[&str])] = &[
-    ("candle_core", &["candle", "bin"]),
-    ("candle_nn", &["candle", "bin"]),
+    ("candle_core", &["candle", "model", "eval", "bin"]),
+    ("candle_nn", &["candle", "model", "eval", "bin"]),
     ("clap", &["bin"]),
     ("clap_complete", &["bin"]),
     ("indicatif", &["bin"]),
     ("anyhow", &["bin"]),
+    ("rand_chacha", &["eval"]),
     // Threads: over chunks and tensors, where the work is cut up, and nowhere else.
     (
         "rayon",
@@ -58,6 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "encoder.rs",
             "codec/encode/mod.rs",
             "candle",
+            "eval",
             "bin",
             "main",
         ],
@@ -71,10 +77,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hf_hub", &["hub/cache.rs"]),
     ("regex_lite", &["candle"]),
     ("candle_transformers", &["bin"]),
-    ("tokenizers", &["bin"]),
+    ("tokenizers", &["eval", "bin"]),
     ("minijinja", &["bin"]),
     // Candle's own module of that name, for weights that nobody has encoded.
-    ("safetensors", &["checkpoint", "bin/wcodec/run/files.rs"]),
+    ("safetensors", &["checkpoint", "eval", "bin/wcodec/run/files.rs"]),
     (
         "serde_json",
         &[
@@ -84,6 +90,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "checkpoint",
             "hub/repo.rs",
             "candle",
+            "model",
+            "eval",
             "bin",
         ],
     ),

@@ -14,6 +14,8 @@ pub(crate) struct Failure {
     tensor: Option<String>,
     /// The reader of our output went away, as `head` does.
     silent: bool,
+    /// The result is on stdout already, and says it too.
+    printed: bool,
 }
 
 impl Failure {
@@ -23,6 +25,7 @@ impl Failure {
             message: message.into(),
             tensor: None,
             silent: false,
+            printed: false,
         }
     }
 
@@ -44,6 +47,14 @@ impl Failure {
         }
     }
 
+    /// A result that was printed is not what was asked for.
+    pub(crate) fn after_result(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            printed: true,
+            ..Self::new(kind, message)
+        }
+    }
+
     /// Prints it and gives the exit status.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if self.silent {
@@ -52,7 +63,7 @@ impl Failure {
         // A message is one line, whatever file names hold.
         let message = self.message.replace(['\n', '\r'], " ");
         eprintln!("error: {message}");
-        if json {
+        if json && !self.printed {
             let mut error = json!({ "kind": self.kind, "message": message });
             if let Some(tensor) = &self.tensor {
                 error["tensor"] = tensor.as_str().into();
@@ -98,6 +109,7 @@ impl From<wcodec::Error> for Failure {
             Error::Input { .. } => "input",
             Error::Differs { .. } => "differs",
             Error::OutOfMemory { .. } => "out-of-memory",
+            Error::Compute(_) => "compute",
             Error::Cancelled => "cancelled",
             Error::Hub { problem, .. } => hub_kind(*problem),
             _ => "other",

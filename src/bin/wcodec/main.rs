@@ -5,6 +5,8 @@ mod bench;
 mod completions;
 mod decode;
 mod encode;
+#[cfg(feature = "eval")]
+mod eval;
 mod failure;
 mod input;
 mod inspect;
@@ -106,6 +108,8 @@ enum Command {
     Run(run::Run),
     Synth(synth::Synth),
     Bench(bench::Bench),
+    #[cfg(feature = "eval")]
+    Eval(eval::Eval),
     Completions(completions::Completions),
 }
 
@@ -158,6 +162,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Run(command) => command.run(&cli.global),
         Command::Synth(command) => command.run(&cli.global),
         Command::Bench(command) => command.run(&cli.global),
+        #[cfg(feature = "eval")]
+        Command::Eval(command) => command.run(&cli.global),
         Command::Completions(command) => command.run(Cli::command()),
     }
 }

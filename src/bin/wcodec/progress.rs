@@ -21,6 +21,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Display {
     /// What is being done: `encoding`.
     action: &'static str,
+    /// What is counted, if not bytes.
+    noun: Option<&'static str>,
     view: View,
 }
 
@@ -40,13 +42,29 @@ struct Lines {
 impl Display {
     /// A display on stderr, if the flags allow one. From here on, Ctrl-C asks the work to stop.
     pub(crate) fn new(action: &'static str, global: &Global) -> Self {
+        Self::build(action, None, global)
+    }
+
+    /// The same for work that is counted in something else than bytes, such as tokens.
+    #[cfg(feature = "eval")]
+    pub(crate) fn counting(action: &'static str, noun: &'static str, global: &Global) -> Self {
+        Self::build(action, Some(noun), global)
+    }
+
+    fn build(action: &'static str, noun: Option<&'static str>, global: &Global) -> Self {
         stop_on_interrupt();
         let view = if global.quiet {
             View::Quiet
         } else if std::io::stderr().is_terminal() {
-            let template = "{prefix} {bar:24} {percent:>3}%  {decimal_bytes_per_sec:>12}  eta {eta:<4} {wide_msg}";
+            let rate = if noun.is_some() {
+                "per_sec"
+            } else {
+                "decimal_bytes_per_sec"
+            };
+            let template =
+                format!("{{prefix}} {{bar:24}} {{percent:>3}}%  {{{rate}:>12}}  eta {{eta:<4}} {{wide_msg}}");
             // The template is a constant; indicatif's own style is fine should it ever not parse.
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             let bar = bar.with_style(style).with_prefix(action);
             View::Bar(bar)
@@ -59,7 +77,7 @@ impl Display {
                 last: now,
             }))
         };
-        Self { action, view }
+        Self { action, noun, view }
     }
 }
 
@@ -85,7 +103,7 @@ impl wcodec::Progress for Display {
                 lines.done += bytes;
                 if lines.last.elapsed() >= LINE_EVERY {
                     lines.last = Instant::now();
-                    eprintln!("{}", lines.text(self.action));
+                    eprintln!("{}", lines.text(self.action, self.noun));
                 }
             }
         }
@@ -97,8 +115,12 @@ impl wcodec::Progress for Display {
 }
 
 impl Lines {
-    fn text(&self, action: &str) -> String {
+    fn text(&self, action: &str, noun: Option<&str>) -> String {
         let percent = (100 * self.done).checked_div(self.total).unwrap_or(100);
+        if let Some(noun) = noun {
+            let rate = self.done as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
+            return format!("{action}: {percent}% of {} {noun}, {rate:.0}/s", self.total);
+        }
         let (done, total) = (output::bytes(self.done), output::bytes(self.total));
         let rate = output::rate(self.done, self.begun.elapsed().as_secs_f64());
         format!("{action}: {percent}% of {total} ({done}), {rate}")

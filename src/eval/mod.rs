@@ -1,0 +1,56 @@
+//! What a file costs in accuracy: a candidate's weights against a reference's.
+//!
+//! Both models read the same tokens, side by side, and every figure comes from the pair: perplexity
+//! and the KL divergence of the next-token distributions on texts ([`measure_text`]), accuracy and
+//! log-likelihoods on tasks ([`measure_task`]), each change with its error, and a [`Verdict`] against
+//! limits. A lossless candidate is found to be identical: bit by bit, in every logit that was looked at.
+//!
+//! Logits are computed a few rows at a time and not kept. Every sum over a vocabulary is one thread's,
+//! in the order of the tokens; sums over tokens, items and resamples run in the order of the input;
+//! matrix products are divided among threads by rows and columns of the result, never along a sum.
+//! So the number of threads changes no bit of a report.
+
+mod datasets;
+mod documents;
+mod items;
+mod models;
+mod paired;
+mod prompt;
+mod score;
+mod stats;
+mod task;
+mod text;
+mod tokens;
+mod verdict;
+mod weights;
+mod windows;
+
+pub use documents::read_text;
+pub use items::{Item, Question, read_items};
+pub use models::{Load, Models};
+pub use paired::{Paired, mcnemar};
+pub use stats::{Distribution, Estimate, quantile};
+pub use task::{Accuracy, Answer, Answered, TaskReport, measure_task};
+pub use text::{Perplexity, TextOptions, TextReport, measure_text};
+pub use tokens::{Bos, TextEncoder};
+pub use verdict::{Check, Limits, Outcome, Verdict};
+pub use windows::{Window, windows};
+
+/// A place in a text file: the file, and the line from 1, or 0 for the whole file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The file's name.
+    pub file: String,
+    /// The line.
+    pub line: usize,
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        Ok(())
+    }
+}

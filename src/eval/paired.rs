@@ -1,0 +1,165 @@
+//! Two models on the same items: which of them is right where.
+
+use super::stats::quantile;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde::Serialize;
+
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 10_000;
+const SEED: u64 = 0;
+/// Outside the interval on each side.
+const TAIL: f64 = 0.025;
+
+/// The candidate's accuracy less the reference's, item by item.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Paired {
+    /// Items.
+    pub items: usize,
+    /// Items that the candidate alone has right.
+    pub gained: usize,
+    /// Items that the reference alone has right.
+    pub lost: usize,
+    /// Change of the accuracy, in percentage points.
+    pub delta_points: f64,
+    /// 95 % interval of the change, in percentage points: percentiles of a paired bootstrap with
+    /// 10,000 resamples and a fixed seed.
+    pub interval_points: [f64; 2],
+    /// McNemar's exact two-sided p-value: how likely so uneven a split of the differing items is if
+    /// neither model is better.
+    pub mcnemar_p: f64,
+}
+
+impl Paired {
+    /// From pairs of whether the reference and the candidate are right.
+    pub fn of(pairs: &[(bool, bool)]) -> Self {
+        let gained = pairs.iter().filter(|p| !p.0 && p.1).count();
+        let lost = pairs.iter().filter(|p| p.0 && !p.1).count();
+        let points = 100.0 / pairs.len().max(1) as f64;
+        Self {
+            items: pairs.len(),
+            gained,
+            lost,
+            delta_points: (gained as f64 - lost as f64) * points,
+            interval_points: bootstrap(pairs).map(|sum| sum * points),
+            mcnemar_p: mcnemar(gained, lost),
+        }
+    }
+
+    /// The largest drop, in percentage points, that the items leave room for (97.5 % one-sided). A
+    /// bootstrap knows nothing of losses that it has not seen: where there are none, it is what
+    /// that many items without a loss allow (Clopper and Pearson).
+    pub fn largest_drop(&self) -> f64 {
+        let unseen = match (self.items, self.lost) {
+            (0, _) => 100.0,
+            (items, 0) => 100.0 * (1.0 - TAIL.powf(1.0 / items as f64)),
+            _ => 0.0,
+        };
+        unseen.max(-self.interval_points[0])
+    }
+}
+
+/// Ends of the interval of gains less losses, in items.
+fn bootstrap(pairs: &[(bool, bool)]) -> [f64; 2] {
+    let change: Vec<i8> = pairs.iter().map(|p| i8::from(p.1) - i8::from(p.0)).collect();
+    if change.iter().all(|&c| c == 0) {
+        return [0.0; 2];
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let n = change.len() as u64;
+    let mut draw = || {
+        // The top of a product: the bias is below 2^-32 for files of any size that is met.
+        let i = (u128::from(random.next_u64()) * u128::from(n)) >> 64;
+        f64::from(change[i as usize])
+    };
+    let mut sums: Vec<f64> = (0..RESAMPLES).map(|_| (0..n).map(|_| draw()).sum()).collect();
+    sums.sort_by(f64::total_cmp);
+    [TAIL, 1.0 - TAIL].map(|q| quantile(&sums, q))
+}
+
+/// Two-sided exact binomial test of an even split.
+pub fn mcnemar(gained: usize, lost: usize) -> f64 {
+    let (few, n) = (gained.min(lost), gained + lost);
+    // In logarithms: two to the power of minus n may be no number.
+    let mut term = -(n as f64) * std::f64::consts::LN_2;
+    let mut terms = vec![term];
+    for k in 0..few {
+        term += ((n - k) as f64 / (k + 1) as f64).ln();
+        terms.push(term);
+    }
+    let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = terms.iter().map(|t| (t - largest).exp()).sum();
+    (2.0 * (largest + sum.ln()).exp()).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scipy.stats.binomtest(min(b, c), b + c, 0.5).pvalue, scipy 1.17.1
+    #[test]
+    fn mcnemar_is_scipys() {
+        let scipy = [
+            (1, 0, 1.0),
+            (3, 9, 0.14599609375),
+            (10, 10, 1.0),
+            (12, 25, 0.04703102743951604),
+            (40, 80, 0.00033040001839131815),
+            (300, 250, 0.036578745549102676),
+            (1000, 1200, 2.1817026407914194e-05),
+            (2000, 2600, 9.221221076769678e-19),
+        ];
+        for (b, c, expected) in scipy {
+            let got = mcnemar(b, c);
+            assert!((got - expected).abs() <= 1e-11 * expected, "{b} {c}: {got} {expected}");
+            assert_eq!(got, mcnemar(c, b));
+        }
+        assert_eq!(mcnemar(0, 0), 1.0);
+    }
+
+    fn pairs(same: usize, gained: usize, lost: usize) -> Vec<(bool, bool)> {
+        let both = (0..same).map(|i| (i % 2 == 0, i % 2 == 0));
+        let gains = (0..gained).map(|_| (false, true));
+        both.chain(gains).chain((0..lost).map(|_| (true, false))).collect()
+    }
+
+    /// d = numpy.repeat([0, 1, -1], [same, gained, lost])
+    /// scipy.stats.bootstrap((d,), numpy.mean, method="percentile", n_resamples=200_000, batch=1000,
+    ///     random_state=numpy.random.default_rng(0)).confidence_interval, in percent
+    #[test]
+    fn the_interval_is_scipys() {
+        let scipy = [
+            (980, 5, 15, -1.9, -0.2),
+            (400, 30, 20, -0.888889, 5.333333),
+            (90, 0, 10, -16.0, -5.0),
+        ];
+        for (same, gained, lost, low, high) in scipy {
+            let paired = Paired::of(&pairs(same, gained, lost));
+            let [a, b] = paired.interval_points;
+            // One item is the grain of both; 10,000 resamples are uncertain by about as much.
+            let grain = 100.0 / paired.items as f64;
+            assert!(
+                (a - low).abs() <= 1.01 * grain && (b - high).abs() <= 1.01 * grain,
+                "{a} {b} {low} {high}"
+            );
+            assert_eq!(paired, Paired::of(&pairs(same, gained, lost)));
+        }
+    }
+
+    #[test]
+    fn no_difference_is_no_proof() {
+        let same = Paired::of(&pairs(1000, 0, 0));
+        assert_eq!(
+            (same.delta_points, same.interval_points, same.mcnemar_p),
+            (0.0, [0.0; 2], 1.0)
+        );
+        // scipy.stats.binomtest(0, 1000).proportion_ci(0.95, "exact").high = 0.003682
+        assert!((same.largest_drop() - 0.3682).abs() < 1e-4);
+        let lost = Paired::of(&pairs(990, 0, 10));
+        assert_eq!(
+            (lost.delta_points, lost.largest_drop()),
+            (-1.0, -lost.interval_points[0])
+        );
+        assert!(lost.largest_drop() > 1.0);
+    }
+}

@@ -1,0 +1,243 @@
+//! Accuracy on tasks.
+
+use super::items::{Item, Question};
+use super::models::Models;
+use super::paired::Paired;
+use super::prompt::Prompt;
+use super::score::{BATCH_TOKENS, rows};
+use super::stats::Estimate;
+use crate::model::Tree;
+use crate::{Error, Progress, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How often two models are right.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// The reference's, 0 to 1.
+    pub reference: Estimate,
+    /// The candidate's, 0 to 1.
+    pub candidate: Estimate,
+    /// Their difference, item by item.
+    pub paired: Paired,
+}
+
+/// An item and what both models make of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answered {
+    /// The item's name.
+    pub id: String,
+    /// Its line in the file.
+    pub line: usize,
+    /// Index of the right answer, except of a cloze.
+    pub gold: Option<usize>,
+    /// The reference's answer.
+    pub reference: Answer,
+    /// The candidate's answer.
+    pub candidate: Answer,
+}
+
+/// What one model makes of an item.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// Of each choice (or context, or of the target), in nats.
+    pub log_likelihoods: Vec<f64>,
+    /// Index of the largest; of a cloze 1 if every token of the target is the likeliest.
+    pub pick: usize,
+    /// Whether that is right.
+    pub right: bool,
+    /// Whether the largest log-likelihood a character is the right one's; without choices as `right`.
+    pub right_normalised: bool,
+}
+
+/// Two models on a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskReport {
+    /// The task's file.
+    pub file: String,
+    /// Items.
+    pub items: usize,
+    /// Whether all logits that were looked at are the same, bit by bit.
+    pub identical: bool,
+    /// By the largest log-likelihood; of a cloze, by whether every token is the likeliest.
+    pub accuracy: Accuracy,
+    /// By the largest log-likelihood a character, if all items have choices.
+    pub normalised: Option<Accuracy>,
+    /// The right answers' mean log-likelihood under the reference, in nats.
+    pub reference_log_likelihood: Estimate,
+    /// The candidate's less the reference's, in nats.
+    pub log_likelihood_change: Estimate,
+    /// All items, in the order of the file. Left out of the serialised report.
+    #[serde(skip)]
+    pub answers: Vec<Answered>,
+    /// Names of the items of which the models pick different answers, in the order of the file.
+    pub differing: Vec<String>,
+}
+
+/// A model's view of a continuation.
+#[derive(Clone, Copy, Default)]
+struct Likelihood {
+    /// Natural logarithm.
+    sum: f64,
+    greedy: bool,
+}
+
+/// Runs both models over a task's items. Progress is in tokens.
+///
+/// # Errors
+/// [`Error::Input`] with file and line if an item is longer than the model's positions or has nothing
+/// before its continuation; [`Error::Cancelled`]; those of the tokenizer and the models.
+pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) -> Result<TaskReport> {
+    let prompts = items
+        .iter()
+        .map(|item| Prompt::new(item, models.encoder(), models.config()));
+    let prompts = prompts.collect::<Result<Vec<_>>>()?;
+    progress.start(prompts.iter().map(|p| p.tree.rows() as u64).sum());
+    let mut identical = true;
+    let mut likelihoods: Vec<Vec<[Likelihood; 2]>> = Vec::with_capacity(items.len());
+    let mut rest = &prompts[..];
+    while !rest.is_empty() {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut sum = 0;
+        let fits = rest.iter().take_while(|p| {
+            sum += p.tree.rows();
+            sum <= BATCH_TOKENS
+        });
+        let (batch, later) = rest.split_at(fits.count().max(1));
+        likelihoods.extend(score(models, batch, &mut identical)?);
+        let done = batch.iter().map(|p| p.tree.rows() as u64).sum();
+        progress.advance(done, items.first().map_or("", |item| &item.at.file));
+        rest = later;
+    }
+    let answers = items.iter().zip(&likelihoods).map(|(item, likelihoods)| {
+        let of = |model: usize| answer(&item.question, likelihoods.iter().map(|l| l[model]).collect());
+        Answered {
+            id: item.id.clone(),
+            line: item.at.line,
+            gold: item.question.gold(),
+            reference: of(0),
+            candidate: of(1),
+        }
+    });
+    let file = items.first().map(|i| i.at.file.clone()).unwrap_or_default();
+    let choices = items.iter().all(|i| matches!(i.question, Question::Choices { .. }));
+    Ok(report(file, answers.collect(), choices, identical))
+}
+
+/// For each prompt and continuation what the reference and the candidate make of it.
+fn score(models: &Models, batch: &[Prompt], identical: &mut bool) -> Result<Vec<Vec<[Likelihood; 2]>>> {
+    // A row of a stem may predict the first tokens of several continuations.
+    let mut wanted: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut base = 0;
+    for prompt in batch {
+        for (row, target) in prompt.probes().flatten() {
+            wanted.entry((base + row) as u32).or_default().push(target);
+        }
+        base += prompt.tree.rows();
+    }
+    let (row_numbers, targets): (Vec<u32>, Vec<Vec<u32>>) = wanted.into_iter().unzip();
+    let trees: Vec<Tree> = batch.iter().map(|p| p.tree.clone()).collect();
+    let found = rows(models, &trees, &row_numbers, |i, reference, candidate| {
+        let of = |target: u32| {
+            [reference, candidate].map(|row| Likelihood {
+                sum: row.log_prob(target),
+                greedy: row.top == target as usize,
+            })
+        };
+        let of_targets: Vec<_> = targets[i].iter().map(|&target| of(target)).collect();
+        (reference.identical(candidate), of_targets)
+    })?;
+    *identical &= found.iter().all(|(same, _)| *same);
+
+    let mut base = 0;
+    let mut all = Vec::with_capacity(batch.len());
+    for prompt in batch {
+        let of_continuation = |probes: Vec<(usize, u32)>| {
+            let mut total = [Likelihood { sum: 0.0, greedy: true }; 2];
+            for (row, target) in probes {
+                let Ok(i) = row_numbers.binary_search(&((base + row) as u32)) else {
+                    continue;
+                };
+                let Some(k) = targets[i].iter().position(|&t| t == target) else {
+                    continue;
+                };
+                for (total, one) in total.iter_mut().zip(found[i].1[k]) {
+                    total.sum += one.sum;
+                    total.greedy &= one.greedy;
+                }
+            }
+            total
+        };
+        all.push(prompt.probes().map(of_continuation).collect());
+        base += prompt.tree.rows();
+    }
+    Ok(all)
+}
+
+/// The index of the largest value, the first of several.
+fn largest(values: impl Iterator<Item = f64>) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (i, value) in values.enumerate() {
+        if value > best.1 {
+            best = (i, value);
+        }
+    }
+    best.0
+}
+
+fn answer(question: &Question, likelihoods: Vec<Likelihood>) -> Answer {
+    let log_likelihoods: Vec<f64> = likelihoods.iter().map(|l| l.sum).collect();
+    let sums = || log_likelihoods.iter().copied();
+    let (pick, normalised) = match question {
+        Question::Choices { choices, .. } => {
+            // Characters without the space that leads a choice.
+            let length = |choice: &String| choice.strip_prefix(' ').unwrap_or(choice).chars().count().max(1);
+            let normalised = sums().zip(choices).map(|(sum, choice)| sum / length(choice) as f64);
+            (largest(sums()), largest(normalised))
+        }
+        Question::Contexts { .. } => (largest(sums()), largest(sums())),
+        Question::Cloze { .. } => {
+            let greedy = usize::from(likelihoods.iter().all(|l| l.greedy));
+            (greedy, greedy)
+        }
+    };
+    // A cloze is right where it picks 1.
+    let gold = question.gold().unwrap_or(1);
+    Answer {
+        log_likelihoods,
+        pick,
+        right: pick == gold,
+        right_normalised: normalised == gold,
+    }
+}
+
+fn accuracy(answers: &[Answered], right: fn(&Answer) -> bool) -> Accuracy {
+    let pairs: Vec<(bool, bool)> = answers
+        .iter()
+        .map(|a| (right(&a.reference), right(&a.candidate)))
+        .collect();
+    Accuracy {
+        reference: Estimate::share(pairs.iter().map(|p| p.0)),
+        candidate: Estimate::share(pairs.iter().map(|p| p.1)),
+        paired: Paired::of(&pairs),
+    }
+}
+
+fn report(file: String, answers: Vec<Answered>, choices: bool, identical: bool) -> TaskReport {
+    let of_gold = |a: &Answered, answer: &Answer| answer.log_likelihoods[a.gold.unwrap_or(0)];
+    let column = |value: &dyn Fn(&Answered) -> f64| Estimate::of(&answers.iter().map(value).collect::<Vec<_>>());
+    let differing = answers.iter().filter(|a| a.reference.pick != a.candidate.pick);
+    TaskReport {
+        file,
+        items: answers.len(),
+        identical,
+        accuracy: accuracy(&answers, |a| a.right),
+        normalised: choices.then(|| accuracy(&answers, |a| a.right_normalised)),
+        reference_log_likelihood: column(&|a| of_gold(a, &a.reference)),
+        log_likelihood_change: column(&|a| of_gold(a, &a.candidate) - of_gold(a, &a.reference)),
+        differing: differing.map(|a| a.id.clone()).collect(),
+        answers,
+    }
+}

@@ -1,0 +1,208 @@
+//! Perplexity, and what a text shows of the distance between two models.
+
+use super::At;
+use super::models::Models;
+use super::score::{BATCH_TOKENS, rows};
+use super::stats::{Distribution, Estimate, Z95};
+use super::windows::{Window, windows};
+use crate::model::Tree;
+use crate::{Error, Progress, Result};
+use serde::Serialize;
+
+/// How a text is cut.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TextOptions {
+    /// Tokens of a window, a beginning-of-text token included. Default 512.
+    pub window: usize,
+    /// Tokens from one window's start to the next. Default: windows side by side.
+    pub stride: Option<usize>,
+    /// Windows to look at, from the beginning. Default: all.
+    pub windows: Option<usize>,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self {
+            window: 512,
+            stride: None,
+            windows: None,
+        }
+    }
+}
+
+/// How well a model predicts a text.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Perplexity {
+    /// Exponential of minus the mean log-probability of a token.
+    pub perplexity: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Natural logarithm of the tokens' probabilities, in nats.
+    pub log_prob: Estimate,
+}
+
+impl Perplexity {
+    fn of(log_probs: &[f64]) -> Self {
+        let log_prob = Estimate::of(log_probs);
+        let perplexity = (-log_prob.mean).exp();
+        Self {
+            perplexity,
+            standard_error: perplexity * log_prob.standard_error,
+            log_prob,
+        }
+    }
+}
+
+/// Two models on a text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TextReport {
+    /// The text's file.
+    pub file: String,
+    /// Windows.
+    pub windows: usize,
+    /// Tokens of a window.
+    pub window: usize,
+    /// Tokens between the starts of two windows.
+    pub stride: usize,
+    /// The token that every window begins with.
+    pub bos: Option<u32>,
+    /// Tokens that were predicted.
+    pub tokens: usize,
+    /// Whether all logits that were looked at are the same, bit by bit.
+    pub identical: bool,
+    /// The reference.
+    pub reference: Perplexity,
+    /// The candidate.
+    pub candidate: Perplexity,
+    /// The candidate's log-probability of a token less the reference's, in nats.
+    pub log_prob_change: Estimate,
+    /// How much larger the candidate's perplexity is, in percent.
+    pub increase_percent: f64,
+    /// 95 % interval of that, in percent.
+    pub increase_interval: [f64; 2],
+    /// Kullback-Leibler divergence of the candidate's next-token distribution from the reference's,
+    /// in nats a token.
+    pub divergence: Distribution,
+    /// Share of the tokens where both models have the same likeliest token, 0 to 1.
+    pub same_top: Estimate,
+}
+
+struct Scored {
+    reference: f64,
+    candidate: f64,
+    divergence: f64,
+    same_top: bool,
+    identical: bool,
+}
+
+/// Runs both models over texts, as [`read_text`](super::read_text) gives them: each begins anew, in
+/// windows of its own. Progress is in tokens.
+///
+/// # Errors
+/// [`Error::Input`] if a window is longer than the model's positions, or nothing can be scored;
+/// [`Error::Cancelled`]; those of the tokenizer and the models.
+pub fn measure_text(
+    models: &Models,
+    texts: &[(At, String)],
+    options: &TextOptions,
+    progress: &dyn Progress,
+) -> Result<TextReport> {
+    let file = texts.first().map(|(at, _)| at.file.clone()).unwrap_or_default();
+    let most = models.config().max_positions();
+    let bos = models.encoder.bos();
+    let extra = bos.iter().len();
+    if options.window > most {
+        let what = format!("a window of {} tokens: the model has {most} positions", options.window);
+        return Err(Error::input(file, what));
+    }
+    let length = options.window.saturating_sub(extra);
+    let stride = options.stride.unwrap_or(length).clamp(1, length.max(1));
+
+    let tokens = texts.iter().map(|(at, text)| models.encoder.encode(text, at));
+    let tokens = tokens.collect::<Result<Vec<Vec<u32>>>>()?;
+    let of_text = |text: &Vec<u32>| windows(text.len(), length, stride, bos.is_some());
+    let all = tokens
+        .iter()
+        .flat_map(|text| of_text(text).into_iter().map(move |w| (text, w)));
+    let all: Vec<(&Vec<u32>, Window)> = all.take(options.windows.unwrap_or(usize::MAX)).collect();
+    if all.is_empty() {
+        return Err(Error::input(file, "the text is too short: no token can be scored"));
+    }
+
+    let size = |w: &Window| w.end - w.start + extra;
+    progress.start(all.iter().map(|(_, w)| size(w) as u64).sum());
+    let mut scored: Vec<Scored> = Vec::new();
+    let mut rest = &all[..];
+    while !rest.is_empty() {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut sum = 0;
+        let fits = rest.iter().take_while(|(_, w)| {
+            sum += size(w);
+            sum <= BATCH_TOKENS
+        });
+        let (batch, later) = rest.split_at(fits.count().max(1));
+        scored.extend(score(models, batch, bos)?);
+        progress.advance(batch.iter().map(|(_, w)| size(w) as u64).sum(), &file);
+        rest = later;
+    }
+    let mut report = report(&scored);
+    report.file = file;
+    report.windows = all.len();
+    (report.window, report.stride, report.bos) = (length + extra, stride, bos);
+    Ok(report)
+}
+
+fn score(models: &Models, batch: &[(&Vec<u32>, Window)], bos: Option<u32>) -> Result<Vec<Scored>> {
+    let (mut trees, mut wanted, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    let mut base = 0;
+    for (text, w) in batch {
+        let window: Vec<u32> = bos.iter().chain(&text[w.start..w.end]).copied().collect();
+        let first = base + bos.iter().len();
+        // A token is predicted in the row before its own.
+        wanted.extend((w.scored..w.end).map(|token| (first + token - w.start - 1) as u32));
+        targets.extend_from_slice(&text[w.scored..w.end]);
+        base += window.len();
+        trees.push(Tree::sequence(window));
+    }
+    rows(models, &trees, &wanted, |i, reference, candidate| {
+        let identical = reference.identical(candidate);
+        Scored {
+            reference: reference.log_prob(targets[i]),
+            candidate: candidate.log_prob(targets[i]),
+            divergence: if identical {
+                0.0
+            } else {
+                reference.divergence(candidate)
+            },
+            same_top: reference.top == candidate.top,
+            identical,
+        }
+    })
+}
+
+fn report(scored: &[Scored]) -> TextReport {
+    let column = |value: fn(&Scored) -> f64| scored.iter().map(value).collect::<Vec<f64>>();
+    let change = Estimate::of(&column(|s| s.candidate - s.reference));
+    // 0 added makes 0 of -0.
+    let increase = |log: f64| 100.0 * log.exp_m1() + 0.0;
+    let error = Z95 * change.standard_error;
+    TextReport {
+        file: String::new(),
+        windows: 0,
+        window: 0,
+        stride: 0,
+        bos: None,
+        tokens: scored.len(),
+        identical: scored.iter().all(|s| s.identical),
+        reference: Perplexity::of(&column(|s| s.reference)),
+        candidate: Perplexity::of(&column(|s| s.candidate)),
+        log_prob_change: change,
+        increase_percent: increase(-change.mean),
+        increase_interval: [increase(-change.mean - error), increase(-change.mean + error)],
+        divergence: Distribution::of(&column(|s| s.divergence)),
+        same_top: Estimate::share(scored.iter().map(|s| s.same_top)),
+    }
+}

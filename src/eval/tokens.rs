@@ -1,0 +1,97 @@
+//! Text to tokens.
+
+use super::At;
+use crate::model::ModelConfig;
+use crate::{Error, Result};
+use std::path::Path;
+use tokenizers::Tokenizer;
+
+/// Whether a text begins with the beginning-of-text token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bos {
+    /// If the tokenizer puts one there by itself.
+    #[default]
+    Auto,
+    /// Always: the tokenizer's, else that of the model's configuration.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A tokenizer, held to a model's vocabulary.
+pub struct TextEncoder {
+    tokenizer: Tokenizer,
+    bos: Option<u32>,
+    vocab: usize,
+}
+
+impl TextEncoder {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is none; if a beginning-of-text token is wanted and not known, or is
+    /// outside the vocabulary.
+    pub fn open(path: &Path, bos: Bos, config: &ModelConfig) -> Result<Self> {
+        let file = path.display().to_string();
+        let wrong = |e: tokenizers::Error| Error::input(&file, format!("not a tokenizer: {e}"));
+        let mut tokenizer = Tokenizer::from_file(path).map_err(wrong)?;
+        // Some files cut and pad for training.
+        tokenizer.with_truncation(None).map_err(wrong)?;
+        tokenizer.with_padding(None);
+        let ids = |special| tokenizer.encode("a", special).map(|e| e.get_ids().to_vec());
+        let (plain, special) = (ids(false).map_err(wrong)?, ids(true).map_err(wrong)?);
+        let own = special
+            .first()
+            .copied()
+            .filter(|_| special.len() > plain.len() && special.first() != plain.first());
+        let vocab = config.vocab_size();
+        let bos = match bos {
+            Bos::Never => None,
+            Bos::Auto => own,
+            Bos::Always => Some(own.or(config.bos_token()).ok_or_else(|| {
+                Error::input(
+                    &file,
+                    "neither the tokenizer nor the configuration has a beginning-of-text token",
+                )
+            })?),
+        };
+        let encoder = Self { tokenizer, bos, vocab };
+        encoder.fits(bos.as_slice(), &file)?;
+        Ok(encoder)
+    }
+
+    /// The token that each text begins with.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The tokens of a text, without special ones.
+    ///
+    /// # Errors
+    /// [`Error::Input`] at `at` if a token is outside the model's vocabulary; [`Error::Compute`] if
+    /// the tokenizer fails.
+    pub fn encode(&self, text: &str, at: &At) -> Result<Vec<u32>> {
+        let failed = |e: tokenizers::Error| Error::Compute(format!("{at}: the tokenizer: {e}"));
+        let tokens = self
+            .tokenizer
+            .encode_fast(text, false)
+            .map_err(failed)?
+            .get_ids()
+            .to_vec();
+        self.fits(&tokens, at)?;
+        Ok(tokens)
+    }
+
+    fn fits(&self, tokens: &[u32], at: impl std::fmt::Display) -> Result<()> {
+        match tokens.iter().find(|&&t| t as usize >= self.vocab) {
+            None => Ok(()),
+            Some(token) => {
+                let what = format!(
+                    "the tokenizer gives token {token}, the model has {}: do they belong together?",
+                    self.vocab
+                );
+                Err(Error::input(at.to_string(), what))
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A candidate against limits.
+
+use super::task::TaskReport;
+use super::text::TextReport;
+use serde::Serialize;
+
+/// What a candidate may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Most that the accuracy of a task may fall, in percentage points.
+    pub accuracy_drop: Option<f64>,
+    /// Largest mean divergence, in nats a token.
+    pub divergence: Option<f64>,
+    /// Most that a text's perplexity may rise, in percent.
+    pub perplexity_increase: Option<f64>,
+}
+
+/// How a figure stands to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The upper end of its 95 % interval is within the limit.
+    Met,
+    /// The figure is within the limit, the upper end of its interval is not: more text or items
+    /// would tell.
+    Uncertain,
+    /// The figure is above the limit.
+    Exceeded,
+}
+
+/// A figure and its limit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// The text or task.
+    pub file: String,
+    /// Which figure, with its unit.
+    pub figure: &'static str,
+    /// The limit.
+    pub limit: f64,
+    /// The figure.
+    pub value: f64,
+    /// The upper end of its 95 % interval.
+    pub upper: f64,
+    /// Whether all logits behind the figure are the same, bit by bit.
+    pub identical: bool,
+    /// How they stand.
+    pub outcome: Outcome,
+}
+
+/// All checks, and the worst outcome.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The worst of the checks.
+    pub outcome: Outcome,
+    /// Figure by figure.
+    pub checks: Vec<Check>,
+}
+
+impl Verdict {
+    /// Holds every figure against its limit. `None` if there is no limit, or nothing that it is for.
+    pub fn of(texts: &[TextReport], tasks: &[TaskReport], limits: &Limits) -> Option<Self> {
+        let mut checks = Vec::new();
+        for text in texts {
+            let divergence = text.divergence.mean;
+            let divergence = (divergence.mean, divergence.upper());
+            let increase = (text.increase_percent, text.increase_interval[1]);
+            for (figure, limit, (value, upper)) in [
+                ("KL divergence, nats", limits.divergence, divergence),
+                ("perplexity increase, percent", limits.perplexity_increase, increase),
+            ] {
+                checks.extend(limit.map(|limit| check(&text.file, figure, limit, value, upper, text.identical)));
+            }
+        }
+        for task in tasks {
+            let kinds = [
+                ("accuracy drop, points", Some(task.accuracy.paired)),
+                ("normalised accuracy drop, points", task.normalised.map(|n| n.paired)),
+            ];
+            for (figure, paired) in kinds {
+                let both = limits.accuracy_drop.zip(paired);
+                checks.extend(both.map(|(limit, p)| {
+                    check(
+                        &task.file,
+                        figure,
+                        limit,
+                        -p.delta_points,
+                        p.largest_drop(),
+                        task.identical,
+                    )
+                }));
+            }
+        }
+        let outcome = checks.iter().map(|c| c.outcome).max()?;
+        Some(Self { outcome, checks })
+    }
+}
+
+fn check(file: &str, figure: &'static str, limit: f64, value: f64, upper: f64, identical: bool) -> Check {
+    // Nothing is left to chance where nothing differs. 0 less 0 may be -0.
+    let (value, upper) = if identical { (0.0, 0.0) } else { (value + 0.0, upper) };
+    let outcome = if value > limit {
+        Outcome::Exceeded
+    } else if upper <= limit {
+        Outcome::Met
+    } else {
+        Outcome::Uncertain
+    };
+    Check {
+        file: file.to_owned(),
+        figure,
+        limit,
+        value,
+        upper,
+        identical,
+        outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes() {
+        let outcome = |value, upper, identical| check("", "", 0.1, value, upper, identical).outcome;
+        assert_eq!(outcome(0.05, 0.09, false), Outcome::Met);
+        assert_eq!(outcome(0.05, 0.2, false), Outcome::Uncertain);
+        assert_eq!(outcome(0.11, 0.2, false), Outcome::Exceeded);
+        // An interval that is not known is no proof.
+        assert_eq!(outcome(0.0, f64::INFINITY, false), Outcome::Uncertain);
+        assert_eq!(outcome(0.0, f64::NAN, false), Outcome::Uncertain);
+        assert_eq!(outcome(0.0, 5.0, true), Outcome::Met);
+        assert!(Outcome::Exceeded > Outcome::Uncertain && Outcome::Uncertain > Outcome::Met);
+        assert_eq!(Verdict::of(&[], &[], &Limits::default()), None);
+    }
+}

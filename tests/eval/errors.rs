@@ -1,0 +1,172 @@
+//! What is wrong, and where.
+
+use super::*;
+use candle_core::Tensor;
+use wcodec::Error;
+use wcodec::eval::{Bos, TextOptions, measure_task, measure_text, read_items, read_text};
+
+/// The message of an error in the input.
+fn input<T>(result: wcodec::Result<T>) -> String {
+    match result {
+        Err(error @ Error::Input { .. }) => error.to_string(),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("an error was expected"),
+    }
+}
+
+#[test]
+fn lines_of_a_task_are_checked() {
+    let folder = folder();
+    let good = r#"{"context": "a", "choices": [" b", " c"], "gold": 1}"#;
+    for (line, what) in [
+        (r#"{"context": "a", "choices": [" b", " c"]}"#, "\"gold\" is missing"),
+        (
+            r#"{"context": "a", "choices": [" b", " c"], "gold": 2}"#,
+            "\"gold\" is 2: an index of \"choices\", 0 to 1",
+        ),
+        (
+            r#"{"context": "a", "choices": [" b", " c"], "gold": -1}"#,
+            "\"gold\" is -1",
+        ),
+        (
+            r#"{"context": "a", "choices": [" b", " c"], "gold": "1"}"#,
+            "\"gold\" is \"1\"",
+        ),
+        (r#"{"choices": [" b", " c"], "gold": 0}"#, "\"context\" is missing"),
+        (
+            r#"{"context": 5, "choices": [" b", " c"], "gold": 0}"#,
+            "\"context\" is no string",
+        ),
+        (
+            r#"{"context": "a", "choices": [" b", ""], "gold": 0}"#,
+            "entry 1 of \"choices\" is empty",
+        ),
+        (r#"{"context": "a", "choices": [" b"], "gold": 0}"#, "at least 2"),
+        (r#"{"context": "a", "choices": " b", "gold": 0}"#, "is no list"),
+        (r#"{"contexts": ["a", "b"], "gold": 0}"#, "\"continuation\" is missing"),
+        (
+            r#"{"contexts": ["a", "b"], "continuation": " ", "gold": 0}"#,
+            "\"continuation\" is empty",
+        ),
+        (r#"{"context": "a", "target": ""}"#, "\"target\" is empty"),
+        (r#"{"question": "a"}"#, "none of the fields"),
+        (r#"[1]"#, "not a JSON object"),
+        (r#"{"context""#, "not JSON"),
+    ] {
+        let path = file(&folder, "task.jsonl", &format!("{good}\n\n{line}\n"));
+        let message = input(read_items(&path));
+        assert!(message.starts_with(&format!("{}:3: ", path.display())), "{message}");
+        assert!(message.contains(what), "{message}");
+    }
+    assert!(input(read_items(&file(&folder, "none.jsonl", "\n"))).contains("no items"));
+    assert!(matches!(read_items(Path::new("no/such")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn texts_are_checked() {
+    let folder = folder();
+    assert!(input(read_text(&file(&folder, "a.txt", " \n"))).contains("a.txt: the text is empty"));
+    assert!(input(read_text(&file(&folder, "a.jsonl", "{\"text\": \"x\"}\n{}\n"))).contains("a.jsonl:2: "));
+    let models = models(&kjv(), &kjv());
+    let mut options = TextOptions::default();
+    options.window = 257;
+    assert!(input(measure_text(&models, &text(), &options, &())).contains("256 positions"));
+    let mut load = Load::default();
+    load.bos = Bos::Never;
+    let bare = Models::open(&kjv(), &kjv(), &load).unwrap();
+    options.window = 256;
+    let one = vec![(text()[0].0.clone(), "a".to_owned())];
+    assert!(input(measure_text(&bare, &one, &options, &())).contains("too short"));
+    let nothing_before = file(&folder, "t.jsonl", "{\"context\": \"\", \"target\": \" light\"}\n");
+    let items = read_items(&nothing_before).unwrap();
+    assert!(input(measure_task(&bare, &items, &())).contains("t.jsonl:1: nothing stands before"));
+    assert!(measure_task(&models, &items, &()).is_ok());
+}
+
+#[test]
+fn long_items_are_refused_with_their_line() {
+    let folder = folder();
+    let long = format!("{{\"context\": {:?}, \"target\": \" day\"}}\n", TEXT);
+    let path = file(&folder, "long.jsonl", &format!("\n{long}"));
+    let message = input(measure_task(&models(&kjv(), &kjv()), &read_items(&path).unwrap(), &()));
+    assert!(
+        message.contains("long.jsonl:2: a sequence of") && message.contains("256 positions"),
+        "{message}"
+    );
+}
+
+/// The project's model folder with one file changed.
+fn copy(folder: &TempDir, name: &str, change: impl Fn(String) -> String) -> PathBuf {
+    let to = folder.path().join("copy");
+    fs::create_dir_all(&to).unwrap();
+    for file in ["model.safetensors", "config.json", "tokenizer.json"] {
+        fs::copy(kjv().join(file), to.join(file)).unwrap();
+    }
+    let changed = change(fs::read_to_string(to.join(name)).unwrap());
+    fs::write(to.join(name), changed).unwrap();
+    to
+}
+
+#[test]
+fn models_that_do_not_fit_are_refused() {
+    let folder = folder();
+    let open = |reference: &Path, candidate: &Path| Models::open(reference, candidate, &Load::default());
+    let smaller = copy(&folder, "config.json", |c| {
+        c.replace("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 5")
+    });
+    let message = input(open(&kjv(), &smaller));
+    assert!(
+        message.contains("different shapes: num_hidden_layers 6 and 5"),
+        "{message}"
+    );
+    // The configuration fits, the weights do not.
+    let wrong = changed(&folder, "model.layers.1.mlp.up_proj.weight", |old| {
+        old.narrow(0, 0, 100).unwrap()
+    });
+    let message = input(open(&kjv(), &wrong));
+    assert!(
+        message.contains("changed.safetensors: ") && message.contains("up_proj"),
+        "{message}"
+    );
+    let other = copy(&folder, "config.json", |c| {
+        c.replace("LlamaForCausalLM", "MambaForCausalLM")
+    });
+    let message = input(open(&other, &kjv()));
+    assert!(
+        message.contains("MambaForCausalLM") && message.contains("Qwen3ForCausalLM"),
+        "{message}"
+    );
+    let lone = changed(&folder, "model.norm.weight", Tensor::clone);
+    assert!(input(open(&lone, &lone)).contains("no config.json beside it"));
+    assert!(input(open(folder.path(), folder.path())).contains("config.json"));
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_found_out() {
+    let folder = folder();
+    let tensor = "model.embed_tokens.weight";
+    let small = changed(&folder, tensor, |old| old.narrow(0, 0, 300).unwrap());
+    let config = fs::read_to_string(kjv().join("config.json")).unwrap();
+    file(
+        &folder,
+        "config.json",
+        &config.replace("\"vocab_size\": 1024", "\"vocab_size\": 300"),
+    );
+    fs::copy(kjv().join("tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
+    let models = models(&small, &small);
+    let mut options = TextOptions::default();
+    options.window = 64;
+    let message = input(measure_text(&models, &text(), &options, &()));
+    assert!(
+        message.starts_with("genesis: ") && message.contains("the model has 300"),
+        "{message}"
+    );
+    let path = file(&folder, "t.jsonl", ITEMS);
+    let message = input(measure_task(&models, &read_items(&path).unwrap(), &()));
+    assert!(message.contains("t.jsonl:1: the tokenizer gives token"), "{message}");
+    let not_one = file(&folder, "config.json", "{}");
+    let mut load = Load::default();
+    load.config = Some(kjv().join("config.json"));
+    load.tokenizer = Some(not_one);
+    assert!(input(Models::open(&kjv(), &kjv(), &load)).contains("not a tokenizer"));
+}

@@ -1,0 +1,115 @@
+//! `wcodec eval` from outside.
+
+use super::*;
+use serde_json::Value;
+use std::process::{Command, Output};
+
+fn run(folder: &TempDir, arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+    command.current_dir(folder).arg("eval").arg(kjv());
+    command.args(arguments.split_whitespace()).output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    let stdout = std::str::from_utf8(&output.stdout).unwrap();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    serde_json::from_str(stdout).unwrap()
+}
+
+#[test]
+fn a_lossless_file_is_called_identical() {
+    let folder = folder();
+    encoded(&folder);
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let all = "kjv.wcodec --text text.txt --task task.jsonl --max-kl 0 --max-accuracy-drop 0 --max-ppl-increase 0";
+    let output = run(&folder, &format!("{all} --markdown out.md --items items.jsonl"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        text.contains("identical: every logit is the reference's, bit by bit"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("KL divergence  ") && text.contains("met: text.txt"),
+        "{text}"
+    );
+    let markdown = fs::read_to_string(folder.path().join("out.md")).unwrap();
+    assert!(
+        markdown.contains("**Identical**") && !markdown.contains("| 0.000"),
+        "{markdown}"
+    );
+    let items = fs::read_to_string(folder.path().join("items.jsonl")).unwrap();
+    assert_eq!(items.lines().count(), 6);
+    let first: Value = serde_json::from_str(items.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["id"], &first["reference"]["pick"]),
+        (&"light".into(), &0.into())
+    );
+    let value = json(&run(&folder, &format!("{all} --json")));
+    assert_eq!(
+        (&value["identical"], &value["verdict"]["outcome"]),
+        (&true.into(), &"met".into())
+    );
+    assert_eq!(value["texts"][0]["divergence"]["mean"], 0.0);
+}
+
+#[test]
+fn limits_decide_over_the_exit_status() {
+    let folder = folder();
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.1).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let status = |arguments: &str| {
+        let output = run(&folder, &format!("changed.safetensors --json --quiet {arguments}"));
+        let outcome = json(&output)["verdict"]["outcome"]
+            .as_str()
+            .unwrap_or("none")
+            .to_owned();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), outcome, said)
+    };
+    let (code, outcome, said) = status("--text text.txt");
+    assert_eq!((code, outcome.as_str(), said.as_str()), (0, "none", ""));
+    assert_eq!(status("--text text.txt --max-kl 1").0, 0);
+    let (code, outcome, said) = status("--text text.txt --max-kl 1e-9");
+    assert_eq!((code, outcome.as_str()), (1, "exceeded"));
+    assert!(
+        said.starts_with("error: text.txt: KL divergence") && said.lines().count() == 1,
+        "{said}"
+    );
+    // Six items tell nothing about a point.
+    let (code, outcome, said) = status("--task task.jsonl --max-accuracy-drop 1");
+    assert_eq!((code, outcome.as_str()), (1, "uncertain"));
+    assert!(said.contains("--accept-uncertain"), "{said}");
+    assert_eq!(
+        status("--task task.jsonl --max-accuracy-drop 1 --accept-uncertain").0,
+        0
+    );
+    assert_eq!(status("--task task.jsonl --max-accuracy-drop 100").0, 0);
+}
+
+#[test]
+fn mistakes_are_said() {
+    let folder = folder();
+    file(&folder, "text.txt", TEXT);
+    let kind = |arguments: &str| {
+        let output = run(&folder, &format!("{arguments} --json --quiet"));
+        (
+            output.status.code().unwrap(),
+            json(&output)["error"]["kind"].as_str().unwrap().to_owned(),
+        )
+    };
+    let usage = (2, "usage".to_owned());
+    assert_eq!(kind("x.wcodec"), usage);
+    assert_eq!(kind("x.wcodec --text text.txt --max-accuracy-drop 1"), usage);
+    assert_eq!(kind("x.wcodec --text text.txt --max-kl -1"), usage);
+    assert_eq!(kind("x.wcodec --text text.txt").0, 1);
+    assert_eq!(kind("x.wcodec --text no.txt"), (1, "io".into()));
+}
