@@ -308,8 +308,9 @@ impl Server {
                 part[(offset - at) as usize] ^= 1;
             }
             self.wait(part.len());
-            writer.write_all(&part)?;
+            // Before it goes: who has read it may look at the log at once.
             self.note(entry, status, part.len() as u64);
+            writer.write_all(&part)?;
             at = next;
         }
         Ok(at == end)
