@@ -268,7 +268,7 @@ impl fmt::Display for Location {
 }
 
 /// A path as it appears in messages.
-#[cfg(feature = "encode")]
+#[cfg(any(feature = "encode", feature = "candle"))]
 pub(crate) fn display(path: impl Into<std::path::PathBuf>) -> String {
     path.into().display().to_string()
 }
