@@ -48,6 +48,7 @@ impl Failure {
     }
 
     /// A result that was printed is not what was asked for.
+    #[cfg(feature = "eval")]
     pub(crate) fn after_result(kind: &'static str, message: impl Into<String>) -> Self {
         Self {
             printed: true,
