@@ -46,14 +46,15 @@ impl Paired {
         }
     }
 
-    /// The largest drop, in percentage points, that the items leave room for (97.5 % one-sided). A
+    /// The largest drop, in percentage points, that the items leave room for (97.5 % one-sided);
+    /// negative if the accuracy has risen for certain. A
     /// bootstrap knows nothing of losses that it has not seen: where there are none, it is what
     /// that many items without a loss allow (Clopper and Pearson).
     pub fn largest_drop(&self) -> f64 {
         let unseen = match (self.items, self.lost) {
             (0, _) => 100.0,
             (items, 0) => 100.0 * (1.0 - TAIL.powf(1.0 / items as f64)),
-            _ => 0.0,
+            _ => f64::NEG_INFINITY,
         };
         unseen.max(-self.interval_points[0])
     }
@@ -161,5 +162,9 @@ mod tests {
             (-1.0, -lost.interval_points[0])
         );
         assert!(lost.largest_drop() > 1.0);
+        // A gain that is certain leaves no room for a drop.
+        let gained = Paired::of(&pairs(84, 13, 3));
+        assert_eq!(gained.largest_drop(), -gained.interval_points[0]);
+        assert!(gained.largest_drop() < 0.0);
     }
 }
