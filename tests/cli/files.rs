@@ -120,3 +120,19 @@ fn long_names_are_fine() {
     fine(&folder, &format!("synth -o {name}.safetensors --size 1MB"));
     fine(&folder, &format!("encode {name}.safetensors"));
 }
+
+#[test]
+fn the_folder_at_hand_has_a_name() {
+    let folder = with_model();
+    let inner = folder.path().join("model.v1");
+    fs::create_dir(&inner).expect("a folder");
+    fs::rename(folder.path().join("model.safetensors"), inner.join("model.safetensors")).expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_wcodec"))
+        .current_dir(&inner)
+        .args(["encode", ".", "--quiet"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(status(&output), 0, "{}", text(&output.stderr));
+    assert!(folder.path().join("model.v1.wcodec/model.wcodec").is_file());
+    fails(&folder, "inspect model.v1.wcodec", 2, "usage");
+}

@@ -48,6 +48,7 @@ pub(crate) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
         return remote::open(path, global);
     }
     check(path)?;
+    refuse_folder(path)?;
     Ok(Decoder::open_with(path, global.decode_options())?)
 }
 
@@ -60,9 +61,28 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
     check(path)?;
     Ok(Input {
         path: path.to_owned(),
-        name: path.to_owned(),
+        name: named(path),
         files: None,
     })
+}
+
+/// The path with a name at its end: that of the folder itself for `.` and `..`.
+pub(crate) fn named(path: &Path) -> PathBuf {
+    match path.file_name() {
+        Some(_) => path.to_owned(),
+        None => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
+/// Refuses a folder where a file is meant.
+pub(crate) fn refuse_folder(path: &Path) -> Result<(), Failure> {
+    match path.is_dir() {
+        true => Err(Failure::usage(format!(
+            "{} is a folder: choose one of its files",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(not(feature = "hub"))]

@@ -4,7 +4,7 @@ use crate::encode::Effort;
 use crate::failure::Failure;
 use crate::output::{self, count};
 use crate::progress::Display;
-use crate::{Global, decode};
+use crate::{Global, decode, input};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub(crate) struct Publish {
 impl Publish {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let to = self.output.clone();
-        let to = to.unwrap_or_else(|| decode::append(&self.input, ".wcodec"));
+        let to = to.unwrap_or_else(|| decode::append(&input::named(&self.input), ".wcodec"));
         decode::refuse_existing(&to, true, self.force)?;
         let options = EncodeOptions::lossless().effort(self.effort.into());
         let reports = {

@@ -137,12 +137,7 @@ impl Bench {
 
     /// The safetensors file: the one given, or the one that a .wcodec file was made from.
     fn original(&self, scratch: &Path, global: &Global) -> Result<PathBuf, Failure> {
-        if self.file.is_dir() {
-            return Err(Failure::usage(format!(
-                "{} is a folder: choose one of its files",
-                self.file.display()
-            )));
-        }
+        input::refuse_folder(&self.file)?;
         if self.file.extension().is_none_or(|e| e != "wcodec") {
             return Ok(self.file.clone());
         }

@@ -47,7 +47,7 @@ pub(crate) struct Eval {
     /// The model that is measured
     #[arg(value_name = "CANDIDATE")]
     candidate: PathBuf,
-    /// A text, as it is; of a .jsonl file the \"text\" of each line
+    /// A text, as it is; of a .jsonl file the field `text` of each line
     #[arg(long, value_name = "FILE", required_unless_present = "task")]
     text: Vec<PathBuf>,
     /// A task: JSON lines
