@@ -198,6 +198,10 @@ fn read(source: &dyn Source, offset: u64, len: usize, at: impl Fn() -> Location)
     Ok(buffer)
 }
 
+/// Encoded bytes of a tensor above which mapped chunks are let go of one group after the other, so that
+/// they are never all in memory beside what they decode to.
+const HELD: u64 = 64 << 20;
+
 /// A tensor of an open file.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor<'d> {
@@ -443,8 +447,10 @@ impl<'d> Tensor<'d> {
                 }
             };
             let encoded = chunks.clone().map(bytes).collect::<Result<Vec<_>>>()?;
+            let decodes = !out.is_empty();
             let mut outs = out.chunks_mut(size);
             let mut jobs: Vec<ChunkJob> = chunks
+                .clone()
                 .zip(&encoded)
                 .map(|(index, bytes)| ChunkJob {
                     index,
@@ -452,7 +458,12 @@ impl<'d> Tensor<'d> {
                     out: outs.next().unwrap_or_default(),
                 })
                 .collect();
-            work(&mut jobs).map_err(|p| self.error(p, Some(plan)))
+            work(&mut jobs).map_err(|p| self.error(p, Some(plan)))?;
+            if decodes && self.info.encoded_len() > HELD {
+                let (first, last) = (plan.range(chunks.start), plan.range(chunks.end - 1));
+                source.release(self.info.offset() + first.start, last.end - first.start);
+            }
+            Ok(())
         };
         #[cfg(feature = "parallel")]
         if groups.len() > 1 {
