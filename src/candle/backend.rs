@@ -323,15 +323,7 @@ impl SimpleBackend for WcodecBackend {
     ) -> candle_core::Result<candle_core::Tensor> {
         let i = self.position(name)?;
         let got = Shape::from(self.shards.tensor(i)?.info().shape());
-        if got != shape {
-            let msg = format!("shape mismatch for {name}");
-            return Err(CandleError::UnexpectedShape {
-                msg,
-                expected: shape,
-                got,
-            }
-            .bt());
-        }
+        convert::same_shape(name, &got, &shape)?;
         self.load(i, dtype, device)
     }
 

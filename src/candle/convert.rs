@@ -128,3 +128,17 @@ impl Part<'_, '_> {
         candle_core::Tensor::from_raw_buffer(&self.decode::<u8>()?, dtype, &self.shape(), &Device::Cpu)
     }
 }
+
+/// Refuses a tensor of another shape than the model's, as Candle's own backends do.
+pub(super) fn same_shape(
+    name: &str,
+    got: &candle_core::Shape,
+    expected: &candle_core::Shape,
+) -> candle_core::Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    let msg = format!("shape mismatch for {name}");
+    let (got, expected) = (got.clone(), expected.clone());
+    Err(candle_core::Error::UnexpectedShape { msg, expected, got }.bt())
+}

@@ -56,6 +56,8 @@ mod hub;
 mod memory;
 mod options;
 mod prefetch;
+#[cfg(feature = "safetensors")]
+mod safetensors;
 mod sharded;
 mod shards;
 
@@ -65,6 +67,8 @@ pub use expected::{ExpectedTensor, model_tensors};
 #[cfg(feature = "hub")]
 pub use hub::HubLoad;
 pub use options::LoadOptions;
+#[cfg(feature = "safetensors")]
+pub use safetensors::SafetensorsBackend;
 pub use sharded::{ShardedBackend, ShardedVarBuilder};
 #[cfg(feature = "eval")]
 pub(crate) use shards::shards;

@@ -79,8 +79,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_transformers", &["bin"]),
     ("tokenizers", &["eval", "bin"]),
     ("minijinja", &["bin"]),
-    // Candle's own module of that name, for weights that nobody has encoded.
-    ("safetensors", &["checkpoint", "eval", "bin/wcodec/run/files.rs"]),
+    ("safetensors", &["checkpoint", "candle/safetensors.rs", "candle/mod.rs"]),
     (
         "serde_json",
         &[

@@ -2,8 +2,8 @@
 
 /// Widest line that is printed.
 const WIDTH: usize = 118;
-/// A shortened first column keeps at least so many characters.
-const NARROWEST: usize = 24;
+/// A shortened first column keeps at least so many characters: names of a layer's tensors stay apart.
+const NARROWEST: usize = 40;
 /// Between columns.
 const GAP: &str = "  ";
 

@@ -4,11 +4,10 @@ use super::memory;
 use crate::failure::Failure;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wcodec::{Backend, DecodeOptions, Decoder, Effort, EncodeOptions, Progress, Source, checkpoint};
+use wcodec::{Backend, DecodeOptions, Decoder, Effort, EncodeOptions, Progress, checkpoint};
 
 /// A configuration is not run again when its runs have taken so long.
 const ENOUGH: Duration = Duration::from_secs(30);
@@ -98,7 +97,7 @@ pub(super) fn encode(
 
 /// An encoded file in memory, what it must decode to, and room for that.
 pub(super) struct Decoding<'a> {
-    pub(super) encoded: Arc<Vec<u8>>,
+    pub(super) encoded: Arc<[u8]>,
     pub(super) original: &'a [u8],
     pub(super) buffer: Vec<u8>,
 }
@@ -157,9 +156,9 @@ impl Decoding<'_> {
 }
 
 /// Opens a file that is in memory.
-pub(super) fn open(encoded: &Arc<Vec<u8>>, backend: Backend) -> Result<Decoder, wcodec::Error> {
-    let source = Arc::new(Memory(encoded.clone()));
-    Decoder::from_source(source, DecodeOptions::default().backend(backend))
+pub(super) fn open(encoded: &Arc<[u8]>, backend: Backend) -> Result<Decoder, wcodec::Error> {
+    let options = DecodeOptions::default().backend(backend);
+    Decoder::from_bytes_with(encoded.clone(), "encoded file in memory", options)
 }
 
 /// Decodes all tensors, one after the other in `out`; tensors and their chunks side by side.
@@ -181,30 +180,6 @@ fn copy_all(from: &[u8], to: &mut [u8]) {
     } else {
         let parts = to.par_chunks_mut(COPY_PART).zip(from.par_chunks(COPY_PART));
         parts.for_each(|(to, from)| to.copy_from_slice(from));
-    }
-}
-
-/// A file that was read into memory.
-struct Memory(Arc<Vec<u8>>);
-
-impl Source for Memory {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let bytes = self.slice(offset, buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buffer.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        self.0.get(start..start.checked_add(len)?)
-    }
-
-    fn name(&self) -> &str {
-        "encoded file in memory"
     }
 }
 

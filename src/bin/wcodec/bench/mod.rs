@@ -96,7 +96,7 @@ impl Bench {
             progress.advance(bytes, &format!("encoded, effort {}", one.name()));
         }
 
-        let encoded = Arc::new(encoded);
+        let encoded: Arc<[u8]> = encoded.into();
         let tensors = measure::open(&encoded, backend)?.tensors().len();
         let data = data_of(&original)?;
         let mut decoding = Decoding {

@@ -1,14 +1,12 @@
 //! Where a model's files are: a folder, or a repository of the Hub.
 
-use super::model::failed;
 use crate::Global;
 use crate::failure::Failure;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use wcodec::candle::{LoadOptions, WcodecBackend, model_tensors};
+use wcodec::candle::{ExpectedTensor, LoadOptions, SafetensorsBackend, WcodecBackend, model_tensors};
 use wcodec::checkpoint;
 
 /// A model's folder, here or on the Hub.
@@ -126,43 +124,26 @@ impl Files {
     }
 
     /// Weights that nobody has encoded yet.
-    fn plain(
-        &self,
-        expected: &[wcodec::candle::ExpectedTensor],
-        dtype: DType,
-        global: &Global,
-    ) -> Result<Weights, Failure> {
-        let paths = match self {
-            Self::Folder(folder) => of_kind(folder, "safetensors")?,
+    #[cfg_attr(not(feature = "hub"), allow(unused_variables))]
+    fn plain(&self, expected: &[ExpectedTensor], dtype: DType, global: &Global) -> Result<Weights, Failure> {
+        let backend = match self {
+            Self::Folder(folder) => SafetensorsBackend::open(&[folder])?,
             #[cfg(feature = "hub")]
             Self::Hub(repo, files) => {
                 let progress = crate::progress::Display::new("downloading", global);
                 let weights = files.iter().filter(|f| f.ends_with(".safetensors") && !f.contains('/'));
-                weights.map(|f| repo.download(f, &progress)).collect::<Result<_, _>>()?
+                let paths = weights.map(|f| repo.download(f, &progress));
+                SafetensorsBackend::open(&paths.collect::<Result<Vec<_>, _>>()?)?
             }
         };
-        let _ = global;
-        if paths.is_empty() {
-            return Err(Failure::new(
-                "input",
-                "the model has neither .wcodec nor safetensors files",
-            ));
-        }
-        let (mut tensors, mut bytes, mut encoded) = (HashMap::new(), 0, 0);
-        for path in &paths {
-            tensors.extend(candle_core::safetensors::load(path, &Device::Cpu).map_err(failed)?);
+        backend.require(expected)?;
+        let (mut bytes, mut encoded) = (0, 0);
+        for path in backend.paths() {
             bytes += fs::metadata(path).map_or(0, |m| m.len());
             encoded += checkpoint::estimate(path)?;
         }
-        for (name, shape) in expected {
-            let found = tensors.get(name).map(|t: &candle_core::Tensor| t.dims());
-            if found != Some(shape) {
-                let what = format!("the model wants a tensor {name:?} of shape {shape:?}, the weights have {found:?}");
-                return Err(Failure::new("input", what));
-            }
-        }
         Ok(Weights {
-            vb: VarBuilder::from_tensors(tensors, dtype, &Device::Cpu),
+            vb: backend.var_builder(dtype, &Device::Cpu),
             format: "safetensors",
             would_save: Some((bytes, encoded)),
             #[cfg(feature = "hub")]
@@ -171,20 +152,14 @@ impl Files {
     }
 }
 
+/// Whether a folder has a file of an extension.
 fn has(folder: &Path, extension: &str) -> Result<bool, Failure> {
-    Ok(!of_kind(folder, extension)?.is_empty())
-}
-
-/// Files of a folder by extension, in order of name.
-fn of_kind(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
     let reading = || Failure::io(format!("reading folder {}", folder.display()));
-    let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(reading())? {
         let path = entry.map_err(reading())?.path();
         if path.is_file() && path.extension().is_some_and(|e| e == extension) {
-            files.push(path);
+            return Ok(true);
         }
     }
-    files.sort();
-    Ok(files)
+    Ok(false)
 }
