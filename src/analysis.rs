@@ -43,6 +43,7 @@ pub fn tool_costs(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec<Tool
         shape,
         data,
         backend,
+        used: &|_| (),
     });
     let cost = |(tool, cost): (&'static str, u64)| ToolCost {
         tool,

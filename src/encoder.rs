@@ -6,6 +6,7 @@ use crate::container::Writer;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::format::{CHUNK_ALIGNMENT, IndexFile, SourceEntry, TensorEntry, checksum};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Bytes of data whose encoding is held back to be written beside the next encoding.
@@ -201,6 +202,16 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::add`].
     pub fn add_batch(&mut self, tensors: &[(&str, &[u8])]) -> Result<()> {
+        self.add_releasing(tensors, &|_, _| ())
+    }
+
+    /// As [`Encoder::add_batch`]; `used` is told of bytes of a tensor, counted in the batch, that will
+    /// hardly be read again.
+    pub(crate) fn add_releasing(
+        &mut self,
+        tensors: &[(&str, &[u8])],
+        used: &(dyn Fn(usize, Range<usize>) + Sync),
+    ) -> Result<()> {
         self.whole()?;
         let first = self.entries.len() + self.pending.len();
         for (i, (name, data)) in tensors.iter().enumerate() {
@@ -218,14 +229,16 @@ impl Encoder {
                 )));
             }
         }
-        let specs = &self.specs[first..first + tensors.len()];
+        let specs = self.specs[first..first + tensors.len()].to_vec();
         let (effort, backend) = (self.effort, self.backend);
-        let one = |(spec, (_, data)): (&TensorSpec, &(&str, &[u8]))| {
+        let one = |i: usize| {
+            let (spec, data) = (&specs[i], tensors[i].1);
             let input = Input {
                 dtype: spec.dtype,
                 shape: &spec.shape,
                 data,
                 backend,
+                used: &|part| used(i, part),
             };
             // Hashing comes first: it reads the data in order, which brings it into the cache.
             let digest = blake3::hash(data);
@@ -234,8 +247,7 @@ impl Encoder {
         #[cfg(feature = "parallel")]
         {
             use rayon::prelude::*;
-            let specs = specs.to_vec();
-            let encode = || specs.par_iter().zip(tensors).with_max_len(1).map(one).collect();
+            let encode = || (0..tensors.len()).into_par_iter().with_max_len(1).map(one).collect();
             let (encoded, written) = rayon::join(encode, || self.write_pending());
             written?;
             self.pending = encoded;
@@ -246,7 +258,7 @@ impl Encoder {
         }
         #[cfg(not(feature = "parallel"))]
         {
-            self.pending = specs.iter().zip(tensors).map(one).collect();
+            self.pending = (0..tensors.len()).map(one).collect();
             self.write_pending()?;
         }
         Ok(())

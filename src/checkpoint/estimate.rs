@@ -44,6 +44,7 @@ fn size(backend: Backend, dtype: crate::DType, shape: &[usize], data: &[u8]) -> 
         shape,
         data,
         backend,
+        used: &|_| (),
     };
     encode(input, Effort::Default).len() as f64
 }

@@ -121,7 +121,7 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
             });
             let (batch, later) = rest.split_at(fits.count().max(1));
             let tensors: Vec<_> = batch.iter().map(|t| (t.spec.name.as_str(), original.data(t))).collect();
-            encoder.add_batch(&tensors)?;
+            encoder.add_releasing(&tensors, &|i, part| original.release_used(&batch[i], part))?;
             for t in batch {
                 original.release(t.data.clone());
                 progress.advance(t.data.len() as u64, &t.spec.name);

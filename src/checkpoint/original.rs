@@ -11,6 +11,9 @@ use std::path::Path;
 /// Bytes of the header's length, at the start.
 const LENGTH_BYTES: usize = 8;
 
+/// A tensor of more bytes is let go of part by part.
+const LARGE: usize = 64 << 20;
+
 /// A validated safetensors file, mapped.
 pub(super) struct Original {
     file: MappedFile,
@@ -77,6 +80,14 @@ impl Original {
     /// Lets go of a part that has been used; it can still be read.
     pub(super) fn release(&self, part: Range<usize>) {
         self.file.release(part.start as u64, part.len() as u64);
+    }
+
+    /// Lets go of a part of a tensor that is being encoded, if it is so large that its encoding should
+    /// not be in memory beside all of it.
+    pub(super) fn release_used(&self, tensor: &OriginalTensor, part: Range<usize>) {
+        if tensor.data.len() > LARGE {
+            self.release(tensor.data.start + part.start..tensor.data.start + part.end);
+        }
     }
 
     /// The header with its length bytes.

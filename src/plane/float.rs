@@ -281,12 +281,12 @@ pub(crate) trait Element: raw::Raw + PartialEq {
     /// Reads little-endian elements.
     #[cfg(feature = "encode")]
     fn load(bytes: &[u8], values: &mut [Self]);
-    /// How many of the lowest bits are 0 in all of the little-endian elements.
+    /// How many of the lowest bits are 0 in all of the elements.
     #[cfg(feature = "encode")]
-    fn low_zeros(bytes: &[u8]) -> u32;
-    /// The element's bits.
+    fn low_zeros(values: &[Self]) -> u32;
+    /// The element of these bits, those too many left out.
     #[cfg(feature = "encode")]
-    fn wide(self) -> u64;
+    fn of_wide(bits: u64) -> Self;
 }
 
 macro_rules! element {
@@ -347,14 +347,14 @@ macro_rules! element {
 
             #[cfg(feature = "encode")]
             #[inline(always)]
-            fn low_zeros(bytes: &[u8]) -> u32 {
-                let elements = bytes.as_chunks().0.iter().map(|b| Self::from_le_bytes(*b));
-                elements.fold(0, |any, element| any | element).trailing_zeros()
+            fn low_zeros(values: &[Self]) -> u32 {
+                values.iter().fold(0, |any, value| any | value).trailing_zeros()
             }
 
             #[cfg(feature = "encode")]
-            fn wide(self) -> u64 {
-                self.into()
+            #[inline(always)]
+            fn of_wide(bits: u64) -> Self {
+                bits as Self
             }
         }
     )*};

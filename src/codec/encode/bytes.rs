@@ -296,6 +296,7 @@ fn encode_chunk(
 ) -> (Vec<u8>, u32) {
     let width = input.dtype.unit_bytes();
     let data = &input.data[range.start * width..range.end * width];
+    let units = range.clone();
     let mut contexts = Vec::new();
     if let Some(p) = &plan.prediction {
         let mut steps = vec![0; range.len()];
@@ -321,6 +322,7 @@ fn encode_chunk(
         }
         lengths.push((out.len() - start) as u32);
     }
+    input.used(units);
     if width > 1 {
         for (to, length) in out.as_chunks_mut().0.iter_mut().zip(lengths) {
             *to = length.to_le_bytes();

@@ -18,9 +18,7 @@ use crate::plane::raw;
 use crate::predict::{scale::Scale, scale_fit};
 use crate::simd::vectorised;
 use split::{BLOCK, Block, Keys, Room, SplitChunk, SplitUnits, Zeros};
-use std::borrow::Cow;
-use std::marker::PhantomData;
-use stored::{FloatMatrix, narrowed};
+use stored::{FloatMatrix, Values};
 
 /// Units of a chunk, about: 64 Ki weights, the grain of random access.
 const CHUNK: usize = 1 << 16;
@@ -40,16 +38,16 @@ pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort) -> Vec<Candidate<
     if dtype.float_layout().is_none() {
         return Vec::new();
     }
-    let (stored, data) = narrowed(dtype, input.data);
+    let values = Values::new(dtype, input.data);
     let matrices = match effort {
         Effort::Fast => Vec::new(),
         _ => input.matrices(),
     };
-    match stored.float_layout().map_or(0, |l| l.bytes()) {
-        1 => of_type::<u8>(input.backend, stored, data, &matrices, effort),
-        2 => of_type::<u16>(input.backend, stored, data, &matrices, effort),
-        4 => of_type::<u32>(input.backend, stored, data, &matrices, effort),
-        _ => of_type::<u64>(input.backend, stored, data, &matrices, effort),
+    match values.stored.unit_bytes() {
+        1 => of_type::<u8>(input, values, &matrices, effort),
+        2 => of_type::<u16>(input, values, &matrices, effort),
+        4 => of_type::<u32>(input, values, &matrices, effort),
+        _ => of_type::<u64>(input, values, &matrices, effort),
     }
 }
 
@@ -84,16 +82,15 @@ impl Plan {
 }
 
 fn of_type<'a, T: Element + Send + Sync + 'a>(
-    backend: Backend,
-    stored: DType,
-    data: Cow<'a, [u8]>,
+    input: Input<'a>,
+    values: Values<'a>,
     matrices: &[usize],
     effort: Effort,
 ) -> Vec<Candidate<'a>> {
-    let Some(layout) = stored.float_layout() else {
+    let Some(layout) = values.stored.float_layout() else {
         return Vec::new();
     };
-    let units = data.len() / T::BYTES;
+    let (backend, units) = (input.backend, values.len());
     let most = layout.mantissa.min(12 - layout.exponent);
     let mantissas = match effort {
         Effort::Max => (2.min(most)..=most.min(3)).collect(),
@@ -108,11 +105,8 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     let zeros = map_chunks(
         units,
         balanced_chunk(units, CHUNK),
-        || (),
-        |(), units| {
-            let (data, element) = (&data[..], PhantomData::<T>);
-            vectorised(backend, Zeros { data, units, element })
-        },
+        Block::<T>::new,
+        |block: &mut Block<T>, units| vectorised(backend, Zeros { values, units, block }),
     );
     let with = |fraction_bits: u32, scale: Option<(usize, Scale)>, counted: usize| {
         let plans = mantissas.iter().map(|&token_mantissa| {
@@ -124,7 +118,7 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
                 zeros: 0,
             };
             let (columns, scale) = scale.clone().unzip();
-            let plan = plan::<T>(backend, stored, &data, split, columns.unwrap_or(0), scale, counted);
+            let plan = plan::<T>(backend, values, split, columns.unwrap_or(0), scale, counted);
             plan.less_zeros(&zeros, units)
         });
         plans.min_by_key(|p| p.cost)
@@ -132,12 +126,7 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     let mut scaled = Vec::new();
     for &columns in matrices {
         for fraction_bits in fractions.clone() {
-            let matrix = FloatMatrix::<T> {
-                stored,
-                data: &data,
-                columns,
-                element: PhantomData,
-            };
+            let matrix = FloatMatrix { values, columns };
             let scale = scale_fit::fit(backend, units / columns, columns, fraction_bits, &matrix);
             scaled.extend(scale.and_then(|scale| with(fraction_bits, Some((columns, scale)), counted)));
         }
@@ -151,21 +140,20 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     let Some(plan) = best else { return Vec::new() };
     vec![Candidate {
         cost: plan.cost,
-        encode: Box::new(move || encode::<T>(backend, &data, &plan, &zeros)),
+        encode: Box::new(move || encode::<T>(input, values, &plan, &zeros)),
     }]
 }
 
 /// Makes tables for a combination from `counted` units, about, and prices it.
 fn plan<T: Element>(
     backend: Backend,
-    stored: DType,
-    data: &[u8],
+    values: Values,
     mut split: FloatSplit,
     columns: usize,
     scale: Option<Scale>,
     counted: usize,
 ) -> Plan {
-    let units = data.len() / T::BYTES;
+    let units = values.len();
     let blocks = units.div_ceil(BLOCK);
     let sampled = counted.div_ceil(BLOCK).min(blocks);
     let mut counts = TokenCounts::new(1 << split.fraction_bits, split.token_bits());
@@ -177,7 +165,7 @@ fn plan<T: Element>(
         counted += range.len() as u64;
         let keys = Keys {
             block: &mut block,
-            data,
+            values,
             split,
             scale: scale.as_ref(),
             units: range,
@@ -196,7 +184,7 @@ fn plan<T: Element>(
     let chunks = units.div_ceil(balanced_chunk(units, CHUNK) as usize) as u64;
     let fixed = writer.len() + units as u64 * u64::from(split.raw_bits()) + chunks * 8 * (STATES_BYTES as u64 - 40);
     Plan {
-        stored,
+        stored: values.stored,
         split,
         columns,
         scale,
@@ -206,16 +194,17 @@ fn plan<T: Element>(
     }
 }
 
-fn encode<T: Element + Send + Sync>(backend: Backend, data: &[u8], plan: &Plan, zeros: &[u32]) -> Encoded {
-    let units = data.len() / T::BYTES;
+fn encode<T: Element + Send + Sync>(input: Input, values: Values, plan: &Plan, zeros: &[u32]) -> Encoded {
+    let (backend, units) = (input.backend, values.len());
     let chunk = balanced_chunk(units, CHUNK);
     let tables = EncodeTables::new(&plan.tables);
     let room = Room::new(&plan.tables);
     let chunks = map_chunks(units, chunk, Scratch::new, |scratch: &mut Scratch<T>, range| {
         let units = range.len();
         let zeros = plan.zeros(zeros[range.start / chunk as usize]);
+        let bytes = values.bytes(range.clone());
         let work = SplitUnits {
-            data,
+            values,
             plan,
             tables: &tables,
             room: &room,
@@ -224,6 +213,7 @@ fn encode<T: Element + Send + Sync>(backend: Backend, data: &[u8], plan: &Plan, 
             chunk: &mut scratch.chunk,
         };
         vectorised(backend, work);
+        (input.used)(bytes);
         scratch.encode(backend, plan, &tables, (units, zeros))
     });
     let method = Method::Float {

@@ -11,6 +11,7 @@ use crate::dtype::DType;
 use crate::format::head::{self, ChunkEntry, ENTRY_BYTES, FIXED_BYTES};
 use crate::format::{CHUNK_ALIGNMENT, MAX_SCALE_STEPS, Method, Recipe, checksum};
 use crate::limits::MAX_EXPANSION;
+use std::ops::Range;
 
 /// How hard the encoder tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,10 @@ impl Encoded {
         let padded = |c: &Vec<u8>| (c.len() as u64).next_multiple_of(CHUNK_ALIGNMENT);
         self.head.len() as u64 + self.chunks.iter().map(padded).sum::<u64>()
     }
+
+    fn is_tiles(&self) -> bool {
+        matches!(self.recipe.method, Method::Tiles { .. })
+    }
 }
 
 /// A tensor as the encoder sees it.
@@ -64,11 +69,20 @@ pub(crate) struct Input<'a> {
     pub(crate) data: &'a [u8],
     /// Instructions to encode with; the result does not depend on them.
     pub(crate) backend: Backend,
+    /// Told of bytes of the data that will hardly be read again, so that what holds them can let go of
+    /// them: input and result then need not be in memory together.
+    pub(crate) used: &'a (dyn Fn(Range<usize>) + Sync),
 }
 
 impl Input<'_> {
     fn units(&self) -> usize {
         self.data.len() / self.dtype.unit_bytes()
+    }
+
+    /// These units are encoded.
+    fn used(&self, units: Range<usize>) {
+        let bytes = self.dtype.unit_bytes();
+        (self.used)(units.start * bytes..units.end * bytes);
     }
 
     /// Columns of the matrices that the tensor can be seen as: all but the first dimension together,
@@ -93,13 +107,15 @@ impl Input<'_> {
 struct Candidate<'a> {
     /// Payload in 2^-16 bits, estimated.
     cost: u64,
-    encode: Box<dyn FnOnce() -> Encoded + 'a>,
+    encode: Box<dyn Fn() -> Encoded + 'a>,
 }
 
 /// Units of a raw chunk.
 const PLAIN_CHUNK: u64 = 1 << 20;
 /// Tiles are taken only if they cost less than this part of the next best.
 const TILES_PERCENT: u64 = 97;
+/// Tensors of more bytes are large.
+const LARGE: usize = 256 << 20;
 /// Tensors of fewer bytes are stored as they are: tables would cost more than they save.
 const SMALLEST: usize = 512;
 
@@ -138,15 +154,19 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     // decode slowly, the next best. And no payload may stand for more than a reader takes.
     let fits =
         |e: &Encoded| e.len() < raw_bytes && data.len() as u64 <= e.len().saturating_mul(MAX_EXPANSION).max(1 << 20);
-    let mut encoded = candidates.into_iter().map(|c| (c.encode)()).filter(fits);
-    let Some(first) = encoded.next() else { return raw() };
-    match first.recipe.method {
-        Method::Tiles { .. } => encoded
-            .find(|e| !matches!(e.recipe.method, Method::Tiles { .. }))
-            .filter(|e| e.len() <= first.len())
-            .unwrap_or(first),
-        _ => first,
+    let mut encoded = candidates.iter().map(|c| (c, (c.encode)())).filter(|(_, e)| fits(e));
+    let Some((candidate, first)) = encoded.next() else {
+        return raw();
+    };
+    if !first.is_tiles() {
+        return first;
     }
+    let len = first.len();
+    // Two encodings of a large tensor are not held together: the first is rather made again.
+    let first = (data.len() <= LARGE).then_some(first);
+    let other = encoded.map(|(_, e)| e).find(|e| !e.is_tiles());
+    let other = other.filter(|e| e.len() <= len);
+    other.or(first).unwrap_or_else(|| (candidate.encode)())
 }
 
 /// Estimated payload of a tensor with each tool by itself, in 2^-16 bits; `none` first.
@@ -183,12 +203,22 @@ fn constant(input: Input) -> Encoded {
 }
 
 fn raw(input: Input) -> Encoded {
-    let chunks = input.data.chunks(PLAIN_CHUNK as usize * input.dtype.unit_bytes());
+    let chunks = map_chunks(
+        input.units(),
+        PLAIN_CHUNK,
+        || (),
+        |(), units| {
+            let bytes = input.dtype.unit_bytes();
+            let chunk = input.data[units.start * bytes..units.end * bytes].to_vec();
+            input.used(units);
+            (chunk, 0)
+        },
+    );
     let recipe = Recipe {
         method: Method::Raw,
         chunk: PLAIN_CHUNK,
     };
-    assemble(recipe, &[], chunks.map(|c| (c.to_vec(), 0)).collect())
+    assemble(recipe, &[], chunks)
 }
 
 /// Puts head and chunks together; a chunk comes with its entry's `extra` field.
@@ -223,7 +253,7 @@ fn map_chunks<S, T: Send>(
     units: usize,
     chunk: u64,
     scratch: impl Fn() -> S + Sync + Send,
-    map: impl Fn(&mut S, std::ops::Range<usize>) -> T + Sync + Send,
+    map: impl Fn(&mut S, Range<usize>) -> T + Sync + Send,
 ) -> Vec<T> {
     let chunk = chunk as usize;
     let count = units.div_ceil(chunk);

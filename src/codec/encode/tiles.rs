@@ -17,7 +17,6 @@ use super::{Candidate, Effort, Encoded, Input, assemble};
 use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::tiles::context::{Mode, PREDICTOR, TRANSFORMS};
-use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES};
 use crate::entropy::{EncodeTables, Frequencies};
 use crate::format::{MAX_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe, TileShape};
@@ -93,7 +92,7 @@ pub(super) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
 }
 
 fn encode_input(input: Input, shape: TileShape, columns: usize) -> Encoded {
-    match encode(input.backend, input.dtype, input.data, shape, columns, MAX_PROB_BITS, 2) {
+    match encode(input, shape, columns, MAX_PROB_BITS, 2) {
         Some(tiles) => {
             let method = Method::Tiles {
                 shape,
@@ -133,16 +132,8 @@ pub(crate) struct TileChunk {
 ///
 /// `None` if there are no units, the columns do not divide them, or a row of tiles is more than a
 /// chunk may have.
-pub(crate) fn encode(
-    backend: Backend,
-    dtype: DType,
-    data: &[u8],
-    shape: TileShape,
-    columns: usize,
-    prob: u32,
-    effort: u32,
-) -> Option<TileEncoding> {
-    let matrix = Matrix::new(dtype, data, shape, columns)?;
+pub(crate) fn encode(input: Input, shape: TileShape, columns: usize, prob: u32, effort: u32) -> Option<TileEncoding> {
+    let matrix = Matrix::new(input.dtype, input.data, shape, columns)?;
     let chunk_units = chunk_units(shape, columns)?;
     let mut chooser = Chooser::learn(&matrix, &matrix.sample(SAMPLE), Tools::ALL, effort).0;
     let mut counts = Counts::default();
@@ -161,9 +152,12 @@ pub(crate) fn encode(
     let tiles_a_chunk = (chunk_units / (shape.height() * columns)) as u64 * matrix.grid.across();
     let chunks = tiles
         .step_by(tiles_a_chunk as usize)
-        .map(|first| {
+        .enumerate()
+        .map(|(i, first)| {
             let tiles = first..matrix.grid.tiles().min(first + tiles_a_chunk);
-            encode_chunk(backend, &matrix, &tables, &mut chooser, &modes, tiles)
+            let chunk = encode_chunk(input.backend, &matrix, &tables, &mut chooser, &modes, tiles);
+            input.used(i * chunk_units..input.units().min((i + 1) * chunk_units));
+            chunk
         })
         .collect();
     Some(TileEncoding {

@@ -1,13 +1,13 @@
 //! Splitting elements into tokens, contexts and raw bits, with the CPU's vector instructions.
 
 use super::Plan;
+use super::stored::Values;
 use crate::codec::float::ESCAPE_POSITION_BITS;
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
 use crate::plane::float::{Element, FloatSplit};
 use crate::plane::raw;
 use crate::predict::scale::Scale;
 use crate::simd::Work;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Units that are worked on at a time, so that they stay in the first-level cache.
@@ -33,9 +33,9 @@ impl<T: Element> Block<T> {
 
     /// Reads units `first..first + n`; their tokens are less what the scale predicts.
     #[inline(always)]
-    fn load(&mut self, data: &[u8], split: FloatSplit, scale: Option<&Scale>, first: usize, n: usize) {
+    fn load(&mut self, given: Values, split: FloatSplit, scale: Option<&Scale>, first: usize, n: usize) {
         let (values, tokens) = (&mut self.values[..n], &mut self.tokens[..n]);
-        T::load(&data[first * T::BYTES..(first + n) * T::BYTES], values);
+        given.load(first, values);
         match scale {
             None => tokens.iter_mut().zip(values).for_each(|(t, v)| *t = v.token(split)),
             Some(scale) => {
@@ -52,7 +52,7 @@ impl<T: Element> Block<T> {
 /// Makes a block's tokens; each with its context above it is a key to count.
 pub(super) struct Keys<'a, T> {
     pub(super) block: &'a mut Block<T>,
-    pub(super) data: &'a [u8],
+    pub(super) values: Values<'a>,
     pub(super) split: FloatSplit,
     pub(super) scale: Option<&'a Scale>,
     pub(super) units: Range<usize>,
@@ -65,13 +65,13 @@ impl<'a, T: Element> Work for Keys<'a, T> {
     fn run(self) -> &'a [u16] {
         let Self {
             block,
-            data,
+            values,
             split,
             scale,
             units,
         } = self;
         let n = units.len();
-        block.load(data, split, scale, units.start, n);
+        block.load(values, split, scale, units.start, n);
         let keys = &mut block.tokens[..n];
         if scale.is_some() {
             let (mask, shift) = ((1u16 << split.fraction_bits) - 1, split.token_bits());
@@ -85,9 +85,9 @@ impl<'a, T: Element> Work for Keys<'a, T> {
 
 /// How many of the lowest bits are 0 in every unit; as many as an element has if all are 0.
 pub(super) struct Zeros<'a, T> {
-    pub(super) data: &'a [u8],
+    pub(super) values: Values<'a>,
     pub(super) units: Range<usize>,
-    pub(super) element: PhantomData<T>,
+    pub(super) block: &'a mut Block<T>,
 }
 
 impl<T: Element> Work for Zeros<'_, T> {
@@ -97,7 +97,9 @@ impl<T: Element> Work for Zeros<'_, T> {
     fn run(self) -> u32 {
         let mut zeros = u32::MAX;
         // Most chunks show within the first block that they have none.
-        for block in self.data[self.units.start * T::BYTES..self.units.end * T::BYTES].chunks(BLOCK * T::BYTES) {
+        for first in self.units.clone().step_by(BLOCK) {
+            let block = &mut self.block.values[..BLOCK.min(self.units.end - first)];
+            self.values.load(first, block);
             zeros = zeros.min(T::low_zeros(block));
             if zeros == 0 {
                 break;
@@ -160,7 +162,7 @@ impl<T: Element> SplitChunk<T> {
 
 /// Splits a chunk into symbols, contexts, raw planes and escapes.
 pub(super) struct SplitUnits<'a, T> {
-    pub(super) data: &'a [u8],
+    pub(super) values: Values<'a>,
     pub(super) plan: &'a Plan,
     pub(super) tables: &'a EncodeTables,
     pub(super) room: &'a Room,
@@ -194,7 +196,7 @@ impl<T: Element> Work for SplitUnits<'_, T> {
         escapes.clear();
         for at in (0..units).step_by(BLOCK) {
             let n = BLOCK.min(units - at);
-            block.load(self.data, split, scale, self.units.start + at, n);
+            block.load(self.values, split, scale, self.units.start + at, n);
             if scale.is_some() {
                 let mask = (1u8 << split.fraction_bits) - 1;
                 contexts[at..at + n]
