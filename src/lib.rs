@@ -33,6 +33,8 @@ mod progress;
 #[cfg(any(feature = "safetensors", feature = "candle"))]
 mod shards;
 mod simd;
+#[cfg(feature = "encode")]
+mod spread;
 mod transform;
 
 pub use backend::{BACKEND_VARIABLE, Backend};

@@ -9,6 +9,7 @@ use super::scale::Scale;
 use crate::backend::Backend;
 use crate::cost::{COST_BITS, log2_f32};
 use crate::simd::{Work, vectorised};
+use crate::spread::spread;
 
 /// Rows of which columns take their mean, and columns of which rows do.
 const SAMPLE: usize = 512;
@@ -51,24 +52,19 @@ impl<M: Magnitudes> Work for Fit<'_, M> {
         let (mut rows, mut columns) = (vec![1f32; self.rows], vec![1f32; self.columns]);
         let mut buffer = vec![0f32; self.columns];
         // The first round only has to be near: its errors are of second order in the last.
-        let few = self.stride(SAMPLE / 4);
+        let few = SAMPLE / 4;
         self.fit_rows(&mut rows, &columns, few, &mut buffer);
         self.fit_columns(&rows, &mut columns, few, &mut buffer);
-        self.fit_rows(&mut rows, &columns, 1, &mut buffer);
-        self.fit_columns(&rows, &mut columns, self.stride(SAMPLE), &mut buffer);
+        self.fit_rows(&mut rows, &columns, self.rows, &mut buffer);
+        self.fit_columns(&rows, &mut columns, SAMPLE, &mut buffer);
         (rows, columns)
     }
 }
 
 impl<M: Magnitudes> Fit<'_, M> {
-    /// The stride at which `sample` rows at most are taken.
-    fn stride(&self, sample: usize) -> usize {
-        self.rows.div_ceil(sample)
-    }
-
-    /// Mean magnitudes of every `stride`-th row, of a sample of its columns.
+    /// Mean magnitudes of `sample` rows, of a sample of their columns.
     #[inline(always)]
-    fn fit_rows(&self, rows: &mut [f32], columns: &[f32], stride: usize, buffer: &mut [f32]) {
+    fn fit_rows(&self, rows: &mut [f32], columns: &[f32], sample: usize, buffer: &mut [f32]) {
         let (run, runs) = if columns.len() <= SAMPLE {
             (columns.len(), 1)
         } else {
@@ -77,7 +73,7 @@ impl<M: Magnitudes> Fit<'_, M> {
         let gaps = (runs - 1).max(1);
         let starts = (0..runs).map(|i| i * (columns.len() - run) / gaps);
         let inverse: Vec<f32> = columns.iter().map(|&c| reciprocal(c)).collect();
-        for (row, scale) in rows.iter_mut().enumerate().step_by(stride) {
+        for row in spread(rows.len(), sample) {
             let mut sums = [0f32; 16];
             for start in starts.clone() {
                 let values = &mut buffer[..run];
@@ -94,16 +90,16 @@ impl<M: Magnitudes> Fit<'_, M> {
                 }
             }
             // Sums of numbers near the top of the range overflow; their scale is still the largest.
-            *scale = (sums.iter().sum::<f32>() / (run * runs) as f32).min(f32::MAX);
+            rows[row] = (sums.iter().sum::<f32>() / (run * runs) as f32).min(f32::MAX);
         }
     }
 
-    /// Mean magnitudes of columns, of every `stride`-th row.
+    /// Mean magnitudes of columns, of `sample` rows.
     #[inline(always)]
-    fn fit_columns(&self, rows: &[f32], columns: &mut [f32], stride: usize, buffer: &mut [f32]) {
+    fn fit_columns(&self, rows: &[f32], columns: &mut [f32], sample: usize, buffer: &mut [f32]) {
         columns.fill(0.0);
         let mut sampled = 0;
-        for row in (0..rows.len()).step_by(stride) {
+        for row in spread(rows.len(), sample) {
             let inverse = reciprocal(rows[row]);
             self.matrix.write(row, 0, buffer);
             columns

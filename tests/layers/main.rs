@@ -10,7 +10,7 @@
 //! codec | container                mathematics | input and output; neither knows the other
 //! plane, predict, transform, entropy, context
 //! format | shards                what is on the wire | the index of a sharded checkpoint
-//! error, dtype, limits, bits, cost, backend, simd, progress
+//! error, dtype, limits, bits, cost, spread, backend, simd, progress
 //! ```
 //!
 //! Arrows point down only.
@@ -22,7 +22,7 @@ use source::{Source, is_gate, read_all};
 /// Modules from the bottom up; those of one row are the same layer.
 const LAYERS: &[&[&str]] = &[
     &[
-        "error", "dtype", "limits", "bits", "cost", "backend", "simd", "progress",
+        "error", "dtype", "limits", "bits", "cost", "spread", "backend", "simd", "progress",
     ],
     &["format", "shards"],
     &["plane", "predict", "transform", "entropy", "context"],

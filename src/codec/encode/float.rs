@@ -17,6 +17,7 @@ use crate::plane::float::{Element, FloatSplit};
 use crate::plane::raw;
 use crate::predict::{scale::Scale, scale_fit};
 use crate::simd::vectorised;
+use crate::spread::spread;
 use split::{BLOCK, Block, Keys, Room, SplitChunk, SplitUnits, Zeros};
 use stored::{FloatMatrix, Values};
 
@@ -25,6 +26,8 @@ const CHUNK: usize = 1 << 16;
 /// Units that the default effort counts for tables, in blocks spread over the tensor. Tables of so many
 /// cost 0.001 bit an element more than those of all.
 const COUNTED: usize = 1 << 18;
+/// What an encoding may be of its price, in percent, before everything is counted.
+const MOST_PERCENT: u64 = 101;
 /// Units that it counts to see whether a scale is worth its bits.
 const SKETCHED: usize = 1 << 16;
 
@@ -140,7 +143,22 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
     let Some(plan) = best else { return Vec::new() };
     vec![Candidate {
         cost: plan.cost,
-        encode: Box::new(move || encode::<T>(input, values, &plan, &zeros)),
+        encode: Box::new(move || {
+            let encoded = encode::<T>(input, values, &plan, &zeros);
+            if units <= counted || encoded.len() <= plan.cost / 100 * MOST_PERCENT >> (COST_BITS + 3) {
+                return encoded;
+            }
+            // The sample was not like the rest: everything is counted.
+            drop(encoded);
+            let Plan {
+                split,
+                columns,
+                ref scale,
+                ..
+            } = plan;
+            let plan = self::plan::<T>(backend, values, split, columns, scale.clone(), units);
+            encode::<T>(input, values, &plan, &zeros)
+        }),
     }]
 }
 
@@ -154,15 +172,13 @@ fn plan<T: Element>(
     counted: usize,
 ) -> Plan {
     let units = values.len();
-    let blocks = units.div_ceil(BLOCK);
-    let sampled = counted.div_ceil(BLOCK).min(blocks);
     let mut counts = TokenCounts::new(1 << split.fraction_bits, split.token_bits());
     let mut block = Block::<T>::new();
-    let mut counted = 0u64;
-    for i in 0..sampled {
-        let first = i * blocks / sampled * BLOCK;
+    let mut seen = 0u64;
+    for block_index in spread(units.div_ceil(BLOCK), counted.div_ceil(BLOCK)) {
+        let first = block_index * BLOCK;
         let range = first..units.min(first + BLOCK);
-        counted += range.len() as u64;
+        seen += range.len() as u64;
         let keys = Keys {
             block: &mut block,
             values,
@@ -180,7 +196,7 @@ fn plan<T: Element>(
         scale.write(&mut writer);
     }
     tables.frequencies.iter().for_each(|t| t.write(&mut writer));
-    let tokens = (u128::from(tables.cost) * units as u128 / u128::from(counted.max(1))) as u64;
+    let tokens = (u128::from(tables.cost) * units as u128 / u128::from(seen.max(1))) as u64;
     let chunks = units.div_ceil(balanced_chunk(units, CHUNK) as usize) as u64;
     let fixed = writer.len() + units as u64 * u64::from(split.raw_bits()) + chunks * 8 * (STATES_BYTES as u64 - 40);
     Plan {
@@ -278,5 +294,34 @@ impl<T: Element> Scratch<T> {
         out.extend_from_slice(stored);
         escapes.iter().for_each(|e| out.extend(e.to_le_bytes()));
         (out, escapes.len() as u32 | zeros << ESCAPES_BITS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the sample shows nothing of most of a tensor, all of it is counted.
+    #[test]
+    fn what_the_sample_misses_costs_little() {
+        let blocks = 4 * COUNTED / BLOCK;
+        let sampled: Vec<usize> = spread(blocks, COUNTED / BLOCK).collect();
+        let exponent = |i: usize| if sampled.contains(&(i / BLOCK)) { 60u16 } else { 120 };
+        let mut seed = 1u32;
+        let value = |i: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (exponent(i) + (seed >> 28).trailing_zeros().min(3) as u16) << 7 | (seed >> 21 & 0x7f) as u16
+        };
+        let data: Vec<u8> = (0..blocks * BLOCK).map(value).flat_map(u16::to_le_bytes).collect();
+        let input = Input {
+            dtype: DType::BF16,
+            shape: &[blocks * BLOCK],
+            data: &data,
+            backend: Backend::Scalar,
+            used: &|_| (),
+        };
+        let encoded = (candidates(input, Effort::Default)[0].encode)();
+        // Seven mantissa bits, a sign, and less than three for the exponent.
+        assert!(encoded.len() < data.len() as u64 * 11 / 16, "{}", encoded.len());
     }
 }

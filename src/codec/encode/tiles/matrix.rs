@@ -5,6 +5,7 @@ use crate::cost::COST_BITS;
 use crate::dtype::DType;
 use crate::format::TileShape;
 use crate::predict::grid::{Tile, TileGrid};
+use crate::spread::spread;
 
 /// Units that a float's base is chosen from, at least, if there are as many.
 const BASE_SAMPLE: usize = 1 << 16;
@@ -110,18 +111,11 @@ impl<'a> Matrix<'a> {
         mean(1).min(mean(columns)) + (3 << (COST_BITS - 2))
     }
 
-    /// About `units` units worth of tiles, spread over the matrix: one of every run of so many, at
-    /// a place within the run that steps through it, so that no regular structure is missed.
+    /// About `units` units worth of tiles, spread over the matrix.
     pub(super) fn sample(&self, units: usize) -> Vec<u64> {
-        let tiles = self.grid.tiles();
-        let wanted = ((units / TileShape::ELEMENTS) as u64).clamp(1, tiles);
-        let bound = |i: u64| (u128::from(i) * u128::from(tiles) / u128::from(wanted)) as u64;
-        let place = |i: u64| {
-            let (start, end) = (bound(i), bound(i + 1));
-            // Multiples of the golden ratio are spread evenly.
-            let golden = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-            start + ((u128::from(golden) * u128::from(end - start)) >> 32) as u64
-        };
-        (0..wanted).map(place).collect()
+        let tiles = self.grid.tiles() as usize;
+        spread(tiles, (units / TileShape::ELEMENTS).max(1))
+            .map(|t| t as u64)
+            .collect()
     }
 }
