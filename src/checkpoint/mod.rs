@@ -25,7 +25,7 @@ use crate::encoder::{EncodeOptions, Encoder, Report, SourceFile};
 use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
-use original::Original;
+use original::{Original, PART};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -184,7 +184,6 @@ impl<F: Fn()> Drop for OnDrop<F> {
 
 /// SHA-256 of the file in hexadecimal; `None` if it was stopped.
 fn sha256(original: &Original, stop: impl Fn() -> bool) -> Option<String> {
-    const PART: usize = 16 << 20;
     let (bytes, mut hasher) = (original.bytes(), Sha256::new());
     for start in (0..bytes.len()).step_by(PART) {
         let part = start..bytes.len().min(start + PART);
