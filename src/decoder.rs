@@ -107,6 +107,16 @@ impl Decoder {
         })
     }
 
+    /// Says that these tensors are going to be decoded, each once, in any order: a source of HTTP ranges
+    /// then fetches small neighbours together.
+    #[cfg(feature = "hub")]
+    #[cfg_attr(not(feature = "candle"), allow(dead_code))]
+    pub(crate) fn expect(&self, wanted: impl Fn(&str) -> bool) {
+        let tensors = self.index.tensors().iter().filter(|t| wanted(t.name()));
+        let ranges = tensors.map(|t| t.offset()..t.offset() + t.encoded_len());
+        self.source.expect(ranges.collect());
+    }
+
     /// What messages call the file.
     pub fn name(&self) -> &str {
         self.source.name()

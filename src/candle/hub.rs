@@ -92,7 +92,7 @@ impl Repo {
 
     /// A part of the model: the tensors whose whole name fits a regular expression, such as
     /// `model\.layers\.([0-9]|1[0-5])\..*` for layers 0 to 15. Each is fetched when it is asked for, by
-    /// ranges, and nothing goes into the cache; of a part of rows
+    /// ranges (small ones that are neighbours in the file by one), and nothing goes into the cache; of a part of rows
     /// ([`WcodecBackend::sharded_var_builder`]) only the chunks that hold them are fetched. What is in the
     /// cache is read from there.
     ///
@@ -103,7 +103,8 @@ impl Repo {
         let pattern = pattern.map_err(|e| Error::usage(format!("{names:?} is no regular expression: {e}")))?;
         let (repo, files) = self.weights()?;
         let open = |file: &String| repo.decoder_with(file, options.decode);
-        let decoders = files.iter().map(open).collect::<Result<_>>()?;
+        let decoders: Vec<Decoder> = files.iter().map(open).collect::<Result<_>>()?;
+        decoders.iter().for_each(|d| d.expect(|name| pattern.is_match(name)));
         WcodecBackend::part(decoders, options.check(false), |name| pattern.is_match(name))
     }
 

@@ -32,6 +32,10 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// Told which ranges will be gathered, in any order, each once or not at all: small neighbours may then
+    /// come together. The first call counts.
+    fn expect(&self, _ranges: Vec<Range<u64>>) {}
+
     /// A hint that a range has been used and can be let go of. It can still be read.
     fn release(&self, _offset: u64, _len: u64) {}
 

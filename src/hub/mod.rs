@@ -47,6 +47,7 @@ mod options;
 mod parts;
 mod remote;
 mod repo;
+mod spans;
 
 #[cfg(feature = "candle")]
 pub(crate) use arriving::{Arrival, Shard};

@@ -1,6 +1,7 @@
 //! A file on a hub as a source of bytes: each read is a range, none is kept but the file's front.
 
 use super::fetch::Target;
+use super::spans::Spans;
 use crate::container::Source;
 use crate::error::Result;
 use std::io;
@@ -14,6 +15,7 @@ const FRONT: u64 = 256 << 10;
 pub(super) struct Remote {
     target: Target,
     front: OnceLock<Vec<u8>>,
+    expected: OnceLock<Spans<Gathered>>,
 }
 
 impl Remote {
@@ -21,6 +23,7 @@ impl Remote {
         Self {
             target,
             front: OnceLock::new(),
+            expected: OnceLock::new(),
         }
     }
 
@@ -68,6 +71,22 @@ impl Remote {
             false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "past the end")),
         }
     }
+
+    fn gather_now(&self, range: Range<u64>) -> io::Result<Arc<Gathered>> {
+        let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // `vec!` ends the process where there is no memory: so it is asked for first.
+        Vec::<u8>::new()
+            .try_reserve_exact(len)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; len];
+        self.read_at(range.start, &mut bytes)?;
+        Ok(Arc::new(Gathered {
+            bytes,
+            start: range.start,
+            len: self.len(),
+            name: self.name().into(),
+        }))
+    }
 }
 
 impl Source for Remote {
@@ -95,19 +114,16 @@ impl Source for Remote {
         if range.is_empty() || range.end <= front {
             return Ok(None);
         }
-        let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        // `vec!` ends the process where there is no memory: so it is asked for first.
-        Vec::<u8>::new()
-            .try_reserve_exact(len)
-            .map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut bytes = vec![0; len];
-        self.read_at(range.start, &mut bytes)?;
-        Ok(Some(Arc::new(Gathered {
-            bytes,
-            start: range.start,
-            len: self.len(),
-            name: self.name().into(),
-        })))
+        let spans = self.expected.get();
+        let together = spans.and_then(|spans| spans.get(&range, |span| self.gather_now(span)));
+        Ok(Some(together.unwrap_or_else(|| self.gather_now(range))?))
+    }
+
+    fn expect(&self, mut ranges: Vec<Range<u64>>) {
+        let front = self.front.get().map_or(0, Vec::len) as u64;
+        ranges.retain(|range| range.end > front);
+        let most = self.target.client().options.block_bytes;
+        self.expected.get_or_init(|| Spans::new(ranges, most));
     }
 
     fn name(&self) -> &str {

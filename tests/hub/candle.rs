@@ -132,6 +132,36 @@ fn parts_are_read_by_ranges() {
 }
 
 #[test]
+fn small_neighbours_come_by_one_range() {
+    let s = Setting::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(MODEL);
+    // Half a megabyte first, so that the rest is not in the file's front.
+    let shape = |i: usize| if i == 0 { [400, 1024] } else { [1 + i % 3, 1024] };
+    let name = |i: usize| format!("layers.{i}.{}", if i % 10 == 9 { "other" } else { "norm" });
+    let spec = |i| wcodec::TensorSpec::new(name(i), wcodec::DType::BF16, shape(i));
+    let mut encoder = wcodec::Encoder::create(&path, (0..60).map(spec).collect(), Default::default()).unwrap();
+    for i in 0..60 {
+        let data = fill(Kind::Normal, wcodec::DType::BF16, &shape(i), 3);
+        encoder.add(&name(i), &data).unwrap();
+    }
+    encoder.finish().unwrap();
+    s.server.add(ID, MODEL, std::fs::read(&path).unwrap());
+
+    let part = s.repo().load_part(r".*\.norm", LoadOptions::default()).unwrap();
+    s.server.log();
+    let vb = part.var_builder(DType::BF16, &Device::Cpu);
+    for i in (1..60).filter(|i| i % 10 != 9) {
+        assert_same(&vb.get((1 + i % 3, 1024), &name(i)).unwrap(), &tensor(shape(i)));
+    }
+    let asked = s.server.log();
+    assert!(asked.len() <= 3, "{} requests for 53 tensors", asked.len());
+    // Once more, now each by itself.
+    assert_same(&vb.get((2, 1024), "layers.4.norm").unwrap(), &tensor(shape(4)));
+    assert_eq!(s.server.log().len(), 1);
+}
+
+#[test]
 fn two_hundred_loads_with_a_fault_each_give_a_model_or_a_typed_error() {
     let s = Setting::new();
     let mut rng = Rng::new(5);
