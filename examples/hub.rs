@@ -21,11 +21,13 @@ fn main() -> Result<()> {
     let json = std::fs::read(repo.download("config.json", &())?)?;
     let tokenizer = Tokenizer::from_file(repo.download("tokenizer.json", &())?).map_err(anyhow::Error::msg)?;
     let load = repo.load(Default::default(), std::sync::Arc::new(()))?;
-    // Llama::load panics on a missing tensor: look before.
+    // Names and shapes are known before anything else has arrived.
     load.backend().require(&wcodec::candle::model_tensors(&json)?)?;
 
     let config = serde_json::from_slice::<LlamaConfig>(&json)?.into_config(false);
-    let llama = Llama::load(load.backend().var_builder(DType::F32, &Device::Cpu), &config)?;
+    // Llama::load panics on what damage on the way may do: `build` makes it an error.
+    let build = |vb| Llama::load(vb, &config).map_err(anyhow::Error::from);
+    let llama = load.backend().build(DType::F32, &Device::Cpu, build)?;
     load.finish()?;
 
     let encoded = tokenizer.encode(prompt, true).map_err(anyhow::Error::msg)?;

@@ -1,5 +1,6 @@
 //! The backend of a `VarBuilder`.
 
+use super::build::LastError;
 use super::convert;
 use super::options::LoadOptions;
 use super::prefetch::{Ahead, natural_order};
@@ -32,6 +33,7 @@ struct Shards {
     by_name: HashMap<String, usize>,
     ahead: Ahead,
     huge_pages: bool,
+    last_error: LastError,
 }
 
 impl std::fmt::Debug for WcodecBackend {
@@ -127,6 +129,7 @@ impl WcodecBackend {
                 by_name,
                 ahead,
                 huge_pages: options.huge_pages,
+                last_error: LastError::default(),
             }),
         };
         if options.check {
@@ -231,6 +234,24 @@ impl WcodecBackend {
         VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
     }
 
+    /// Builds a model: `load` is given the `VarBuilder`. Where its code panics on an error of the
+    /// weights, as `llama::Llama::load` does on a damaged tensor, that error comes back all the same (the
+    /// panic's message goes to stderr nevertheless). Built one at a time: of two at once, one may be given
+    /// the other's error.
+    ///
+    /// # Errors
+    /// What `load` gives; where it panics, the last error of the weights, or else [`Error::Compute`] with
+    /// the panic's message.
+    pub fn build<M, E: From<Error>>(
+        &self,
+        dtype: DType,
+        device: &Device,
+        load: impl FnOnce(VarBuilder<'static>) -> std::result::Result<M, E>,
+    ) -> std::result::Result<M, E> {
+        let vb = self.var_builder(dtype, device);
+        self.shards.last_error.build(|| load(vb))
+    }
+
     /// A `VarBuilder` that hands out parts of tensors.
     pub fn sharded_var_builder(&self, dtype: DType, device: &Device) -> ShardedVarBuilder {
         VarBuilderArgs::new_with_args(ShardedBackend(self.clone()), dtype, device)
@@ -321,14 +342,18 @@ impl SimpleBackend for WcodecBackend {
         dtype: DType,
         device: &Device,
     ) -> candle_core::Result<candle_core::Tensor> {
-        let i = self.position(name)?;
-        let got = Shape::from(self.shards.tensor(i)?.info().shape());
-        convert::same_shape(name, &got, &shape)?;
-        self.load(i, dtype, device)
+        let get = || {
+            let i = self.position(name)?;
+            let got = Shape::from(self.shards.tensor(i)?.info().shape());
+            convert::same_shape(name, &got, &shape)?;
+            self.load(i, dtype, device)
+        };
+        self.shards.last_error.note(get())
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<candle_core::Tensor> {
-        self.load(self.position(name)?, dtype, device)
+        let get = || self.load(self.position(name)?, dtype, device);
+        self.shards.last_error.note(get())
     }
 
     fn contains_tensor(&self, name: &str) -> bool {

@@ -13,10 +13,14 @@ impl From<Error> for candle_core::Error {
 /// A wcodec error inside, or else Candle's text.
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        match wcodec_error(&error) {
-            Some(inner) => inner.clone(),
-            None => Self::Compute(first_line(&error)),
-        }
+        of(&error)
+    }
+}
+
+pub(super) fn of(error: &candle_core::Error) -> Error {
+    match wcodec_error(error) {
+        Some(inner) => inner.clone(),
+        None => Error::Compute(first_line(error)),
     }
 }
 

@@ -20,7 +20,9 @@
 //! # Before a model panics
 //!
 //! Some Candle models (`llama::Llama::load` is one) unwrap what the `VarBuilder` returns. Checksums
-//! are checked when it is made; names and shapes can be, by [`WcodecBackend::require`]:
+//! are checked when it is made; names and shapes can be, by [`WcodecBackend::require`]. What can show
+//! only while the model is built, as damage of a file that still arrives, comes back as an error from
+//! [`WcodecBackend::build`]:
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +31,9 @@
 //!
 //! let weights = WcodecBackend::open(&["model.wcodec"], LoadOptions::default())?;
 //! weights.require(&model_tensors(&std::fs::read("config.json")?)?)?;
-//! let vb = weights.var_builder(DType::BF16, &Device::Cpu);
+//! # type Model = candle_nn::Linear;
+//! # let load = |vb| candle_nn::linear(1, 1, vb);
+//! let model: Model = weights.build(DType::BF16, &Device::Cpu, |vb| load(vb))?;
 //! # Ok(()) }
 //! ```
 //!
@@ -48,6 +52,7 @@
 //! Then `to_dtype` takes it to the `VarBuilder`'s type, as with Candle's own backends.
 
 mod backend;
+mod build;
 mod convert;
 mod error;
 mod expected;

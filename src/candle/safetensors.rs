@@ -1,5 +1,6 @@
 //! Safetensors files behind a `VarBuilder`: what is compared with `.wcodec` files, or not yet one.
 
+use super::build::LastError;
 use super::convert::same_shape;
 use super::expected::ExpectedTensor;
 use super::shards::shards;
@@ -83,6 +84,20 @@ impl SafetensorsBackend {
     /// A `VarBuilder` whose tensors come as `dtype`, on `device`.
     pub fn var_builder(self, dtype: DType, device: &Device) -> VarBuilder<'static> {
         VarBuilder::from_backend(Box::new(self), dtype, device.clone())
+    }
+
+    /// Builds a model, as [`WcodecBackend::build`](super::WcodecBackend::build).
+    ///
+    /// # Errors
+    /// What `load` gives, or [`Error::Compute`] if it panics.
+    pub fn build<M, E: From<Error>>(
+        self,
+        dtype: DType,
+        device: &Device,
+        load: impl FnOnce(VarBuilder<'static>) -> std::result::Result<M, E>,
+    ) -> std::result::Result<M, E> {
+        let vb = self.var_builder(dtype, device);
+        LastError::default().build(|| load(vb))
     }
 
     fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {

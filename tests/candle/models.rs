@@ -144,3 +144,41 @@ fn configurations_are_checked() {
     huge["head_dim"] = u64::MAX.into();
     assert!(wrong(huge).contains("head's size"));
 }
+
+/// `Llama::load` unwraps what its layers are given.
+#[test]
+fn what_model_code_panics_on_is_an_error() {
+    let config = config("llama", false);
+    let expected = model_tensors(config.to_string().as_bytes()).unwrap();
+    let stored = expected.iter().map(|(n, s)| Stored::random(n, wcodec::DType::BF16, s));
+    let files = Files::new(&[stored.collect()]);
+    let name = "model.layers.7.mlp.up_proj.weight";
+    let mut bytes = std::fs::read(&files.wcodec[0]).unwrap();
+    let decoder = wcodec::Decoder::open(&files.wcodec[0]).unwrap();
+    let info = decoder.tensor(name).unwrap().info();
+    bytes[(info.offset() + info.encoded_len() / 2) as usize] ^= 1;
+
+    let options = LoadOptions::default().check(false);
+    let backend = WcodecBackend::from_bytes([bytes], options).unwrap();
+    let config: llama::LlamaConfig = serde_json::from_value(config).unwrap();
+    let config = config.into_config(false);
+    let llama = |backend: &WcodecBackend| -> Result<_, wcodec::Error> {
+        backend.build(DType::F32, &CPU, |vb| Ok(llama::Llama::load(vb, &config)?))
+    };
+    for _ in 0..2 {
+        let error = llama(&backend).err().unwrap();
+        assert!(
+            matches!(&error, wcodec::Error::Corrupt { at, .. } if at.tensor.as_deref() == Some(name)),
+            "{error}"
+        );
+    }
+    // Another panic, and another error, are not taken for it.
+    let panics = backend.build(DType::F32, &CPU, |_| -> wcodec::Result<()> { panic!("no such layer") });
+    assert!(matches!(panics, Err(wcodec::Error::Compute(what)) if what.contains("no such layer")));
+    let own = backend.build(DType::F32, &CPU, |_| -> wcodec::Result<()> {
+        Err(wcodec::Error::Cancelled)
+    });
+    assert!(matches!(own, Err(wcodec::Error::Cancelled)));
+    let sound = WcodecBackend::open(&files.wcodec, options).unwrap();
+    assert!(llama(&sound).is_ok());
+}

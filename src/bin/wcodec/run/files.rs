@@ -16,24 +16,55 @@ pub(super) enum Files {
     Hub(Box<wcodec::hub::Repo>, Vec<String>),
 }
 
-/// Weights, and what they are stored as.
+/// Weights that are ready to build a model of.
 pub(super) struct Weights {
-    pub(super) vb: VarBuilder<'static>,
-    /// `wcodec` or `safetensors`.
-    pub(super) format: &'static str,
+    backend: Backend,
     /// For safetensors: bytes, and about how many they would be as `.wcodec`.
     pub(super) would_save: Option<(u64, u64)>,
-    /// Files that may still be arriving.
+    arrival: Arrival,
+}
+
+enum Backend {
+    Wcodec(WcodecBackend),
+    Safetensors(SafetensorsBackend),
+}
+
+/// Files that may still be arriving.
+#[derive(Default)]
+pub(super) struct Arrival {
     #[cfg(feature = "hub")]
-    arrival: Option<wcodec::candle::HubLoad>,
+    load: Option<wcodec::candle::HubLoad>,
 }
 
 impl Weights {
+    /// `wcodec` or `safetensors`.
+    pub(super) fn format(&self) -> &'static str {
+        match self.backend {
+            Backend::Wcodec(_) => "wcodec",
+            Backend::Safetensors(_) => "safetensors",
+        }
+    }
+
+    /// Builds a model of them, on the CPU.
+    pub(super) fn build<M>(
+        self,
+        dtype: DType,
+        load: impl FnOnce(VarBuilder<'static>) -> Result<M, Failure>,
+    ) -> Result<(M, Arrival), Failure> {
+        let model = match self.backend {
+            Backend::Wcodec(backend) => backend.build(dtype, &Device::Cpu, load),
+            Backend::Safetensors(backend) => backend.build(dtype, &Device::Cpu, load),
+        };
+        Ok((model?, self.arrival))
+    }
+}
+
+impl Arrival {
     /// Waits until what came from the Hub is in the cache.
     pub(super) fn finish(self) -> Result<(), Failure> {
         #[cfg(feature = "hub")]
-        if let Some(arrival) = self.arrival {
-            arrival.finish()?;
+        if let Some(load) = self.load {
+            load.finish()?;
         }
         Ok(())
     }
@@ -93,11 +124,11 @@ impl Files {
     }
 
     /// The weights, whose names and shapes have been found to be what `config.json` asks for.
-    pub(super) fn weights(&self, config: &[u8], dtype: DType, global: &Global) -> Result<Weights, Failure> {
+    pub(super) fn weights(&self, config: &[u8], global: &Global) -> Result<Weights, Failure> {
         let expected = model_tensors(config)?;
         let options = LoadOptions::default().decode(global.decode_options());
-        #[cfg(feature = "hub")]
-        let mut arrival = None;
+        #[cfg_attr(not(feature = "hub"), allow(unused_mut))]
+        let mut arrival = Arrival::default();
         let backend = match self {
             Self::Folder(folder) if has(folder, "wcodec")? => Some(WcodecBackend::open(&[folder], options)?),
             Self::Folder(_) => None,
@@ -105,27 +136,25 @@ impl Files {
             Self::Hub(repo, files) if files.iter().any(|f| f.ends_with(".wcodec")) => {
                 let progress = std::sync::Arc::new(crate::progress::Display::new("downloading", global));
                 let load = repo.load(options, progress)?;
-                Some(arrival.insert(load).backend().clone())
+                Some(arrival.load.insert(load).backend().clone())
             }
             #[cfg(feature = "hub")]
             Self::Hub(..) => None,
         };
         let Some(backend) = backend else {
-            return self.plain(&expected, dtype, global);
+            return self.plain(&expected, global);
         };
         backend.require(&expected)?;
         Ok(Weights {
-            vb: backend.var_builder(dtype, &Device::Cpu),
-            format: "wcodec",
+            backend: Backend::Wcodec(backend),
             would_save: None,
-            #[cfg(feature = "hub")]
             arrival,
         })
     }
 
     /// Weights that nobody has encoded yet.
     #[cfg_attr(not(feature = "hub"), allow(unused_variables))]
-    fn plain(&self, expected: &[ExpectedTensor], dtype: DType, global: &Global) -> Result<Weights, Failure> {
+    fn plain(&self, expected: &[ExpectedTensor], global: &Global) -> Result<Weights, Failure> {
         let backend = match self {
             Self::Folder(folder) => SafetensorsBackend::open(&[folder])?,
             #[cfg(feature = "hub")]
@@ -143,11 +172,9 @@ impl Files {
             encoded += checkpoint::estimate(path)?;
         }
         Ok(Weights {
-            vb: backend.var_builder(dtype, &Device::Cpu),
-            format: "safetensors",
+            backend: Backend::Safetensors(backend),
             would_save: Some((bytes, encoded)),
-            #[cfg(feature = "hub")]
-            arrival: None,
+            arrival: Arrival::default(),
         })
     }
 }

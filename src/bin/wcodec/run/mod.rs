@@ -98,8 +98,9 @@ impl Run {
             ComputeType::Bf16 => DType::BF16,
             ComputeType::F16 => DType::F16,
         };
-        let weights = files.weights(&config, dtype, global)?;
-        let (mut model, positions) = Model::load(&config, weights.vb.clone())?;
+        let weights = files.weights(&config, global)?;
+        let (format, would_save) = (weights.format(), weights.would_save);
+        let ((mut model, positions), arrival) = weights.build(dtype, |vb| Model::load(&config, vb))?;
         let loading = begun.elapsed().as_secs_f64();
         if prompt.len() >= positions {
             let what = format!("the prompt has {} tokens, the model sees {positions}", prompt.len());
@@ -107,8 +108,7 @@ impl Run {
         }
         let most = self.max_tokens.min(positions - prompt.len());
         let written = self.write(&mut model, &tokenizer, &prompt, &ends, most, global)?;
-        let (format, would_save) = (weights.format, weights.would_save);
-        weights.finish()?;
+        arrival.finish()?;
         if global.json {
             return output::print_json(&json!({
                 "command": "run",

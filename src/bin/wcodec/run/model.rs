@@ -6,7 +6,6 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::{llama, mistral, qwen2, qwen3};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const KNOWN: [&str; 4] = [
     "LlamaForCausalLM",
@@ -43,23 +42,18 @@ impl Model {
             return Err(Failure::new("unsupported", what));
         }
         let (dtype, device) = (vb.dtype(), vb.device().clone());
-        // Model code unwraps some errors of the weights.
-        let load = || -> std::result::Result<Self, Failure> {
-            Ok(match architecture.as_str() {
-                "LlamaForCausalLM" => {
-                    let config = parse::<llama::LlamaConfig>(config_json)?.into_config(false);
-                    let cache = llama::Cache::new(true, dtype, &config, &device).map_err(failed)?;
-                    Self::Llama(llama::Llama::load(vb, &config).map_err(failed)?, cache)
-                }
-                "MistralForCausalLM" => Self::Mistral(mistral::Model::new(&parse(config_json)?, vb).map_err(failed)?),
-                "Qwen2ForCausalLM" => {
-                    Self::Qwen2(qwen2::ModelForCausalLM::new(&parse(&qwen(config_json)?)?, vb).map_err(failed)?)
-                }
-                _ => Self::Qwen3(qwen3::ModelForCausalLM::new(&parse(&qwen(config_json)?)?, vb).map_err(failed)?),
-            })
+        let model = match architecture.as_str() {
+            "LlamaForCausalLM" => {
+                let config = parse::<llama::LlamaConfig>(config_json)?.into_config(false);
+                let cache = llama::Cache::new(true, dtype, &config, &device).map_err(failed)?;
+                Self::Llama(llama::Llama::load(vb, &config).map_err(failed)?, cache)
+            }
+            "MistralForCausalLM" => Self::Mistral(mistral::Model::new(&parse(config_json)?, vb).map_err(failed)?),
+            "Qwen2ForCausalLM" => {
+                Self::Qwen2(qwen2::ModelForCausalLM::new(&parse(&qwen(config_json)?)?, vb).map_err(failed)?)
+            }
+            _ => Self::Qwen3(qwen3::ModelForCausalLM::new(&parse(&qwen(config_json)?)?, vb).map_err(failed)?),
         };
-        let model = catch_unwind(AssertUnwindSafe(load))
-            .map_err(|_| Failure::new("model", "the model's code gave up on its weights, see above"))??;
         Ok((model, config.max_position_embeddings.unwrap_or(usize::MAX)))
     }
 
