@@ -39,13 +39,17 @@ impl Setting {
     }
 
     fn run(&self, arguments: &str) -> Output {
+        self.run_at(&self.server.url, arguments)
+    }
+
+    fn run_at(&self, endpoint: &str, arguments: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
         for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "WCODEC_BACKEND"] {
             command.env_remove(name);
         }
         command
             .current_dir(&self.folder)
-            .env("HF_ENDPOINT", &self.server.url)
+            .env("HF_ENDPOINT", endpoint)
             .env("HF_HOME", self.path("cache"))
             .args(arguments.split_whitespace());
         command.output().expect("the program starts")
@@ -180,6 +184,50 @@ fn commands_take_files_on_the_hub() {
     s.server.always(Fault::IgnoreRange);
     s.server.add(ID, "fresh.wcodec", vec![7; 1 << 20]);
     s.fails("inspect hf://org/model@main/fresh.wcodec", 1, "protocol");
+}
+
+#[test]
+fn whole_repositories_are_published_verified_and_measured() {
+    let s = Setting::new();
+    s.server.change(ID, |repo| {
+        repo.files.remove("model.wcodec");
+    });
+    s.fails("publish hf://org/model --repo me", 2, "usage");
+    let value = s.json("publish hf://org/model --repo me/small -o out");
+    assert_eq!(value["upload"], "hf upload me/small out");
+    let files: Vec<_> = fs::read_dir(s.path("out")).unwrap().collect();
+    for file in &files {
+        let path = file.as_ref().unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        s.server.add("me/small", name, fs::read(&path).unwrap());
+    }
+    assert_eq!(files.len(), 4, "config, weights, card, attributes");
+
+    assert_eq!(s.json("verify hf://me/small")["files"], 1);
+    let value = s.json("verify hf://me/small --against hf://org/model");
+    assert_eq!((&value["compared"], &value["files"]), (&1.into(), &1.into()));
+    let value = s.json("verify hf://me/small/model.wcodec --against hf://org/model/model.safetensors");
+    assert_eq!(value["compared"], 1);
+    s.server.add(ID, "config.json", b"{ }".to_vec());
+    s.server.change(ID, |repo| repo.commit = "1".repeat(40));
+    s.fails("verify hf://me/small --against hf://org/model", 1, "differs");
+
+    let value = s.json("bench hf://me/small/model.wcodec --runs 1 --effort fast --threads 1");
+    assert!(value["tensors"].as_u64() > Some(0));
+    s.fails("bench hf://me/small", 2, "usage");
+}
+
+/// The cache answers where the Hub does not, and that is said.
+#[test]
+fn an_unreachable_hub_is_said_to_be() {
+    let s = Setting::new();
+    s.fine("pull org/model");
+    let begun = std::time::Instant::now();
+    let output = s.run_at("http://127.0.0.1:9", "pull org/model");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("cannot be reached") && said.contains(COMMIT), "{said}");
+    assert!(begun.elapsed().as_secs() < 5, "two attempts");
 }
 
 #[cfg(feature = "run")]

@@ -87,6 +87,7 @@ pub(super) fn verify_all(
     against: Option<&Path>,
     options: DecodeOptions,
     progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<verify::Verified> {
     let mut shards = files(input)?;
     shards.retain(|p| has_extension(p, EXTENSION));
@@ -97,7 +98,7 @@ pub(super) fn verify_all(
         ));
     }
     let plan = against
-        .map(|folder| Plan::new(folder, SAFETENSORS, EXTENSION, &|_| true))
+        .map(|folder| Plan::new(folder, SAFETENSORS, EXTENSION, wanted))
         .transpose()?;
     if let Some(plan) = &plan {
         compare(plan, input, progress)?;

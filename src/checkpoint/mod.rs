@@ -18,7 +18,7 @@ mod verify;
 
 pub use estimate::estimate;
 pub use publish::publish;
-pub use verify::{Verified, verify, verify_decoder};
+pub use verify::{Verified, verify, verify_decoder, verify_only};
 
 use crate::container::NewFile;
 use crate::encoder::{EncodeOptions, Encoder, Report, SourceFile};

@@ -1,13 +1,14 @@
 //! A model's folder, ready to upload to a hub.
 
 use super::plan::read_blocks;
-use super::{EXTENSION, encode, folder, hex};
+use super::{EXTENSION, encode_only, folder, hex};
 use crate::Decoder;
 use crate::container::NewFile;
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -17,22 +18,25 @@ const ATTRIBUTES: &str = "*.wcodec filter=lfs diff=lfs merge=lfs -text\n";
 pub(super) const CARD: &str = "README.md";
 pub(super) const ATTRIBUTES_FILE: &str = ".gitattributes";
 
-/// Encodes a model's folder as [`encode`] does, and adds to its model card (`README.md`) what the files
+/// Encodes a model's folder as [`encode_only`] does, and adds to its model card (`README.md`) what the files
 /// hold, their digests, and how to load them. `repo` is where it will be: `organisation/name`.
 ///
+/// Only files whose name `wanted` takes are encoded or copied: the others are as if they were not there.
+///
 /// # Errors
-/// As [`encode`]; [`Error::Usage`] if the input is no folder.
+/// As [`encode`](super::encode()); [`Error::Usage`] if the input is no folder.
 pub fn publish(
     input: &Path,
     output: &Path,
     repo: &str,
     options: &EncodeOptions,
     progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
     if !input.is_dir() {
         return Err(Error::usage(format!("{} is no folder with a model", display(input))));
     }
-    let reports = encode(input, output, options, progress)?;
+    let reports = encode_only(input, output, options, progress, wanted)?;
     // Not the output's, which has a section of its own if it was published before.
     let mut card = text(&input.join(CARD))?;
     if card.is_empty() {

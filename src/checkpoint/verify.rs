@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What a verification found to be right.
@@ -48,8 +49,23 @@ pub fn verify(
     options: DecodeOptions,
     progress: &dyn Progress,
 ) -> Result<Verified> {
+    verify_only(path, against, options, progress, &|_| true)
+}
+
+/// As [`verify`], of a folder to hold it against only the files whose name `wanted` takes: the others are as
+/// if they were not there.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_only(
+    path: &Path,
+    against: Option<&Path>,
+    options: DecodeOptions,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<Verified> {
     if path.is_dir() {
-        return folder::verify_all(path, against, options, progress);
+        return folder::verify_all(path, against, options, progress, wanted);
     }
     verify_decoder(&Decoder::open_with(path, options)?, against, progress)
 }

@@ -274,6 +274,15 @@ impl Client {
     pub(super) fn retry<T>(
         &self,
         cancelled: &dyn Fn() -> bool,
+        work: impl FnMut(&mut bool) -> Result<T, Fault>,
+    ) -> Result<T> {
+        self.retry_up_to(self.options.attempts, cancelled, work)
+    }
+
+    fn retry_up_to<T>(
+        &self,
+        attempts: u32,
+        cancelled: &dyn Fn() -> bool,
         mut work: impl FnMut(&mut bool) -> Result<T, Fault>,
     ) -> Result<T> {
         let mut failures = 0;
@@ -287,7 +296,7 @@ impl Client {
                 Err(fault) => fault,
             };
             failures = if got_on { 1 } else { failures + 1 };
-            if !fault.again || failures >= self.options.attempts.max(1) {
+            if !fault.again || failures >= attempts.max(1) {
                 return Err(fault.error);
             }
             let doubled = self.options.backoff.saturating_mul(1 << (failures - 1).min(16));
@@ -300,10 +309,10 @@ impl Client {
         }
     }
 
-    /// A short text whole.
-    pub(super) fn text(&self, url: &str, most: u64) -> Result<Vec<u8>> {
+    /// A short text whole, of at most `most` bytes.
+    pub(super) fn text(&self, url: &str, most: u64, attempts: u32) -> Result<Vec<u8>> {
         let asked = Asked { url, range: None };
-        self.retry(&|| false, |_| {
+        self.retry_up_to(attempts, &|| false, |_| {
             let mut answer = self.get(url, None, |_, _, _| Ok(()))?;
             let status = answer.response.status().as_u16();
             if status != 200 {

@@ -21,6 +21,7 @@ pub fn repo(id: impl Into<String>) -> Repo {
         id: id.into(),
         revision: "main".into(),
         pinned: None,
+        unreachable: false,
         token: None,
         endpoint: None,
         cache_dir: None,
@@ -37,6 +38,8 @@ pub struct Repo {
     revision: String,
     /// The commit that the revision was when it was asked for.
     pinned: Option<String>,
+    /// It could not be asked for: the commit is the cache's.
+    unreachable: bool,
     /// `Some(None)`: none, whatever the environment says.
     token: Option<Option<Token>>,
     endpoint: Option<String>,
@@ -103,7 +106,7 @@ impl Repo {
     /// At a branch, a tag or a commit.
     pub fn revision(mut self, revision: impl Into<String>) -> Self {
         self.revision = revision.into();
-        self.pinned = None;
+        (self.pinned, self.unreachable) = (None, false);
         self.changed()
     }
 
@@ -204,26 +207,36 @@ impl Repo {
     /// As [`Repo::files`].
     pub fn pin_and_list(&self) -> Result<(Self, Vec<RepoFile>)> {
         let session = self.session()?;
-        let (commit, files) = match self.list(session) {
-            Err(error) if session.offline || is_unreachable(&error) => match session.cache.files()? {
-                Some((commit, files)) => {
-                    let file = |(path, size)| RepoFile {
-                        path,
-                        size: Some(size),
-                        sha256: None,
-                    };
-                    (commit, files.into_iter().map(file).collect())
-                }
-                None => return Err(error),
-            },
-            listed => listed?,
+        let cached = session.cache.files()?;
+        // Where the cache can answer, a server that does not is not waited for long.
+        let attempts = match cached {
+            Some(_) => self.options.attempts.min(2),
+            None => self.options.attempts,
         };
         let mut pinned = self.clone();
+        let (commit, files) = match (self.list(session, attempts), cached) {
+            (Err(error), Some((commit, files))) if session.offline || is_unreachable(&error) => {
+                let file = |(path, size)| RepoFile {
+                    path,
+                    size: Some(size),
+                    sha256: None,
+                };
+                pinned.unreachable = !session.offline;
+                (commit, files.into_iter().map(file).collect())
+            }
+            (listed, _) => listed?,
+        };
         pinned.pinned = Some(commit);
         Ok((pinned, files))
     }
 
-    fn list(&self, session: &Session) -> Result<(String, Vec<RepoFile>)> {
+    /// Whether [`Repo::pin`] could not reach the server, and took the commit that the cache has: the
+    /// revision may have moved on since.
+    pub fn is_unreachable(&self) -> bool {
+        self.unreachable
+    }
+
+    fn list(&self, session: &Session, attempts: u32) -> Result<(String, Vec<RepoFile>)> {
         if session.offline {
             return Err(self.not_cached(""));
         }
@@ -234,7 +247,7 @@ impl Repo {
             client.endpoint(),
             self.id
         );
-        let json = client.text(&url, self.options.max_list_bytes)?;
+        let json = client.text(&url, self.options.max_list_bytes, attempts)?;
         let wrong = |what: String| {
             let asked = Asked { url: &url, range: None };
             asked.error(HubProblem::Protocol, Some(200), what)

@@ -26,8 +26,14 @@ impl Input {
     }
 }
 
-pub(crate) fn is_remote(path: &Path) -> bool {
+fn is_remote(path: &Path) -> bool {
     path.to_str().is_some_and(|p| p.starts_with(SCHEME))
+}
+
+/// Whether it is one file on the Hub.
+pub(crate) fn is_remote_file(path: &Path) -> bool {
+    let rest = path.to_str().and_then(|p| p.strip_prefix(SCHEME)).unwrap_or_default();
+    rest.splitn(3, '/').nth(2).is_some_and(|file| !file.is_empty())
 }
 
 /// Refuses pipes and devices: files are read here and there, not from front to back.
@@ -64,6 +70,16 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
         name: named(path),
         files: None,
     })
+}
+
+/// As [`local`], of one file.
+pub(crate) fn local_file(path: &Path, global: &Global) -> Result<PathBuf, Failure> {
+    if is_remote(path) && !is_remote_file(path) {
+        return Err(Failure::usage(format!("{}: which file of it?", path.display())));
+    }
+    let file = local(path, "", global)?.path;
+    refuse_folder(&file)?;
+    Ok(file)
 }
 
 /// The path with a name at its end: that of the folder itself for `.` and `..`.
@@ -133,7 +149,7 @@ mod remote {
         let (repo, file) = parse(path)?;
         let progress = Display::new("downloading", global);
         let Some(file) = file else {
-            let (repo, mut files) = repo.pin_and_list()?;
+            let (repo, mut files) = pull::pin_and_list(repo, global)?;
             files.retain(|f| !pull::is_foreign(&f.path) && !f.path.ends_with(&format!(".{skip}")));
             for file in &files {
                 repo.download(&file.path, &progress)?;

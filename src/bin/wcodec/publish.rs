@@ -21,16 +21,17 @@ the command for that is printed.")]
 #[command(after_help = "\
 Examples:
   wcodec publish Llama-3.2-1B --repo me/Llama-3.2-1B-wcodec
-  hf upload me/Llama-3.2-1B-wcodec Llama-3.2-1B.wcodec")]
+  hf upload me/Llama-3.2-1B-wcodec Llama-3.2-1B.wcodec
+  wcodec publish hf://org/Llama-3.2-1B --repo me/Llama-3.2-1B-wcodec    downloaded first")]
 pub(crate) struct Publish {
-    /// Folder with safetensors files, config and tokenizer
+    /// Folder with safetensors files, config and tokenizer; or hf://ORG/MODEL[@REVISION]
     #[arg(value_name = "DIR")]
     input: PathBuf,
     /// Folder to write [default: DIR with .wcodec]
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// The repository that it is for
-    #[arg(long, value_name = "ORG/MODEL", default_value = "ORG/MODEL")]
+    #[arg(long, value_name = "ORG/MODEL", default_value = "ORG/MODEL", value_parser = parse_repo)]
     repo: String,
     /// How hard to try
     #[arg(long, value_enum, default_value_t)]
@@ -42,13 +43,16 @@ pub(crate) struct Publish {
 
 impl Publish {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        let local = input::local(&self.input, "wcodec", global)?;
         let to = self.output.clone();
-        let to = to.unwrap_or_else(|| decode::append(&input::named(&self.input), ".wcodec"));
+        let to = to.unwrap_or_else(|| decode::append(&local.name, ".wcodec"));
         decode::refuse_existing(&to, true, self.force)?;
         let options = EncodeOptions::lossless().effort(self.effort.into());
         let reports = {
             let progress = Display::new("encoding", global);
-            checkpoint::publish(&self.input, &to, &self.repo, &options, &progress)?
+            checkpoint::publish(&local.path, &to, &self.repo, &options, &progress, &|file| {
+                local.has(file)
+            })?
         };
         let bytes: u64 = reports.iter().map(|r| r.bytes).sum();
         let encoded: u64 = reports.iter().map(|r| r.encoded).sum();
@@ -77,5 +81,16 @@ impl Publish {
             output::bytes(bytes),
             output::bytes(encoded),
         ))
+    }
+}
+
+fn parse_repo(text: &str) -> Result<String, String> {
+    let part = |part: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !part.is_empty() && part.len() <= 96 && part.chars().all(fits)
+    };
+    match text.split_once('/') {
+        Some((organisation, name)) if part(organisation) && part(name) => Ok(text.into()),
+        _ => Err("write ORG/MODEL, of letters, digits, and any of -_.".into()),
     }
 }

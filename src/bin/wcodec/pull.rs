@@ -50,7 +50,7 @@ impl Pull {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let begun = Instant::now();
         let id = self.repo.strip_prefix("hf://").unwrap_or(&self.repo);
-        let (repo, all) = parse_repo(id).pin_and_list()?;
+        let (repo, all) = pin_and_list(parse_repo(id), global)?;
         let mut files: Vec<&RepoFile> = all.iter().filter(|f| self.wants(&f.path, &all)).collect();
         if let Some(layers) = &self.only_layers {
             let shards = shards_of(&repo, &all, layers)?;
@@ -115,6 +115,19 @@ pub(crate) fn parse_repo(text: &str) -> Repo {
         Some((id, revision)) => hub::repo(id).revision(revision.replace("%2F", "/").replace("%2f", "/")),
         None => hub::repo(text),
     }
+}
+
+/// The repository at its commit, and its files. Says so if that had to come from the cache.
+pub(crate) fn pin_and_list(repo: Repo, global: &Global) -> Result<(Repo, Vec<RepoFile>), Failure> {
+    let (repo, files) = repo.pin_and_list()?;
+    if repo.is_unreachable() && !global.quiet {
+        let commit = repo.commit().unwrap_or_default();
+        eprintln!(
+            "{}: the Hub cannot be reached: commit {commit} of the cache is used",
+            repo.id()
+        );
+    }
+    Ok((repo, files))
 }
 
 /// Whether a file has weights in a format of another program.

@@ -26,12 +26,13 @@ Exit status 0: all is well. 1: something differs or is corrupt; the message says
 Examples:
   wcodec verify model.wcodec
   wcodec verify model.wcodec --against model.safetensors
-  wcodec verify Llama-3.1-8B.wcodec --against Llama-3.1-8B    whole folders")]
+  wcodec verify Llama-3.1-8B.wcodec --against Llama-3.1-8B    whole folders
+  wcodec verify hf://me/Llama-3.1-8B-wcodec --against hf://meta-llama/Llama-3.1-8B")]
 pub(crate) struct Verify {
-    /// .wcodec file, or folder with such files; or hf://ORG/MODEL[@REVISION]/FILE
+    /// .wcodec file, or folder with such files; or hf://ORG/MODEL[@REVISION][/FILE]
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The original safetensors file or folder
+    /// The original safetensors file or folder; or hf://ORG/MODEL[@REVISION][/FILE]
     #[arg(long, value_name = "ORIGINAL")]
     against: Option<PathBuf>,
 }
@@ -39,16 +40,18 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let begun = Instant::now();
-        for path in [Some(&self.file), self.against.as_ref()].into_iter().flatten() {
-            input::check(path)?;
-        }
-        let verified = {
-            let progress = Display::new("verifying", global);
-            let against = self.against.as_deref();
-            match input::is_remote(&self.file) {
-                true => checkpoint::verify_decoder(&input::open(&self.file, global)?, against, &progress)?,
-                false => checkpoint::verify(&self.file, against, global.decode_options(), &progress)?,
-            }
+        let against = self.against.as_deref().map(|path| input::local(path, "wcodec", global));
+        let against = against.transpose()?;
+        let original = against.as_ref().map(|input| &*input.path);
+        let verified = if input::is_remote_file(&self.file) {
+            // By ranges: nothing of it goes into the cache.
+            let decoder = input::open(&self.file, global)?;
+            checkpoint::verify_decoder(&decoder, original, &Display::new("verifying", global))?
+        } else {
+            let file = input::local(&self.file, "safetensors", global)?;
+            let (progress, options) = (Display::new("verifying", global), global.decode_options());
+            let wanted = |file: &std::ffi::OsStr| against.as_ref().is_none_or(|input| input.has(file));
+            checkpoint::verify_only(&file.path, original, options, &progress, &wanted)?
         };
         let time = begun.elapsed();
         if global.json {

@@ -38,7 +38,7 @@ Examples:
   wcodec bench model.wcodec --threads 1 --backend avx2
   wcodec bench model.safetensors --effort default --runs 9 --json > results.json")]
 pub(crate) struct Bench {
-    /// Safetensors file, or .wcodec file, which is restored first
+    /// Safetensors file, or .wcodec file, which is restored first; or hf://ORG/MODEL[@REVISION]/FILE
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// This effort only [default: all; decoding is that of effort default]
@@ -51,7 +51,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        input::check(&self.file)?;
+        let local = input::local_file(&self.file, global)?;
         let progress = Display::new("measuring", global);
         let runs = self.runs as usize;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -75,10 +75,10 @@ impl Bench {
             wcodec::Effort::ALL.to_vec()
         };
 
-        let place = scratch_place(&self.file)?;
+        let place = scratch_place(&local)?;
         let scratch = tempfile::Builder::new().prefix("wcodec-bench-").tempdir_in(&place);
         let scratch = scratch.map_err(Failure::io(format!("making a folder in {}", place.display())))?;
-        let input = self.original(scratch.path(), global)?;
+        let input = original(&local, scratch.path(), global)?;
         // Read whole: what is decoded is compared with it, and the system has it in its cache then.
         let original = std::fs::read(&input).map_err(Failure::io(format!("reading {}", input.display())))?;
         let bytes = original.len() as u64;
@@ -134,17 +134,16 @@ impl Bench {
             output::print(&report.text())
         }
     }
+}
 
-    /// The safetensors file: the one given, or the one that a .wcodec file was made from.
-    fn original(&self, scratch: &Path, global: &Global) -> Result<PathBuf, Failure> {
-        input::refuse_folder(&self.file)?;
-        if self.file.extension().is_none_or(|e| e != "wcodec") {
-            return Ok(self.file.clone());
-        }
-        let to = scratch.join("original.safetensors");
-        checkpoint::decode(&self.file, &to, global.decode_options(), &())?;
-        Ok(to)
+/// The safetensors file: the one given, or the one that a .wcodec file was made from.
+fn original(file: &Path, scratch: &Path, global: &Global) -> Result<PathBuf, Failure> {
+    if file.extension().is_none_or(|e| e != "wcodec") {
+        return Ok(file.to_owned());
     }
+    let to = scratch.join("original.safetensors");
+    checkpoint::decode(file, &to, global.decode_options(), &())?;
+    Ok(to)
 }
 
 /// Where files go that are only measured: memory if there is plenty, else the usual place.

@@ -72,7 +72,7 @@ impl Arrival {
 
 impl Files {
     /// A folder if there is one of that name, else a repository.
-    pub(super) fn find(model: &str) -> Result<Self, Failure> {
+    pub(super) fn find(model: &str, global: &Global) -> Result<Self, Failure> {
         let path = Path::new(model);
         if path.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
@@ -81,22 +81,22 @@ impl Files {
             let what = "a file alone does not run: name the folder with its config.json and tokenizer.json";
             return Err(Failure::usage(format!("{model}: {what}")));
         }
-        Self::on_hub(model)
+        Self::on_hub(model, global)
     }
 
     #[cfg(feature = "hub")]
-    fn on_hub(model: &str) -> Result<Self, Failure> {
+    fn on_hub(model: &str, global: &Global) -> Result<Self, Failure> {
         let id = model.strip_prefix("hf://").unwrap_or(model);
         if id.split('@').next().unwrap_or_default().matches('/').count() != 1 {
             let what = "neither a folder nor ORG/MODEL[@REVISION]";
             return Err(Failure::usage(format!("{model}: {what}")));
         }
-        let (repo, files) = crate::pull::parse_repo(id).pin_and_list()?;
+        let (repo, files) = crate::pull::pin_and_list(crate::pull::parse_repo(id), global)?;
         Ok(Self::Hub(Box::new(repo), files.into_iter().map(|f| f.path).collect()))
     }
 
     #[cfg(not(feature = "hub"))]
-    fn on_hub(model: &str) -> Result<Self, Failure> {
+    fn on_hub(model: &str, _: &Global) -> Result<Self, Failure> {
         let what = "no such folder, and this wcodec is built without the Hub";
         Err(Failure::usage(format!("{model}: {what}")))
     }

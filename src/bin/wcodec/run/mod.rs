@@ -87,7 +87,7 @@ impl Run {
             ));
         }
         let begun = Instant::now();
-        let files = Files::find(&self.model)?;
+        let files = Files::find(&self.model, global)?;
         let config = files.need("config.json")?;
         let tokenizer = Tokenizer::from_bytes(files.need("tokenizer.json")?)
             .map_err(|e| Failure::new("input", format!("tokenizer.json: {e}")))?;
