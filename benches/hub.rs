@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The server is in this process, on loopback, held to a rate: it takes a part of the same cores. Caches
-//! are new for each download.
+//! are new for each download. The peak of memory is that of a process of its own that does one more load, as
+//! a part of the model's size.
 
 #[path = "../tests/hub/server.rs"]
 mod server;
@@ -16,6 +17,7 @@ use candle_core::{DType, Device};
 use clap::Parser;
 use server::Server;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 use wcodec::candle::{LoadOptions, WcodecBackend};
@@ -33,6 +35,9 @@ struct Args {
     /// Megabytes a second; 0: as fast as it goes.
     #[arg(long, value_delimiter = ',', default_value = "50,200,0")]
     rates: Vec<f64>,
+    /// One load from this server, as a child of the bench: prints its peak memory.
+    #[arg(long, hide = true, value_name = "URL")]
+    load: Option<String>,
     /// `cargo bench` passes it.
     #[arg(long, hide = true)]
     bench: bool,
@@ -43,6 +48,9 @@ const COLUMNS: usize = 2048;
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(url) = &args.load {
+        return child(url);
+    }
     let scratch = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let path = scratch.path().join("model.wcodec");
     let names = encode(&path, args.megabytes)?;
@@ -50,7 +58,7 @@ fn main() -> Result<()> {
     let bytes = std::fs::read(&path)?;
     println!("{} MB, {} MB encoded", args.megabytes, bytes.len() / 1_000_000);
     server.add("org/model", "model.wcodec", bytes);
-    println!("     rate  download    decode      load  of the longer");
+    println!("     rate  download    decode      load  of the longer  peak memory");
     for rate in &args.rates {
         server.rate((*rate > 0.0).then_some(rate * 1e6));
         let mut times = [const { Vec::new() }; 3];
@@ -77,6 +85,7 @@ fn main() -> Result<()> {
             ensure!(loaded.len() == names.len());
             load.finish()?;
         }
+        let peak = peak_of_child(&server.url)? / (names.len() * ROWS * COLUMNS * 2) as f64;
         let [download, decode, load] = times.map(median);
         let rate = if *rate > 0.0 {
             format!("{rate} MB/s")
@@ -84,10 +93,43 @@ fn main() -> Result<()> {
             "none".into()
         };
         println!(
-            "{rate:>9} {download:>9.3} {decode:>9.3} {load:>9.3} {:>14.2}",
+            "{rate:>9} {download:>9.3} {decode:>9.3} {load:>9.3} {:>14.2} {peak:>11.2}x",
             load / download.max(decode)
         );
     }
+    Ok(())
+}
+
+/// Peak memory of a process that loads the model, in bytes.
+fn peak_of_child(url: &str) -> Result<f64> {
+    let child = Command::new(std::env::current_exe()?).args(["--load", url]).output()?;
+    let text = String::from_utf8_lossy(&child.stdout);
+    ensure!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    Ok(text.trim().parse()?)
+}
+
+fn child(url: &str) -> Result<()> {
+    let cache = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let repo = wcodec::hub::repo("org/model").endpoint(url).token(None).offline(false);
+    let load = repo
+        .cache_dir(cache.path())
+        .load(LoadOptions::default(), Arc::new(()))?;
+    let mut names: Vec<String> = load.backend().names().map(str::to_owned).collect();
+    names.sort_by_key(|name| {
+        name.split(['.', 't'])
+            .filter_map(|part| part.parse().ok())
+            .collect::<Vec<u64>>()
+    });
+    let loaded = get(load.backend(), &names)?;
+    load.finish()?;
+    drop(loaded);
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes: f64 = line
+        .and_then(|l| l.split_whitespace().next())
+        .unwrap_or_default()
+        .parse()?;
+    println!("{}", kibibytes * 1024.0);
     Ok(())
 }
 
