@@ -42,7 +42,7 @@ impl Setting {
         self.run_at(&self.server.url, arguments)
     }
 
-    fn run_at(&self, endpoint: &str, arguments: &str) -> Output {
+    fn command(&self, endpoint: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
         for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "WCODEC_BACKEND"] {
             command.env_remove(name);
@@ -50,8 +50,13 @@ impl Setting {
         command
             .current_dir(&self.folder)
             .env("HF_ENDPOINT", endpoint)
-            .env("HF_HOME", self.path("cache"))
-            .args(arguments.split_whitespace());
+            .env("HF_HOME", self.path("cache"));
+        command
+    }
+
+    fn run_at(&self, endpoint: &str, arguments: &str) -> Output {
+        let mut command = self.command(endpoint);
+        command.args(arguments.split_whitespace());
         command.output().expect("the program starts")
     }
 
@@ -262,4 +267,72 @@ fn a_model_runs_from_the_hub() {
     let again = s.sent();
     assert!(again < 100_000, "{again} bytes again");
     s.fails("run org/none --prompt x", 1, "not-allowed");
+}
+
+/// A model from its folder through publishing, a server and the cache to text: that of its safetensors,
+/// and that of Python's transformers if `WCODEC_PYTHON` names a Python that has it.
+///
+/// ```text
+/// WCODEC_MODEL=FOLDER WCODEC_PYTHON=python3 cargo test --release --test hub_cli -- --ignored --nocapture
+/// ```
+#[cfg(feature = "run")]
+#[test]
+#[ignore = "takes a model's folder in WCODEC_MODEL"]
+fn a_model_of_ones_own_from_end_to_end() {
+    let folder = std::env::var("WCODEC_MODEL").expect("WCODEC_MODEL names a folder");
+    let s = Setting::new();
+    let published = s.json(&format!("publish {folder} --repo me/small -o out"));
+    println!(
+        "published: {} -> {} bytes",
+        published["bytes"], published["encoded_bytes"]
+    );
+    for file in fs::read_dir(s.path("out")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        s.server.add("me/small", name, fs::read(&path).unwrap());
+    }
+    assert_eq!(
+        s.json(&format!("verify hf://me/small --against {folder}"))["compared"],
+        published["files"]
+    );
+    let arguments = [
+        "--raw",
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "48",
+        "--prompt",
+        "The capital of France is",
+    ];
+    let write = |model: &str| -> Value {
+        let output = s
+            .command(&s.server.url)
+            .args(["run", model, "--json"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (hub, plain) = (write("me/small"), write(&folder));
+    assert_eq!(
+        (&hub["weights"], &plain["weights"]),
+        (&"wcodec".into(), &"safetensors".into())
+    );
+    assert_eq!(hub["text"], plain["text"]);
+    println!(
+        "{} tokens, the same from the Hub's .wcodec and from safetensors: {}",
+        hub["tokens"], hub["text"]
+    );
+    if let Ok(python) = std::env::var("WCODEC_PYTHON") {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub/greedy.py");
+        let output = Command::new(python)
+            .arg(script)
+            .args([&folder, arguments[6], "48"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(hub["text"].as_str(), Some(&*String::from_utf8_lossy(&output.stdout)));
+        println!("and the same by Python's transformers");
+    }
 }
