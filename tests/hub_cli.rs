@@ -112,7 +112,7 @@ fn pull_fills_the_shared_cache() {
     s.fails("pull org/other", 1, "not-allowed");
     s.fails("pull org/model@none", 1, "not-found");
     s.fails("pull ../x", 2, "usage");
-    s.fails("pull org/model --only-layers 0..2", 2, "usage");
+    s.fails("pull org/model --include *.safetensors --only-layers 0..2", 2, "usage");
     s.fails("pull org/model --only-layers 3..2", 2, "usage");
 }
 
@@ -131,6 +131,27 @@ fn only_shards_of_those_layers_are_pulled() {
         names(&value),
         ["model-1.wcodec", "model-3.wcodec", "model.wcodec.index.json"]
     );
+}
+
+#[test]
+fn layers_of_a_single_file_are_pulled() {
+    let s = Setting::new();
+    s.server.log();
+    let value = s.json("pull org/model --only-layers 0..1");
+    let file = &value["files"][1];
+    assert_eq!((&file["path"], &file["part"]), (&"model.wcodec".into(), &true.into()));
+    assert!(file["bytes"].as_u64() < Some(fs::metadata(s.path("model.wcodec")).unwrap().len()));
+    assert!(
+        !Path::new(value["folder"].as_str().unwrap())
+            .join("model.wcodec")
+            .exists()
+    );
+    s.json("pull org/model");
+    let whole = s
+        .path("cache/hub/models--org--model/snapshots")
+        .join(COMMIT)
+        .join("model.wcodec");
+    assert_eq!(fs::read(whole).unwrap(), fs::read(s.path("model.wcodec")).unwrap());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::parts::Parts;
 use crate::container::read_exact_at;
 use crate::error::{Error, HubProblem, Result};
 use crate::progress::Progress;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
@@ -50,6 +51,8 @@ struct State {
     resumed: bool,
     /// Only what is waited for is fetched, for now.
     held: bool,
+    /// The work ends when that is here.
+    part: bool,
 }
 
 /// What the work is told while it goes on.
@@ -70,14 +73,8 @@ impl Download {
     /// # Errors
     /// [`Error::Io`].
     pub(super) fn open(target: Target, cache: Arc<Cache>, name: &str, metadata: Metadata, lock: Lock) -> Result<Self> {
-        let blob = cache.blob(&metadata.etag);
-        let beside = |end: &str| {
-            let mut path = blob.clone().into_os_string();
-            path.push(end);
-            PathBuf::from(path)
-        };
-        let (partial, journal) = (beside(".wcodec.incomplete"), beside(".wcodec.parts"));
-        if let Some(folder) = blob.parent() {
+        let [partial, journal] = unfinished(&cache, &metadata.etag);
+        if let Some(folder) = partial.parent() {
             fs::create_dir_all(folder).map_err(Error::io(format!("creating folder {}", folder.display())))?;
         }
         let writing = || Error::io(format!("writing {}", partial.display()));
@@ -96,6 +93,7 @@ impl Download {
             ended: None,
             whole: false,
             held: false,
+            part: false,
         };
         Ok(Self {
             target,
@@ -133,6 +131,33 @@ impl Download {
         }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
+    }
+
+    /// Fetches the blocks that hold these ranges, and leaves them for a later download, and for readers
+    /// of parts.
+    ///
+    /// # Errors
+    /// As [`Download::run`].
+    pub(super) fn run_part(&self, ranges: &[Range<u64>], progress: &dyn Progress) -> Result<()> {
+        let missing: u64 = {
+            let mut state = self.state();
+            (state.held, state.part) = (true, true);
+            state.wanted = ranges.iter().map(|range| state.parts.covering(range)).collect();
+            let blocks: BTreeSet<usize> = state.wanted.iter().cloned().flatten().collect();
+            let missing = blocks.into_iter().filter(|&b| !state.parts.is_here(b));
+            missing.map(|b| state.parts.bytes(b)).map(|r| r.end - r.start).sum()
+        };
+        progress.start(missing);
+        let watch = Watch {
+            download: self,
+            progress,
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.target.client().options.in_flight.max(1) {
+                scope.spawn(|| self.work(&watch));
+            }
+        });
+        self.state().ended.clone().map_or(Ok(()), Err)
     }
 
     fn fill(&self, progress: &dyn Progress) -> Result<()> {
@@ -193,7 +218,7 @@ impl Download {
                 Ok(()) => self.arrive(block),
                 Err(error) => {
                     self.state().parts.give_up(block);
-                    match ignores_ranges(&error) {
+                    match ignores_ranges(&error) && !self.state().part {
                         true => self.work_whole(watch),
                         false => Err(error),
                     }
@@ -233,7 +258,11 @@ impl Download {
                 return None;
             }
             let State {
-                parts, wanted, held, ..
+                parts,
+                wanted,
+                held,
+                part,
+                ..
             } = &mut *state;
             let first = wanted.iter().cloned().flatten();
             let block = match held {
@@ -242,6 +271,9 @@ impl Download {
             };
             if let Some(block) = block {
                 return Some((block, parts.bytes(block)));
+            }
+            if *part {
+                return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -345,6 +377,15 @@ impl Download {
         }
         Ok(digest.differs(&self.metadata.etag))
     }
+}
+
+/// Where a blob grows, and the journal of what of it is here.
+pub(super) fn unfinished(cache: &Cache, etag: &str) -> [PathBuf; 2] {
+    [".wcodec.incomplete", ".wcodec.parts"].map(|end| {
+        let mut path = cache.blob(etag).into_os_string();
+        path.push(end);
+        path.into()
+    })
 }
 
 /// Whether a server answered a request for a range with everything.

@@ -3,6 +3,7 @@
 //! The journal is text: a line with the file's size and the blocks' size, then the number of each block
 //! that is in the file, in order of arrival. An end that was cut off is left out.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -31,33 +32,51 @@ fn heading(size: u64, block_bytes: u64) -> String {
     format!("wcodec-parts 1 {size} {block_bytes}\n")
 }
 
+/// Which blocks a journal says are here, in order.
+fn here(journal: &Path, size: u64, block_bytes: u64) -> BTreeSet<usize> {
+    let text = fs::read_to_string(journal).unwrap_or_default();
+    let lines = text.strip_prefix(&heading(size, block_bytes)).unwrap_or_default();
+    let numbers = lines
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n')?.parse().ok());
+    let count = size.div_ceil(block_bytes) as usize;
+    numbers.filter(|&number| number < count).collect()
+}
+
+/// The ranges of the file that a journal says are here; neighbours are one.
+pub(super) fn ranges_here(journal: &Path, size: u64, block_bytes: u64) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for block in here(journal, size, block_bytes) {
+        let start = block as u64 * block_bytes;
+        let end = size.min(start + block_bytes);
+        match ranges.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => ranges.push(start..end),
+        }
+    }
+    ranges
+}
+
 impl Parts {
     /// What a journal says, of a file that is as long as it should be; else nothing has arrived yet.
     pub(super) fn open(journal: &Path, file_is_there: bool, size: u64, block_bytes: u64) -> io::Result<Self> {
         let count = size.div_ceil(block_bytes) as usize;
         let mut blocks = vec![Block::Missing; count];
-        let text = fs::read_to_string(journal).unwrap_or_default();
-        let lines = text.strip_prefix(&heading(size, block_bytes)).filter(|_| file_is_there);
-        let mut here = 0;
-        for line in lines.unwrap_or_default().split_inclusive('\n') {
-            let number = line.strip_suffix('\n').and_then(|n| n.parse::<usize>().ok());
-            if let Some(block) = number.and_then(|n| blocks.get_mut(n)).filter(|b| **b != Block::Here) {
-                *block = Block::Here;
-                here += 1;
-            }
-        }
+        let here = match file_is_there {
+            true => here(journal, size, block_bytes),
+            false => BTreeSet::new(),
+        };
+        here.iter().for_each(|&number| blocks[number] = Block::Here);
         let mut file = OpenOptions::new()
             .create(true)
             .write(true)
             .truncate(true)
             .open(journal)?;
         let mut text = heading(size, block_bytes);
-        for (number, _) in blocks.iter().enumerate().filter(|(_, b)| **b == Block::Here) {
-            text += &format!("{number}\n");
-        }
+        here.iter().for_each(|number| text += &format!("{number}\n"));
         file.write_all(text.as_bytes())?;
         Ok(Self {
-            missing: count - here,
+            missing: count - here.len(),
             blocks,
             size,
             block_bytes,
@@ -177,6 +196,8 @@ mod tests {
         let parts = Parts::open(&path, true, 95, 10).unwrap();
         let here: Vec<usize> = (0..10).filter(|&b| parts.is_here(b)).collect();
         assert_eq!(here, [7, 9]);
+        assert_eq!(ranges_here(&path, 95, 10), [70..80, 90..95]);
+        assert_eq!(ranges_here(&path, 95, 20), []);
         // Another file, or none.
         fs::write(&path, &text).unwrap();
         assert_eq!(Parts::open(&path, true, 96, 10).unwrap().arrived(), 0);

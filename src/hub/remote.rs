@@ -1,9 +1,15 @@
-//! A file on a hub as a source of bytes: each read is a range, none is kept but the file's front.
+//! A file on a hub as a source of bytes: each read is a range, none is kept but the file's front. What an
+//! unfinished download has left in the cache is read from there.
 
+use super::cache::Cache;
+use super::client::Metadata;
+use super::download::unfinished;
 use super::fetch::Target;
+use super::parts::ranges_here;
 use super::spans::Spans;
-use crate::container::Source;
+use crate::container::{Source, read_exact_at};
 use crate::error::Result;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -11,17 +17,45 @@ use std::sync::{Arc, OnceLock};
 /// Bytes of the front that are fetched at once: prefix and index of most files.
 const FRONT: u64 = 256 << 10;
 
+/// The part of a file that an unfinished download has left.
+pub(super) struct Local {
+    file: File,
+    ranges: Vec<Range<u64>>,
+}
+
+impl Local {
+    /// `None` if there is nothing.
+    pub(super) fn open(cache: &Cache, metadata: &Metadata, block_bytes: u64) -> Option<Self> {
+        let [partial, journal] = unfinished(cache, &metadata.etag);
+        let file = File::open(partial).ok()?;
+        if file.metadata().ok()?.len() != metadata.size {
+            return None;
+        }
+        let ranges = ranges_here(&journal, metadata.size, block_bytes.max(1));
+        Some(Self { file, ranges })
+    }
+
+    /// Fills `buffer`, if all of it is here. (Its checksums are checked like those of all that arrives.)
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let end = offset + buffer.len() as u64;
+        let holds = |range: &Range<u64>| range.start <= offset && end <= range.end;
+        self.ranges.iter().any(holds) && read_exact_at(&self.file, offset, buffer).is_ok()
+    }
+}
+
 /// A file on a hub.
 pub(super) struct Remote {
     target: Target,
+    local: Option<Local>,
     front: OnceLock<Vec<u8>>,
     expected: OnceLock<Spans<Gathered>>,
 }
 
 impl Remote {
-    pub(super) fn new(target: Target) -> Self {
+    pub(super) fn new(target: Target, local: Option<Local>) -> Self {
         Self {
             target,
+            local,
             front: OnceLock::new(),
             expected: OnceLock::new(),
         }
@@ -39,6 +73,9 @@ impl Remote {
 
     /// One range, or several at a time if it is long.
     fn fetch(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.local.as_ref().is_some_and(|local| local.read(offset, buffer)) {
+            return Ok(());
+        }
         let options = &self.target.client().options;
         let one = |offset: u64, buffer: &mut [u8]| -> Result<()> {
             let end = offset + buffer.len() as u64;

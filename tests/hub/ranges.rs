@@ -52,6 +52,58 @@ fn a_range_never_downloads_the_file() {
 }
 
 #[test]
+fn a_part_is_kept_and_gone_on_from() {
+    let s = Setting::new();
+    let bytes = s.repo().download_part(MODEL, &|name| name != "z", &()).unwrap();
+    let decoder = wcodec::Decoder::from_bytes(s.model.clone(), MODEL).unwrap();
+    let of = |name| decoder.tensor(name).unwrap().info().encoded_len();
+    assert_eq!(bytes, of("a") + of("norm"));
+    // Nothing is under a final name; what is here is not fetched again.
+    assert!(s.blobs().iter().all(|p| p.to_str().unwrap().contains(".wcodec.")));
+    let first = s.sent();
+    assert!(first < s.model.len() as u64 * 2 / 3, "{first}");
+    let part = s.repo().decoder(MODEL).unwrap();
+    assert_eq!(part.tensor("a").unwrap().decode().unwrap(), a());
+    assert_eq!(part.tensor("norm").unwrap().decode().unwrap().len(), 1024);
+    assert_eq!(s.sent(), 0);
+    assert_eq!(part.tensor("z").unwrap().decode().unwrap().len(), 2048 * 512 * 2);
+    assert!(s.sent() >= of("z"));
+    // The rest, once; then there is nothing to do.
+    s.repo().download(MODEL, &()).unwrap();
+    assert!(s.sent() < s.model.len() as u64 * 3 / 4);
+    s.assert_sound();
+    assert_eq!(
+        s.repo().download_part(MODEL, &|_| true, &()).unwrap(),
+        of("a") + of("norm") + of("z")
+    );
+    assert_eq!(s.sent(), 0);
+}
+
+struct Cancelled;
+
+impl wcodec::Progress for Cancelled {
+    fn cancelled(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_part_that_fails_is_an_error() {
+    let s = Setting::new();
+    s.server.always(Fault::IgnoreRange);
+    assert_problem(s.repo().download_part(MODEL, &|_| true, &()), P::Protocol);
+    s.server.always(Fault::None);
+    s.server
+        .faults(times(4, Fault::None).into_iter().chain(times(40, Fault::Drop(9))));
+    let failed = s.repo().download_part(MODEL, &|_| true, &());
+    assert_problem(failed, P::Unreachable);
+    s.server.faults([]);
+    let cancelled = s.repo().download_part(MODEL, &|_| true, &Cancelled);
+    assert!(matches!(cancelled, Err(wcodec::Error::Cancelled)));
+    assert!(s.repo().download_part(MODEL, &|_| true, &()).is_ok());
+}
+
+#[test]
 fn the_cached_file_needs_no_ranges() {
     let s = Setting::new();
     s.repo().download(MODEL, &()).unwrap();

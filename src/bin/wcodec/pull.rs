@@ -25,6 +25,10 @@ The cache is the one that Python's huggingface_hub uses: what one has downloaded
 download that was interrupted goes on where it was. Length and digest are checked before a file gets \
 its name.
 
+With --only-layers, of a model in shards those come that hold these layers; of a model in one .wcodec \
+file, what holds them is kept as of a download that was interrupted: a later one goes on from there, and \
+the library's `load_part` reads it from there.
+
 Without --include, all files come but weights in formats of other programs, and, where there are \
 .wcodec files, safetensors. HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE mean what \
 they mean to Python's library.")]
@@ -32,7 +36,7 @@ they mean to Python's library.")]
 Examples:
   wcodec pull org/model
   wcodec pull org/model@v1.0 --include '*.wcodec' --include config.json
-  wcodec pull org/model --only-layers 0..16      of the shards those that hold these layers
+  wcodec pull org/model --only-layers 0..16      of the weights those of these layers
   wcodec inspect hf://org/model/model.wcodec     reads the index only, downloads nothing")]
 pub(crate) struct Pull {
     /// Repository, and its branch, tag or commit
@@ -41,7 +45,7 @@ pub(crate) struct Pull {
     /// Only files that fit this pattern: * is any characters, ? is any one [may be repeated]
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Of the shards only those that hold layers A to B-1, or tensors of no layer
+    /// Of the weights only those of layers A to B-1, and of no layer
     #[arg(long, value_name = "A..B", value_parser = parse_layers)]
     only_layers: Option<Range<u64>>,
 }
@@ -52,12 +56,16 @@ impl Pull {
         let id = self.repo.strip_prefix("hf://").unwrap_or(&self.repo);
         let (repo, all) = pin_and_list(parse_repo(id), global)?;
         let mut files: Vec<&RepoFile> = all.iter().filter(|f| self.wants(&f.path, &all)).collect();
+        let mut in_part = None;
         if let Some(layers) = &self.only_layers {
-            let shards = shards_of(&repo, &all, layers)?;
             let is_weights = |path: &str| path.ends_with(".wcodec") || path.ends_with(".safetensors");
-            files.retain(|f| !is_weights(&f.path) || shards.contains(&f.path));
+            let shards = shards_of(&repo, &all, layers)?;
+            if shards.is_none() {
+                in_part = Some((only_file(&repo, &files)?, layers));
+            }
+            files.retain(|f| !is_weights(&f.path) || shards.as_ref().is_some_and(|s| s.contains(&f.path)));
         }
-        if files.is_empty() {
+        if files.is_empty() && in_part.is_none() {
             let what = "no file of the repository is asked for: look at its list of files";
             return Err(Failure::new("not-found", format!("{}: {what}", repo.id())));
         }
@@ -73,6 +81,12 @@ impl Pull {
                     .len();
                 bytes += len;
                 listed.push(json!({ "path": file.path, "bytes": len }));
+            }
+            if let Some((file, layers)) = &in_part {
+                let wanted = |tensor: &str| is_of(tensor, layers);
+                let len = repo.download_part(file, &wanted, &progress)?;
+                bytes += len;
+                listed.push(json!({ "path": file, "bytes": len, "part": true }));
             }
         }
         let folder = repo.folder()?.unwrap_or_default();
@@ -92,9 +106,14 @@ impl Pull {
             return Ok(());
         }
         output::print(&format!(
-            "{}: {}, {} in {}\n",
+            "{}: {}{}, {} in {}\n",
             folder.display(),
             count(files.len(), "file"),
+            if in_part.is_some() {
+                " and a part of the weights"
+            } else {
+                ""
+            },
             output::bytes(bytes),
             output::duration(time)
         ))
@@ -135,25 +154,40 @@ pub(crate) fn is_foreign(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, end)| FOREIGN.contains(&end))
 }
 
-/// The shards that hold a tensor of these layers, or of none.
-fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<BTreeSet<String>, Failure> {
+/// The only file of the weights.
+fn only_file(repo: &Repo, files: &[&RepoFile]) -> Result<String, Failure> {
+    let mut encoded = files.iter().filter(|f| f.path.ends_with(".wcodec"));
+    match (encoded.next(), encoded.next()) {
+        (Some(file), None) => Ok(file.path.clone()),
+        _ => {
+            let what = "it has neither an index of shards nor one .wcodec file: pull it without --only-layers";
+            Err(Failure::usage(format!("{}: {what}", repo.id())))
+        }
+    }
+}
+
+/// The shards that hold a tensor of these layers, or of none. `None` if there is no index of shards.
+fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<Option<BTreeSet<String>>, Failure> {
     let indexes = [".wcodec.index.json", ".safetensors.index.json"];
     let index = indexes
         .iter()
         .find_map(|end| all.iter().find(|f| f.path.ends_with(end)));
-    let Some(index) = index else {
-        let what = "it has no index of shards: its weights are one file, which `pull` without --only-layers downloads";
-        return Err(Failure::usage(format!("{}: {what}", repo.id())));
-    };
+    let Some(index) = index else { return Ok(None) };
     let path = repo.download(&index.path, &())?;
     // Shards are named from the index's own folder.
     let folder = index
         .path
         .rsplit_once('/')
         .map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    let wanted = |tensor: &str| layer(tensor).is_none_or(|n| layers.contains(&n));
-    let shards = wcodec::shard_files(&path, wanted)?;
-    Ok(shards.into_iter().map(|shard| format!("{folder}{shard}")).collect())
+    let shards = wcodec::shard_files(&path, |tensor| is_of(tensor, layers))?;
+    Ok(Some(
+        shards.into_iter().map(|shard| format!("{folder}{shard}")).collect(),
+    ))
+}
+
+/// Whether a tensor is of one of these layers, or of none.
+fn is_of(tensor: &str, layers: &Range<u64>) -> bool {
+    layer(tensor).is_none_or(|n| layers.contains(&n))
 }
 
 /// The first number in a tensor's name.
