@@ -24,7 +24,7 @@ mod tests {
         assert_eq!(spread(0, 3).count(), 0);
         let places: Vec<_> = spread(1 << 20, 64).collect();
         assert!(places.iter().enumerate().all(|(i, p)| p >> 14 == i));
-        let mut phases: Vec<_> = places.iter().map(|p| p % (1 << 14) >> 8).collect();
+        let mut phases: Vec<_> = places.iter().map(|p| (p % (1 << 14)) >> 8).collect();
         phases.sort_unstable();
         phases.dedup();
         assert!(phases.len() > 48, "{phases:?}");

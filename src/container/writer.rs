@@ -37,9 +37,10 @@ impl NewFile {
         // Cut, so that it fits where the name itself does.
         let prefix = format!(".{}.", name.chars().take(NAME_CHARS).collect::<String>());
         builder.prefix(&prefix).suffix(".partial");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder).map_err(Error::io(context()))?;
+        // Opened here, so that its permissions are those of any file, and an error does not name the
+        // passing name.
+        let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
+        let file = builder.make_in(folder, open).map_err(Error::io(context()))?;
         Ok(Self {
             file: BufWriter::with_capacity(1 << 20, file),
             path: path.to_owned(),

@@ -56,6 +56,15 @@ impl Failure {
         }
     }
 
+    /// Says what it is about, if it does not yet.
+    #[cfg(feature = "run")]
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        if !self.message.contains(what) {
+            self.message = format!("{what}: {}", self.message);
+        }
+        self
+    }
+
     /// Prints it and gives the exit status.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if self.silent {

@@ -145,7 +145,7 @@ fn of_type<'a, T: Element + Send + Sync + 'a>(
         cost: plan.cost,
         encode: Box::new(move || {
             let encoded = encode::<T>(input, values, &plan, &zeros);
-            if units <= counted || encoded.len() <= plan.cost / 100 * MOST_PERCENT >> (COST_BITS + 3) {
+            if units <= counted || encoded.len() <= (plan.cost / 100 * MOST_PERCENT) >> (COST_BITS + 3) {
                 return encoded;
             }
             // The sample was not like the rest: everything is counted.

@@ -81,6 +81,10 @@ struct Written {
 
 impl Run {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        self.run_model(global).map_err(|failure| failure.about(&self.model))
+    }
+
+    fn run_model(&self, global: &Global) -> Result<(), Failure> {
         if !(self.temperature >= 0.0 && self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Failure::usage(
                 "--temperature is 0 or more, --top-p above 0 and up to 1",
@@ -152,6 +156,10 @@ impl Run {
                 ChatTemplate::find(files.read("tokenizer_config.json")?.as_deref(), file)?
             }
         };
+        if chat.is_none() && self.system.is_some() {
+            let what = "the model has no chat template, so --system has no place: say it in the prompt";
+            return Err(Failure::usage(what));
+        }
         let encoded = match &chat {
             // The template writes the special tokens itself.
             Some(chat) => tokenizer.encode(chat.render(self.system.as_deref(), &self.prompt)?, false),
