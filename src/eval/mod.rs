@@ -5,6 +5,9 @@
 //! log-likelihoods on tasks ([`measure_task`]), each change with its error, and a [`Verdict`] against
 //! limits. A lossless candidate is found to be identical: bit by bit, in every logit that was looked at.
 //!
+//! The reference is computed once for any number of candidates. Its results can be saved, and a run that was
+//! killed goes on where it was ([`Load::save_reference`], [`Load::resume`]).
+//!
 //! Logits are computed a few rows at a time and not kept. Every sum over a vocabulary is one thread's,
 //! in the order of the tokens; sums over tokens, items and resamples run in the order of the input;
 //! matrix products are divided among threads by rows and columns of the result, never along a sum.
@@ -12,10 +15,15 @@
 
 mod datasets;
 mod documents;
+mod files;
 mod items;
+mod journal;
+mod kept;
+mod likelihood;
 mod models;
 mod paired;
 mod prompt;
+mod reference;
 mod score;
 mod stats;
 mod task;
@@ -24,12 +32,15 @@ mod tokens;
 mod verdict;
 mod weights;
 mod windows;
+mod wire;
 
 pub use documents::read_text;
+pub use files::ModelFiles;
 pub use items::{Item, Question, read_items};
+pub use kept::Times;
 pub use models::{Load, Models};
 pub use paired::{Paired, mcnemar};
-pub use stats::{Distribution, Estimate, quantile};
+pub use stats::{Decades, Distribution, Estimate, quantile};
 pub use task::{Accuracy, Answer, Answered, TaskReport, measure_task};
 pub use text::{Perplexity, TextOptions, TextReport, measure_text};
 pub use tokens::{Bos, TextEncoder};

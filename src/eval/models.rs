@@ -1,14 +1,15 @@
 //! The two models and their tokenizer.
 
+use super::files::{self, ModelFiles};
+use super::journal::Journal;
+use super::reference::{Reference, identity, load};
 use super::tokens::{Bos, TextEncoder};
-use super::weights;
-use crate::candle::{LoadOptions, wcodec_error};
-use crate::error::display;
 use crate::model::{CausalModel, ModelConfig};
 use crate::{DecodeOptions, Error, Result};
-use candle_core::DType;
-use std::fs;
+use candle_core::{DType, Device};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// How to load models.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub struct Load {
     /// Element type to compute in. Default F32.
     pub dtype: DType,
+    /// Where to compute. Default: the CPU. Logits are looked at on the CPU.
+    pub device: Device,
     /// `config.json` of both models. Default: the one beside each; a candidate without one has the
     /// reference's.
     pub config: Option<PathBuf>,
@@ -25,25 +28,39 @@ pub struct Load {
     pub bos: Bos,
     /// How `.wcodec` files are decoded.
     pub decode: DecodeOptions,
+    /// File of the reference's results: if it is there, they are taken from it; otherwise they are
+    /// written to it, under `NAME.partial` until [`Models::finish`]. What is there already of an
+    /// unfinished file is used.
+    pub save_reference: Option<PathBuf>,
+    /// File of results so far: what is there is used, what is missing is added. [`Models::finish`]
+    /// removes it.
+    pub resume: Option<PathBuf>,
 }
 
 impl Default for Load {
     fn default() -> Self {
         Self {
             dtype: DType::F32,
+            device: Device::Cpu,
             config: None,
             tokenizer: None,
             bos: Bos::Auto,
             decode: DecodeOptions::default(),
+            save_reference: None,
+            resume: None,
         }
     }
 }
 
-/// A reference and a candidate in memory, on the CPU.
+/// A reference and a candidate in memory.
 pub struct Models {
-    pub(super) reference: CausalModel,
+    load: Load,
+    pub(super) reference: Reference,
     pub(super) candidate: CausalModel,
+    /// The candidate's digest, where results are kept.
+    candidate_digest: Value,
     pub(super) encoder: TextEncoder,
+    pub(super) kept: Option<Mutex<Journal>>,
 }
 
 impl Models {
@@ -51,42 +68,73 @@ impl Models {
     ///
     /// # Errors
     /// [`Error::Input`] if a configuration or a tokenizer is missing or of no known kind, the models
-    /// have different shapes, or a tensor is missing or of another shape; those of the files.
+    /// have different shapes, a tensor is missing or of another shape, or saved results are of other
+    /// models; those of the files.
     pub fn open(reference: &Path, candidate: &Path, load: &Load) -> Result<Self> {
-        let beside = |name: &str| [beside(reference, name), beside(candidate, name)];
-        let find = |given: &Option<PathBuf>, name: &str, flag: &str| {
-            let found = given.clone().or_else(|| beside(name).into_iter().find(|p| p.is_file()));
-            found.ok_or_else(|| Error::input(display(reference), format!("no {name} beside it: give one with {flag}")))
+        Self::of_files(ModelFiles::find(reference)?, ModelFiles::find(candidate)?, load)
+    }
+
+    /// As [`Models::open`], of files that are known.
+    ///
+    /// # Errors
+    /// As [`Models::open`].
+    pub fn of_files(reference: ModelFiles, candidate: ModelFiles, load: &Load) -> Result<Self> {
+        let missing = |name: &str, flag: &str| {
+            Error::input(&reference.name, format!("no {name} beside it: give one with {flag}"))
         };
-        let config = read_config(&find(&load.config, "config.json", "--config")?)?;
-        let own = beside("config.json")[1].clone();
-        let candidate_config = match own.is_file() && load.config.is_none() {
-            true => read_config(&own)?,
-            false => config.clone(),
+        let config_path = load
+            .config
+            .as_ref()
+            .or(reference.config.as_ref())
+            .or(candidate.config.as_ref());
+        let config_path = config_path.ok_or_else(|| missing("config.json", "--config"))?.clone();
+        let config = ModelFiles::read_config(&config_path)?;
+        let tokenizer = load
+            .tokenizer
+            .as_ref()
+            .or(reference.tokenizer.as_ref())
+            .or(candidate.tokenizer.as_ref());
+        let tokenizer = tokenizer
+            .ok_or_else(|| missing("tokenizer.json", "--tokenizer"))?
+            .clone();
+        let encoder = TextEncoder::open(&tokenizer, load.bos, &config)?;
+        // Of the candidate first: it is the one that may not fit.
+        let (model, digest) = open_candidate(&candidate, &config, load)?;
+        let identity = match load.save_reference.is_some() || load.resume.is_some() {
+            true => identity(&reference, &config_path, &tokenizer, encoder.bos(), load)?,
+            false => Value::Null,
         };
-        if let Some(difference) = config.difference(&candidate_config) {
-            let what = format!("the models have different shapes: {difference}");
-            return Err(Error::input(display(candidate), what));
-        }
-        let encoder = TextEncoder::open(
-            &find(&load.tokenizer, "tokenizer.json", "--tokenizer")?,
-            load.bos,
-            &config,
-        )?;
-        let options = LoadOptions::default().decode(load.decode);
-        let open = |path: &Path, config: ModelConfig| {
-            let vb = weights::open(path, load.dtype, options)?;
-            // A file may have its tensors and not fit the configuration.
-            CausalModel::load(config, vb).map_err(|e| match wcodec_error(&e) {
-                Some(inner) => inner.clone(),
-                None => Error::input(display(path), Error::from(e).to_string()),
-            })
-        };
+        let kept = load.resume.as_deref().map(|path| Journal::open(path, &identity, false));
         Ok(Self {
-            reference: open(reference, config)?,
-            candidate: open(candidate, candidate_config)?,
+            kept: kept.transpose()?.map(Mutex::new),
+            reference: Reference::open(reference, config, &identity, load)?,
+            candidate: model,
+            candidate_digest: digest,
             encoder,
+            load: load.clone(),
         })
+    }
+
+    /// Puts another candidate in the place of the one before.
+    ///
+    /// # Errors
+    /// As [`Models::open`].
+    pub fn replace_candidate(&mut self, candidate: &ModelFiles) -> Result<()> {
+        self.reference.rest();
+        (self.candidate, self.candidate_digest) = open_candidate(candidate, self.reference.config(), &self.load)?;
+        Ok(())
+    }
+
+    /// All is measured: saved results of the reference get their final name, results so far are removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(self) -> Result<()> {
+        self.reference.finish()?;
+        match self.kept {
+            Some(kept) => kept.into_inner().unwrap_or_else(|e| e.into_inner()).remove(),
+            None => Ok(()),
+        }
     }
 
     /// Kind and sizes of both models.
@@ -100,15 +148,26 @@ impl Models {
     }
 }
 
-fn beside(weights: &Path, name: &str) -> PathBuf {
-    if weights.is_dir() {
-        weights.join(name)
-    } else {
-        weights.parent().unwrap_or(Path::new("")).join(name)
+fn open_candidate(files: &ModelFiles, config: &ModelConfig, options: &Load) -> Result<(CausalModel, Value)> {
+    let own = match (&files.config, &options.config) {
+        (Some(own), None) => ModelFiles::read_config(own)?,
+        _ => config.clone(),
+    };
+    if let Some(difference) = config.difference(&own) {
+        let what = format!("the models have different shapes: {difference}");
+        return Err(Error::input(&files.name, what));
     }
+    // The configuration may change what the same weights say.
+    let digest = match (&options.resume, &files.config) {
+        (None, _) => Value::Null,
+        (Some(_), None) => json!({ "weights": files.digest()? }),
+        (Some(_), Some(config)) => json!({ "weights": files.digest()?, "config": files::digest(config)? }),
+    };
+    Ok((load(files, &own, options, CausalModel::load)?, digest))
 }
 
-fn read_config(path: &Path) -> Result<ModelConfig> {
-    let json = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
-    ModelConfig::parse(&json, &display(path))
+/// The key of a candidate's results.
+pub(super) fn with_candidate(mut key: Value, models: &Models) -> Value {
+    key["candidate"] = models.candidate_digest.clone();
+    key
 }

@@ -1,14 +1,18 @@
-//! Both models on the same tokens, row by row.
+//! Logits of one model, or of both on the same tokens, row by row.
 
-use super::models::Models;
+use super::wire::{Taken, short};
 use crate::model::{CausalModel, Tree};
 use crate::{Error, Result};
-use candle_core::{Device, Layout, Storage, Tensor};
+use candle_core::{DType, Device, Layout, Storage, Tensor};
 use rayon::prelude::*;
 use std::ops::Deref;
+use twox_hash::XxHash3_128;
 
 /// Tokens that are computed together. More is hardly faster and takes more memory.
 pub(super) const BATCH_TOKENS: usize = 1024;
+/// The models in messages.
+pub(super) const REFERENCE: &str = "reference";
+pub(super) const CANDIDATE: &str = "candidate";
 /// Logits of one model that are in memory at a time.
 const LOGITS: usize = 1 << 22;
 
@@ -56,6 +60,11 @@ impl<'a> Row<'a> {
         terms.sum::<f64>().max(0.0)
     }
 
+    /// Logits of the same bits have the same digest, and others another.
+    pub(super) fn digest(&self) -> u128 {
+        XxHash3_128::oneshot(bytemuck::cast_slice(self.logits))
+    }
+
     /// Whether both have the same logits, bit by bit.
     pub(super) fn identical(&self, other: &Row) -> bool {
         self.logits.len() == other.logits.len()
@@ -67,44 +76,109 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Calls `each` with the number of a wanted row and its logits of the reference and the candidate.
-/// `wanted` are rows of the trees' states, as [`CausalModel::states`] counts them.
-///
-/// # Errors
-/// Those of the models; [`Error::Compute`] if a logit is not finite.
-pub(super) fn rows<T: Send>(
-    models: &Models,
-    trees: &[Tree],
-    wanted: &[u32],
-    each: impl Fn(usize, &Row, &Row) -> T + Sync,
-) -> Result<Vec<T>> {
-    let reference = models.reference.states(trees)?;
-    let candidate = models.candidate.states(trees)?;
-    let vocab = models.config().vocab_size();
-    let most = (LOGITS / vocab).max(1);
-    let mut all = Vec::with_capacity(wanted.len());
-    for (chunk, rows) in wanted.chunks(most).enumerate() {
-        let theirs = logits(&models.reference, &reference, rows)?;
-        let ours = logits(&models.candidate, &candidate, rows)?;
-        let (theirs, ours) = (theirs.storage_and_layout(), ours.storage_and_layout());
-        let (theirs, ours) = (values(&theirs)?, values(&ours)?);
-        let pairs = theirs.par_chunks(vocab).zip(ours.par_chunks(vocab)).enumerate();
-        let not_finite = |which: &str| Error::Compute(format!("a logit of the {which} is no finite number"));
-        let found = pairs.map(|(i, (theirs, ours))| {
-            let theirs = Row::new(theirs).ok_or_else(|| not_finite("reference"))?;
-            let ours = Row::new(ours).ok_or_else(|| not_finite("candidate"))?;
-            Ok(each(chunk * most + i, &theirs, &ours))
-        });
-        all.extend(found.collect::<Result<Vec<T>>>()?);
-    }
-    Ok(all)
+/// A model's states of some rows, and which it is in messages.
+pub(super) struct States<'a> {
+    pub(super) model: &'a CausalModel,
+    /// (rows, hidden size).
+    pub(super) states: Tensor,
+    pub(super) which: &'static str,
 }
 
-/// On the CPU, contiguous.
-fn logits(model: &CausalModel, states: &Tensor, rows: &[u32]) -> Result<Tensor> {
-    let rows = Tensor::new(rows, states.device())?;
-    let states = states.index_select(&rows, 0)?;
-    Ok(model.logits(&states)?.to_device(&Device::Cpu)?.contiguous()?)
+impl<'a> States<'a> {
+    /// Of the wanted rows of trees, as [`CausalModel::states`] counts them.
+    pub(super) fn new(model: &'a CausalModel, trees: &[Tree], wanted: &[u32], which: &'static str) -> Result<Self> {
+        let states = model.states(trees)?;
+        let wanted = Tensor::new(wanted, states.device())?;
+        let states = states.index_select(&wanted, 0)?;
+        Ok(Self { model, states, which })
+    }
+
+    /// From the bytes of [`States::write`].
+    pub(super) fn read(model: &'a CausalModel, bytes: &[u8], rows: usize, which: &'static str) -> Result<Self> {
+        let values = Taken(bytes).f32s();
+        let width = model.config().hidden_size();
+        if values.len() * size_of::<f32>() != bytes.len() || values.len() != rows * width {
+            return Err(short());
+        }
+        let states = Tensor::from_vec(values, (rows, width), model.device())?.to_dtype(model.dtype())?;
+        Ok(Self { model, states, which })
+    }
+
+    /// As F32, which holds every type that is computed in.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
+        let values: Vec<f32> = self.states.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        out.extend(values.into_iter().flat_map(f32::to_le_bytes));
+        Ok(())
+    }
+
+    /// Logits of rows from `first` on, on the CPU, contiguous.
+    fn logits(&self, first: usize, rows: usize) -> Result<Tensor> {
+        let states = self.states.narrow(0, first, rows)?;
+        Ok(self.model.logits(&states)?.to_device(&Device::Cpu)?.contiguous()?)
+    }
+
+    fn not_finite(&self, at: String) -> Error {
+        Error::Compute(format!("{at}: a logit of the {} is no finite number", self.which))
+    }
+}
+
+/// Calls `each` with the number of a row and its logits of the reference and the candidate.
+///
+/// # Errors
+/// Those of the models; [`Error::Compute`] if a logit is not finite, with what `at` says of its row.
+pub(super) fn pairs<T: Send>(
+    [theirs, ours]: [&States; 2],
+    at: impl Fn(usize) -> String + Sync,
+    each: impl Fn(usize, &Row, &Row) -> T + Sync,
+) -> Result<Vec<T>> {
+    in_parts(&theirs.states, theirs.model, |first, rows| {
+        let vocab = theirs.model.config().vocab_size();
+        let (a, b) = (theirs.logits(first, rows)?, ours.logits(first, rows)?);
+        let (a, b) = (a.storage_and_layout(), b.storage_and_layout());
+        let (a, b) = (values(&a)?.par_chunks(vocab), values(&b)?.par_chunks(vocab));
+        let found = a.zip(b).enumerate().map(|(i, (a, b))| {
+            let a = Row::new(a).ok_or_else(|| theirs.not_finite(at(first + i)))?;
+            let b = Row::new(b).ok_or_else(|| ours.not_finite(at(first + i)))?;
+            Ok(each(first + i, &a, &b))
+        });
+        found.collect()
+    })
+}
+
+/// As [`pairs`], of one model.
+///
+/// # Errors
+/// As [`pairs`].
+pub(super) fn singles<T: Send>(
+    states: &States,
+    at: impl Fn(usize) -> String + Sync,
+    each: impl Fn(usize, &Row) -> T + Sync,
+) -> Result<Vec<T>> {
+    in_parts(&states.states, states.model, |first, rows| {
+        let vocab = states.model.config().vocab_size();
+        let logits = states.logits(first, rows)?;
+        let logits = logits.storage_and_layout();
+        let found = values(&logits)?.par_chunks(vocab).enumerate().map(|(i, row)| {
+            let row = Row::new(row).ok_or_else(|| states.not_finite(at(first + i)))?;
+            Ok(each(first + i, &row))
+        });
+        found.collect()
+    })
+}
+
+/// Some rows at a time, so that logits take little memory.
+fn in_parts<T>(
+    states: &Tensor,
+    model: &CausalModel,
+    mut part: impl FnMut(usize, usize) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    let rows = states.dim(0)?;
+    let most = (LOGITS / model.config().vocab_size()).max(1);
+    let mut all = Vec::with_capacity(rows);
+    for first in (0..rows).step_by(most) {
+        all.extend(part(first, most.min(rows - first))?);
+    }
+    Ok(all)
 }
 
 /// The values of a contiguous tensor where they lie.

@@ -76,6 +76,38 @@ impl Distribution {
     }
 }
 
+/// How many values are of which size: bins of a quarter of a decade, from 1e-10 to 100. Values below are
+/// counted as small, those above in the last bin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decades {
+    /// Values below 1e-10; of a divergence, rounding errors.
+    pub small: usize,
+    /// The lower end of bin i is 10 to the power of i / 4 - 10.
+    pub counts: Vec<usize>,
+}
+
+impl Decades {
+    /// Bins a decade.
+    pub const PER_DECADE: usize = 4;
+    /// The first bin begins at 10 to this power.
+    pub const FIRST: i32 = -10;
+    const BINS: usize = 12 * Self::PER_DECADE;
+
+    /// Of values that are not negative.
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (mut small, mut counts) = (0, vec![0; Self::BINS]);
+        for value in values {
+            let bin = (value.log10() - f64::from(Self::FIRST)) * Self::PER_DECADE as f64;
+            // The logarithm of 0 is below all.
+            match bin >= 0.0 {
+                true => counts[(bin as usize).min(Self::BINS - 1)] += 1,
+                false => small += 1,
+            }
+        }
+        Self { small, counts }
+    }
+}
+
 /// The quantile `q` (0 to 1) of values in ascending order, between two of them in proportion, as
 /// numpy does by default. 0 of no values.
 pub fn quantile(sorted: &[f64], q: f64) -> f64 {
@@ -109,6 +141,13 @@ mod tests {
         for (got, expected) in [d.median, d.p99, d.p999, d.max].into_iter().zip(numpy) {
             close(got, expected);
         }
+    }
+
+    #[test]
+    fn sizes_are_counted() {
+        let d = Decades::of([0.0, 1e-11, 1.5e-10, 1.0, 1.5, 1e9].into_iter());
+        assert_eq!((d.small, d.counts.iter().sum::<usize>()), (2, 4));
+        assert_eq!((d.counts[0], d.counts[40], d.counts[47]), (1, 2, 1));
     }
 
     #[test]

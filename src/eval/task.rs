@@ -1,15 +1,17 @@
 //! Accuracy on tasks.
 
 use super::items::{Item, Question};
-use super::models::Models;
+use super::kept::{Kept, Times};
+use super::likelihood::{Batch, Likelihood};
+use super::models::{Models, with_candidate};
 use super::paired::Paired;
 use super::prompt::Prompt;
-use super::score::{BATCH_TOKENS, rows};
+use super::score::{BATCH_TOKENS, CANDIDATE, REFERENCE};
 use super::stats::Estimate;
-use crate::model::Tree;
 use crate::{Error, Progress, Result};
+use blake3::Hasher;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde_json::json;
 
 /// How often two models are right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -72,14 +74,9 @@ pub struct TaskReport {
     pub answers: Vec<Answered>,
     /// Names of the items of which the models pick different answers, in the order of the file.
     pub differing: Vec<String>,
-}
-
-/// A model's view of a continuation.
-#[derive(Clone, Copy, Default)]
-struct Likelihood {
-    /// Natural logarithm.
-    sum: f64,
-    greedy: bool,
+    /// How long it took. Left out of the serialised report.
+    #[serde(skip)]
+    pub times: Times,
 }
 
 /// Runs both models over a task's items. Progress is in tokens.
@@ -92,11 +89,17 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
         .iter()
         .map(|item| Prompt::new(item, models.encoder(), models.config()));
     let prompts = prompts.collect::<Result<Vec<_>>>()?;
+    let key = json!({ "task": digest(items), "items": items.len() });
+    let saved = Kept::new(models.reference.saved.as_ref(), &key)?;
+    let kept = Kept::new(models.kept.as_ref(), &with_candidate(key, models))?;
     progress.start(prompts.iter().map(|p| p.tree.rows() as u64).sum());
-    let mut identical = true;
+    let (mut identical, mut times) = (true, Times::default());
     let mut likelihoods: Vec<Vec<[Likelihood; 2]>> = Vec::with_capacity(items.len());
     let mut rest = &prompts[..];
-    while !rest.is_empty() {
+    for number in 0.. {
+        if rest.is_empty() {
+            break;
+        }
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
@@ -105,9 +108,16 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
             sum += p.tree.rows();
             sum <= BATCH_TOKENS
         });
-        let (batch, later) = rest.split_at(fits.count().max(1));
-        likelihoods.extend(score(models, batch, &mut identical)?);
-        let done = batch.iter().map(|p| p.tree.rows() as u64).sum();
+        let (prompts, later) = rest.split_at(fits.count().max(1));
+        let batch = Batch::new(prompts, &items[items.len() - rest.len()..]);
+        let (theirs, time) = saved.get_or(number, |out| batch.run(models.reference.whole()?, REFERENCE, out))?;
+        times.reference += time;
+        let (ours, time) = kept.get_or(number, |out| batch.run(&models.candidate, CANDIDATE, out))?;
+        times.candidate += time;
+        let (theirs, ours) = (batch.read(&theirs)?, batch.read(&ours)?);
+        identical &= theirs.iter().zip(&ours).all(|(a, b)| a.digest == b.digest);
+        likelihoods.extend(batch.likelihoods(&[theirs, ours]));
+        let done = prompts.iter().map(|p| p.tree.rows() as u64).sum();
         progress.advance(done, items.first().map_or("", |item| &item.at.file));
         rest = later;
     }
@@ -123,57 +133,19 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
     });
     let file = items.first().map(|i| i.at.file.clone()).unwrap_or_default();
     let choices = items.iter().all(|i| matches!(i.question, Question::Choices { .. }));
-    Ok(report(file, answers.collect(), choices, identical))
+    let mut report = report(file, answers.collect(), choices, identical);
+    report.times = times;
+    Ok(report)
 }
 
-/// For each prompt and continuation what the reference and the candidate make of it.
-fn score(models: &Models, batch: &[Prompt], identical: &mut bool) -> Result<Vec<Vec<[Likelihood; 2]>>> {
-    // A row of a stem may predict the first tokens of several continuations.
-    let mut wanted: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    let mut base = 0;
-    for prompt in batch {
-        for (row, target) in prompt.probes().flatten() {
-            wanted.entry((base + row) as u32).or_default().push(target);
-        }
-        base += prompt.tree.rows();
+/// Of items, in order: all that a model sees or is held to.
+fn digest(items: &[Item]) -> String {
+    let mut hasher = Hasher::new();
+    for item in items {
+        // The names of the fields and the quotes around texts keep items apart.
+        hasher.update(format!("{:?}\n", item.question).as_bytes());
     }
-    let (row_numbers, targets): (Vec<u32>, Vec<Vec<u32>>) = wanted.into_iter().unzip();
-    let trees: Vec<Tree> = batch.iter().map(|p| p.tree.clone()).collect();
-    let found = rows(models, &trees, &row_numbers, |i, reference, candidate| {
-        let of = |target: u32| {
-            [reference, candidate].map(|row| Likelihood {
-                sum: row.log_prob(target),
-                greedy: row.top == target as usize,
-            })
-        };
-        let of_targets: Vec<_> = targets[i].iter().map(|&target| of(target)).collect();
-        (reference.identical(candidate), of_targets)
-    })?;
-    *identical &= found.iter().all(|(same, _)| *same);
-
-    let mut base = 0;
-    let mut all = Vec::with_capacity(batch.len());
-    for prompt in batch {
-        let of_continuation = |probes: Vec<(usize, u32)>| {
-            let mut total = [Likelihood { sum: 0.0, greedy: true }; 2];
-            for (row, target) in probes {
-                let Ok(i) = row_numbers.binary_search(&((base + row) as u32)) else {
-                    continue;
-                };
-                let Some(k) = targets[i].iter().position(|&t| t == target) else {
-                    continue;
-                };
-                for (total, one) in total.iter_mut().zip(found[i].1[k]) {
-                    total.sum += one.sum;
-                    total.greedy &= one.greedy;
-                }
-            }
-            total
-        };
-        all.push(prompt.probes().map(of_continuation).collect());
-        base += prompt.tree.rows();
-    }
-    Ok(all)
+    hasher.finalize().to_hex().to_string()
 }
 
 /// The index of the largest value, the first of several.
@@ -239,5 +211,6 @@ fn report(file: String, answers: Vec<Answered>, choices: bool, identical: bool) 
         log_likelihood_change: column(&|a| of_gold(a, &a.candidate) - of_gold(a, &a.reference)),
         differing: differing.map(|a| a.id.clone()).collect(),
         answers,
+        times: Times::default(),
     }
 }

@@ -1,13 +1,17 @@
 //! Perplexity, and what a text shows of the distance between two models.
 
 use super::At;
-use super::models::Models;
-use super::score::{BATCH_TOKENS, rows};
-use super::stats::{Distribution, Estimate, Z95};
+use super::kept::{Kept, Times};
+use super::models::{Models, with_candidate};
+use super::score::{BATCH_TOKENS, CANDIDATE, REFERENCE, States, pairs};
+use super::stats::{Decades, Distribution, Estimate, Z95};
 use super::windows::{Window, windows};
+use super::wire::Taken;
 use crate::model::Tree;
 use crate::{Error, Progress, Result};
+use blake3::Hasher;
 use serde::Serialize;
+use serde_json::json;
 
 /// How a text is cut.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +88,13 @@ pub struct TextReport {
     /// Kullback-Leibler divergence of the candidate's next-token distribution from the reference's,
     /// in nats a token.
     pub divergence: Distribution,
+    /// How many tokens have a divergence of which size.
+    pub divergence_histogram: Decades,
     /// Share of the tokens where both models have the same likeliest token, 0 to 1.
     pub same_top: Estimate,
+    /// How long it took. Left out of the serialised report.
+    #[serde(skip)]
+    pub times: Times,
 }
 
 struct Scored {
@@ -94,6 +103,26 @@ struct Scored {
     divergence: f64,
     same_top: bool,
     identical: bool,
+}
+
+impl Scored {
+    fn write(&self, out: &mut Vec<u8>) {
+        let numbers = [self.reference, self.candidate, self.divergence];
+        out.extend(numbers.into_iter().flat_map(f64::to_le_bytes));
+        out.push(u8::from(self.same_top) | u8::from(self.identical) << 1);
+    }
+
+    fn read(taken: &mut Taken) -> Result<Self> {
+        let (reference, candidate, divergence) = (taken.f64()?, taken.f64()?, taken.f64()?);
+        let flags = taken.u8()?;
+        Ok(Self {
+            reference,
+            candidate,
+            divergence,
+            same_top: flags & 1 != 0,
+            identical: flags & 2 != 0,
+        })
+    }
 }
 
 /// Runs both models over texts, as [`read_text`](super::read_text) gives them: each begins anew, in
@@ -131,10 +160,22 @@ pub fn measure_text(
     }
 
     let size = |w: &Window| w.end - w.start + extra;
+    let key = json!({
+        "text": digest(texts),
+        "window": length + extra,
+        "stride": stride,
+        "windows": all.len(),
+    });
+    let saved = Kept::new(models.reference.saved.as_ref(), &key)?;
+    let kept = Kept::new(models.kept.as_ref(), &with_candidate(key, models))?;
     progress.start(all.iter().map(|(_, w)| size(w) as u64).sum());
     let mut scored: Vec<Scored> = Vec::new();
+    let mut times = Times::default();
     let mut rest = &all[..];
-    while !rest.is_empty() {
+    for number in 0.. {
+        if rest.is_empty() {
+            break;
+        }
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
@@ -143,44 +184,102 @@ pub fn measure_text(
             sum += size(w);
             sum <= BATCH_TOKENS
         });
-        let (batch, later) = rest.split_at(fits.count().max(1));
-        scored.extend(score(models, batch, bos)?);
-        progress.advance(batch.iter().map(|(_, w)| size(w) as u64).sum(), &file);
+        let (windows, later) = rest.split_at(fits.count().max(1));
+        let batch = Batch::new(windows, bos, &file);
+        let mut theirs = Vec::new();
+        if saved.wants(number) || !kept.has(number) {
+            let found = saved.get_or(number, |out| {
+                let model = models.reference.whole()?;
+                States::new(model, &batch.trees, &batch.wanted, REFERENCE)?.write(out)
+            });
+            let (found, time) = found?;
+            (theirs, times.reference) = (found, times.reference + time);
+        }
+        let (found, time) = kept.get_or(number, |out| {
+            let theirs = States::read(models.reference.head()?, &theirs, batch.wanted.len(), REFERENCE)?;
+            let ours = States::new(&models.candidate, &batch.trees, &batch.wanted, CANDIDATE)?;
+            batch.score(&theirs, &ours)?.iter().for_each(|s| s.write(out));
+            Ok(())
+        })?;
+        times.candidate += time;
+        let mut found = Taken(&found);
+        for _ in &batch.targets {
+            scored.push(Scored::read(&mut found)?);
+        }
+        progress.advance(windows.iter().map(|(_, w)| size(w) as u64).sum(), &file);
         rest = later;
     }
     let mut report = report(&scored);
     report.file = file;
     report.windows = all.len();
     (report.window, report.stride, report.bos) = (length + extra, stride, bos);
+    report.times = times;
     Ok(report)
 }
 
-fn score(models: &Models, batch: &[(&Vec<u32>, Window)], bos: Option<u32>) -> Result<Vec<Scored>> {
-    let (mut trees, mut wanted, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-    let mut base = 0;
-    for (text, w) in batch {
-        let window: Vec<u32> = bos.iter().chain(&text[w.start..w.end]).copied().collect();
-        let first = base + bos.iter().len();
-        // A token is predicted in the row before its own.
-        wanted.extend((w.scored..w.end).map(|token| (first + token - w.start - 1) as u32));
-        targets.extend_from_slice(&text[w.scored..w.end]);
-        base += window.len();
-        trees.push(Tree::sequence(window));
+/// Of texts, in order.
+fn digest(texts: &[(At, String)]) -> String {
+    let mut hasher = Hasher::new();
+    for (_, text) in texts {
+        hasher
+            .update(&(text.len() as u64).to_le_bytes())
+            .update(text.as_bytes());
     }
-    rows(models, &trees, &wanted, |i, reference, candidate| {
-        let identical = reference.identical(candidate);
-        Scored {
-            reference: reference.log_prob(targets[i]),
-            candidate: candidate.log_prob(targets[i]),
-            divergence: if identical {
-                0.0
-            } else {
-                reference.divergence(candidate)
-            },
-            same_top: reference.top == candidate.top,
-            identical,
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Windows that are computed together.
+struct Batch<'a> {
+    file: &'a str,
+    trees: Vec<Tree>,
+    /// Rows that predict a token, and those tokens.
+    wanted: Vec<u32>,
+    targets: Vec<u32>,
+    /// The first window's first token.
+    start: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn new(windows: &[(&Vec<u32>, Window)], bos: Option<u32>, file: &'a str) -> Self {
+        let mut batch = Self {
+            file,
+            trees: Vec::new(),
+            wanted: Vec::new(),
+            targets: Vec::new(),
+            start: windows.first().map_or(0, |(_, w)| w.start),
+        };
+        let mut base = 0;
+        for (text, w) in windows {
+            let window: Vec<u32> = bos.iter().chain(&text[w.start..w.end]).copied().collect();
+            let first = base + bos.iter().len();
+            // A token is predicted in the row before its own.
+            batch
+                .wanted
+                .extend((w.scored..w.end).map(|token| (first + token - w.start - 1) as u32));
+            batch.targets.extend_from_slice(&text[w.scored..w.end]);
+            base += window.len();
+            batch.trees.push(Tree::sequence(window));
         }
-    })
+        batch
+    }
+
+    fn score(&self, theirs: &States, ours: &States) -> Result<Vec<Scored>> {
+        let at = |row: usize| format!("{}: {row} tokens behind token {}", self.file, self.start);
+        pairs([theirs, ours], at, |i, reference, candidate| {
+            let identical = reference.identical(candidate);
+            Scored {
+                reference: reference.log_prob(self.targets[i]),
+                candidate: candidate.log_prob(self.targets[i]),
+                divergence: if identical {
+                    0.0
+                } else {
+                    reference.divergence(candidate)
+                },
+                same_top: reference.top == candidate.top,
+                identical,
+            }
+        })
+    }
 }
 
 fn report(scored: &[Scored]) -> TextReport {
@@ -203,6 +302,8 @@ fn report(scored: &[Scored]) -> TextReport {
         increase_percent: increase(-change.mean),
         increase_interval: [increase(-change.mean - error), increase(-change.mean + error)],
         divergence: Distribution::of(&column(|s| s.divergence)),
+        divergence_histogram: Decades::of(scored.iter().map(|s| s.divergence)),
         same_top: Estimate::share(scored.iter().map(|s| s.same_top)),
+        times: Times::default(),
     }
 }

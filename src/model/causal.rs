@@ -48,9 +48,27 @@ impl CausalModel {
         })
     }
 
+    /// Loads no more than [`CausalModel::logits`] needs: the model without its layers.
+    ///
+    /// # Errors
+    /// As [`CausalModel::load`].
+    pub fn load_head(config: ModelConfig, vb: VarBuilder) -> Result<Self> {
+        Self::load(ModelConfig { layers: 0, ..config }, vb)
+    }
+
     /// Kind and sizes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Element type of the states.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The last layer's states, normalised: a row for each token, tree by tree, in the order of

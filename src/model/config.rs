@@ -190,6 +190,11 @@ impl ModelConfig {
         self.vocab
     }
 
+    /// Elements of a token's state.
+    pub fn hidden_size(&self) -> usize {
+        self.hidden
+    }
+
     /// Longest sequence, in tokens.
     pub fn max_positions(&self) -> usize {
         self.positions

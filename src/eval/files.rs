@@ -1,0 +1,106 @@
+//! The files that a model is made of, and what tells them apart from another's.
+
+use crate::candle::shards;
+use crate::error::display;
+use crate::model::ModelConfig;
+use crate::{Error, Result};
+use blake3::Hasher;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// A model's files on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// What the model is called in reports and messages.
+    pub name: String,
+    /// Weights: `.wcodec` files or safetensors files, in order.
+    pub weights: Vec<PathBuf>,
+    /// `config.json`, if there is one.
+    pub config: Option<PathBuf>,
+    /// `tokenizer.json`, if there is one.
+    pub tokenizer: Option<PathBuf>,
+}
+
+impl ModelFiles {
+    /// The files behind a `.wcodec` or safetensors file, a shard index of either, or a folder with files
+    /// of one of the two kinds; `config.json` and `tokenizer.json` beside them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if a folder has no weights, or both kinds; those of reading a folder or an index.
+    pub fn find(path: &Path) -> Result<Self> {
+        let folder = if path.is_dir() {
+            path
+        } else {
+            path.parent().unwrap_or(Path::new(""))
+        };
+        let beside = |name: &str| Some(folder.join(name)).filter(|p| p.is_file());
+        Ok(Self {
+            name: display(path),
+            weights: shards(path, kind(path)?)?,
+            config: beside("config.json"),
+            tokenizer: beside("tokenizer.json"),
+        })
+    }
+
+    /// Whether the weights are `.wcodec` files.
+    pub(super) fn is_encoded(&self) -> bool {
+        !self
+            .weights
+            .iter()
+            .any(|w| w.extension().is_some_and(|e| e == "safetensors"))
+    }
+
+    /// Bytes of the weights' files.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn bytes(&self) -> Result<u64> {
+        let len = |path: &PathBuf| fs::metadata(path).map(|m| m.len());
+        let reading = |e| Error::io(format!("reading {}", self.name))(e);
+        self.weights
+            .iter()
+            .map(len)
+            .sum::<std::io::Result<u64>>()
+            .map_err(reading)
+    }
+
+    pub(super) fn read_config(path: &Path) -> Result<ModelConfig> {
+        let json = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
+        ModelConfig::parse(&json, &display(path))
+    }
+
+    /// BLAKE3 of the weights, all bytes of all files in order.
+    pub(super) fn digest(&self) -> Result<Value> {
+        let mut hasher = Hasher::new();
+        for path in &self.weights {
+            let reading = || Error::io(format!("reading {}", display(path)));
+            let file = File::open(path).map_err(reading())?;
+            hasher.update_reader(file).map_err(reading())?;
+        }
+        Ok(json!(hasher.finalize().to_hex().as_str()))
+    }
+}
+
+/// The extension of the weights that a path stands for.
+fn kind(path: &Path) -> Result<&'static str> {
+    if !path.is_dir() {
+        let name = path.to_string_lossy();
+        let plain = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+        return Ok(if plain { "safetensors" } else { "wcodec" });
+    }
+    let has = |extension| shards(path, extension).is_ok();
+    let what = match (has("wcodec"), has("safetensors")) {
+        (true, false) => return Ok("wcodec"),
+        (false, true) => return Ok("safetensors"),
+        (true, true) => "the folder has .wcodec and .safetensors files: name one of them, or its shard index",
+        (false, false) => "the folder has no .wcodec and no .safetensors file",
+    };
+    Err(Error::input(display(path), what))
+}
+
+/// BLAKE3 of a file's content.
+pub(super) fn digest(path: &Path) -> Result<Value> {
+    let bytes = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
+    Ok(json!(blake3::hash(&bytes).to_hex().as_str()))
+}
