@@ -60,6 +60,15 @@ impl SafetensorsBackend {
         &self.paths
     }
 
+    /// Name, shape and bytes of every tensor.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, u64)> {
+        let tensors = self.files.iter().flat_map(|(.., metadata)| metadata.tensors());
+        tensors.map(|(name, info)| {
+            let (from, to) = info.data_offsets;
+            (name, info.shape.clone(), (to - from) as u64)
+        })
+    }
+
     /// Checks that these tensors are there and have these shapes.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! The files that a model is made of, and what tells them apart from another's.
 
-use crate::candle::shards;
+use crate::candle::{SafetensorsBackend, shards};
 use crate::error::display;
 use crate::model::ModelConfig;
-use crate::{Error, Result};
+use crate::{Decoder, Error, Result};
 use blake3::Hasher;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -20,6 +20,24 @@ pub struct ModelFiles {
     pub config: Option<PathBuf>,
     /// `tokenizer.json`, if there is one.
     pub tokenizer: Option<PathBuf>,
+}
+
+/// A tensor as a file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// Its name.
+    pub name: String,
+    /// Its elements: of quantised weights not the number of weights.
+    pub elements: u64,
+    /// Bytes that it takes.
+    pub bytes: u64,
+}
+
+impl StoredTensor {
+    /// Whether it belongs to a linear layer of a block: what quantisers are usually rated by.
+    pub fn is_linear(&self) -> bool {
+        self.name.contains(".layers.") && self.name.contains("_proj.")
+    }
 }
 
 impl ModelFiles {
@@ -65,20 +83,50 @@ impl ModelFiles {
             .map_err(reading)
     }
 
+    /// All tensors, as they are stored.
+    ///
+    /// # Errors
+    /// Those of opening the files.
+    pub fn tensors(&self) -> Result<Vec<StoredTensor>> {
+        let elements = |shape: &[usize]| shape.iter().map(|&d| d as u64).product::<u64>();
+        if !self.is_encoded() {
+            let tensors = SafetensorsBackend::open(&self.weights)?;
+            let stored = tensors.tensors().map(|(name, shape, bytes)| StoredTensor {
+                name,
+                elements: elements(&shape),
+                bytes,
+            });
+            return Ok(stored.collect());
+        }
+        let mut all = Vec::new();
+        for path in &self.weights {
+            let file = Decoder::open(path)?;
+            all.extend(file.index().tensors().iter().map(|t| StoredTensor {
+                name: t.name().to_owned(),
+                elements: elements(t.shape()),
+                bytes: t.encoded_len(),
+            }));
+        }
+        Ok(all)
+    }
+
     pub(super) fn read_config(path: &Path) -> Result<ModelConfig> {
         let json = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
         ModelConfig::parse(&json, &display(path))
     }
 
     /// BLAKE3 of the weights, all bytes of all files in order.
-    pub(super) fn digest(&self) -> Result<Value> {
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn digest(&self) -> Result<String> {
         let mut hasher = Hasher::new();
         for path in &self.weights {
             let reading = || Error::io(format!("reading {}", display(path)));
             let file = File::open(path).map_err(reading())?;
             hasher.update_reader(file).map_err(reading())?;
         }
-        Ok(json!(hasher.finalize().to_hex().as_str()))
+        Ok(hasher.finalize().to_hex().to_string())
     }
 }
 

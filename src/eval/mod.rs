@@ -35,7 +35,7 @@ mod windows;
 mod wire;
 
 pub use documents::read_text;
-pub use files::ModelFiles;
+pub use files::{ModelFiles, StoredTensor};
 pub use items::{Item, Question, read_items};
 pub use kept::Times;
 pub use models::{Load, Models};

@@ -46,17 +46,23 @@ impl Paired {
         }
     }
 
-    /// The largest drop, in percentage points, that the items leave room for (97.5 % one-sided);
-    /// negative if the accuracy has risen for certain. A
-    /// bootstrap knows nothing of losses that it has not seen: where there are none, it is what
-    /// that many items without a loss allow (Clopper and Pearson).
-    pub fn largest_drop(&self) -> f64 {
-        let unseen = match (self.items, self.lost) {
-            (0, _) => 100.0,
-            (items, 0) => 100.0 * (1.0 - TAIL.powf(1.0 / items as f64)),
-            _ => f64::NEG_INFINITY,
-        };
-        unseen.max(-self.interval_points[0])
+    /// The largest drop, in percentage points, that the items leave room for with 97.5 % certainty, and
+    /// what kind of bound that is; negative if the accuracy has risen for certain. It is the lower end of
+    /// the interval, as a drop. A bootstrap knows nothing of losses that it has not seen: where there are
+    /// none, it is what that many items without a loss allow (Clopper and Pearson).
+    pub fn largest_drop(&self) -> (f64, &'static str) {
+        match (self.items, self.lost) {
+            (0, _) => (100.0, "no items"),
+            (items, 0) => (
+                100.0 * (1.0 - TAIL.powf(1.0 / items as f64)),
+                "one-sided 97.5 % bound for so many items without a loss (Clopper and Pearson), not the \
+                 bootstrap's interval",
+            ),
+            _ => (
+                -self.interval_points[0],
+                "lower end of the two-sided 95 % bootstrap interval, as a drop",
+            ),
+        }
     }
 }
 
@@ -155,16 +161,16 @@ mod tests {
             (0.0, [0.0; 2], 1.0)
         );
         // scipy.stats.binomtest(0, 1000).proportion_ci(0.95, "exact").high = 0.003682
-        assert!((same.largest_drop() - 0.3682).abs() < 1e-4);
+        assert!((same.largest_drop().0 - 0.3682).abs() < 1e-4);
         let lost = Paired::of(&pairs(990, 0, 10));
         assert_eq!(
-            (lost.delta_points, lost.largest_drop()),
+            (lost.delta_points, lost.largest_drop().0),
             (-1.0, -lost.interval_points[0])
         );
-        assert!(lost.largest_drop() > 1.0);
+        assert!(lost.largest_drop().0 > 1.0);
         // A gain that is certain leaves no room for a drop.
         let gained = Paired::of(&pairs(84, 13, 3));
-        assert_eq!(gained.largest_drop(), -gained.interval_points[0]);
-        assert!(gained.largest_drop() < 0.0);
+        assert_eq!(gained.largest_drop().0, -gained.interval_points[0]);
+        assert!(gained.largest_drop().0 < 0.0);
     }
 }

@@ -20,10 +20,9 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The upper end of its 95 % interval is within the limit.
+    /// The figure's upper bound is within the limit.
     Met,
-    /// The figure is within the limit, the upper end of its interval is not: more text or items
-    /// would tell.
+    /// The figure is within the limit, its upper bound is not: more text or items would tell.
     Uncertain,
     /// The figure is above the limit.
     Exceeded,
@@ -40,8 +39,10 @@ pub struct Check {
     pub limit: f64,
     /// The figure.
     pub value: f64,
-    /// The upper end of its 95 % interval.
+    /// How far up it may be: with less than this, `met`.
     pub upper: f64,
+    /// What `upper` is: which bound it was that decided.
+    pub bound: &'static str,
     /// Whether all logits behind the figure are the same, bit by bit.
     pub identical: bool,
     /// How they stand.
@@ -69,7 +70,8 @@ impl Verdict {
                 ("KL divergence, nats", limits.divergence, divergence),
                 ("perplexity increase, percent", limits.perplexity_increase, increase),
             ] {
-                checks.extend(limit.map(|limit| check(&text.file, figure, limit, value, upper, text.identical)));
+                let bounds = (value, upper, TWO_SIDED);
+                checks.extend(limit.map(|limit| check(&text.file, figure, limit, bounds, text.identical)));
             }
         }
         for task in tasks {
@@ -80,12 +82,12 @@ impl Verdict {
             for (figure, paired) in kinds {
                 let both = limits.accuracy_drop.zip(paired);
                 checks.extend(both.map(|(limit, p)| {
+                    let (upper, bound) = p.largest_drop();
                     check(
                         &task.file,
                         figure,
                         limit,
-                        -p.delta_points,
-                        p.largest_drop(),
+                        (-p.delta_points, upper, bound),
                         task.identical,
                     )
                 }));
@@ -96,9 +98,18 @@ impl Verdict {
     }
 }
 
-fn check(file: &str, figure: &'static str, limit: f64, value: f64, upper: f64, identical: bool) -> Check {
+/// A figure, its upper bound, and what that is.
+type Bounds = (f64, f64, &'static str);
+
+const TWO_SIDED: &str = "upper end of the two-sided 95 % interval (1.96 standard errors)";
+const IDENTICAL: &str = "exact: every logit is the reference's";
+
+fn check(file: &str, figure: &'static str, limit: f64, bounds: Bounds, identical: bool) -> Check {
     // Nothing is left to chance where nothing differs. 0 less 0 may be -0.
-    let (value, upper) = if identical { (0.0, 0.0) } else { (value + 0.0, upper) };
+    let (value, upper, bound) = match (identical, bounds) {
+        (true, _) => (0.0, 0.0, IDENTICAL),
+        (false, (value, upper, bound)) => (value + 0.0, upper, bound),
+    };
     let outcome = if value > limit {
         Outcome::Exceeded
     } else if upper <= limit {
@@ -112,6 +123,7 @@ fn check(file: &str, figure: &'static str, limit: f64, value: f64, upper: f64, i
         limit,
         value,
         upper,
+        bound,
         identical,
         outcome,
     }
@@ -123,7 +135,7 @@ mod tests {
 
     #[test]
     fn outcomes() {
-        let outcome = |value, upper, identical| check("", "", 0.1, value, upper, identical).outcome;
+        let outcome = |value, upper, identical| check("", "", 0.1, (value, upper, ""), identical).outcome;
         assert_eq!(outcome(0.05, 0.09, false), Outcome::Met);
         assert_eq!(outcome(0.05, 0.2, false), Outcome::Uncertain);
         assert_eq!(outcome(0.11, 0.2, false), Outcome::Exceeded);

@@ -52,10 +52,10 @@ fn a_lossless_file_is_called_identical() {
     );
     let value = json(&run(&folder, &format!("{all} --json")));
     assert_eq!(
-        (&value["identical"], &value["verdict"]["outcome"]),
+        (&value["candidates"][0]["identical"], &value["outcome"]),
         (&true.into(), &"met".into())
     );
-    assert_eq!(value["texts"][0]["divergence"]["mean"], 0.0);
+    assert_eq!(value["candidates"][0]["texts"][0]["divergence"]["mean"], 0.0);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn limits_decide_over_the_exit_status() {
     file(&folder, "task.jsonl", ITEMS);
     let status = |arguments: &str| {
         let output = run(&folder, &format!("changed.safetensors --json --quiet {arguments}"));
-        let outcome = json(&output)["verdict"]["outcome"]
+        let outcome = json(&output)["outcome"]
             .as_str()
             .unwrap_or("none")
             .to_owned();

@@ -72,6 +72,7 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
     })
 }
 
+<<<<<<< HEAD
 /// As [`local`], of one file.
 pub(crate) fn local_file(path: &Path, global: &Global) -> Result<PathBuf, Failure> {
     if is_remote(path) && !is_remote_file(path) {
@@ -80,6 +81,48 @@ pub(crate) fn local_file(path: &Path, global: &Global) -> Result<PathBuf, Failur
     let file = local(path, "", global)?.path;
     refuse_folder(&file)?;
     Ok(file)
+=======
+/// Where a model is.
+#[cfg(any(feature = "run", feature = "eval"))]
+pub(crate) enum Place {
+    Here(PathBuf),
+    /// A repository of the Hub, and a file of it.
+    #[cfg(feature = "hub")]
+    Hub(Box<wcodec::hub::Repo>, Option<String>),
+}
+
+/// Finds a model by its name: what is there of that name, else `ORG/MODEL[@REVISION]` on the Hub; or
+/// `hf://ORG/MODEL[@REVISION][/FILE]`.
+#[cfg(any(feature = "run", feature = "eval"))]
+pub(crate) fn place(name: &str) -> Result<Place, Failure> {
+    let path = Path::new(name);
+    if is_remote(path) {
+        return remote::place(name);
+    }
+    let id = name.split('@').next().unwrap_or_default();
+    let is_file = [".wcodec", ".safetensors", ".json"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    let is_id = id.matches('/').count() == 1 && !id.starts_with(['.', '/', '~']) && !id.ends_with('/') && !is_file;
+    match is_id && !path.exists() {
+        true => remote::place(&format!("{SCHEME}{name}")),
+        false => Ok(Place::Here(path.to_owned())),
+    }
+}
+
+/// The files of a model, which come from the Hub if it is there: its `.wcodec` files if it has such, else
+/// safetensors, with its configuration and tokenizer.
+#[cfg(feature = "eval")]
+pub(crate) fn model(name: &str, global: &Global) -> Result<wcodec::eval::ModelFiles, Failure> {
+    match place(name)? {
+        Place::Here(path) => {
+            check(&path)?;
+            Ok(wcodec::eval::ModelFiles::find(&path)?)
+        }
+        #[cfg(feature = "hub")]
+        Place::Hub(repo, file) => remote::model(name, &repo, file, global),
+    }
+>>>>>>> bbff6ca (eval: several candidates in one run, models from the Hub, an HTML page with plots, and which bound decided)
 }
 
 /// The path with a name at its end: that of the folder itself for `.` and `..`.
@@ -116,6 +159,15 @@ mod remote {
     pub(super) fn local(_: &Path, _: &str, _: &Global) -> Result<Input, Failure> {
         Err(no())
     }
+
+    #[cfg(any(feature = "run", feature = "eval"))]
+    pub(super) fn place(name: &str) -> Result<super::Place, Failure> {
+        let what = "no such file or folder, and this wcodec is built without the Hub";
+        Err(Failure::usage(format!(
+            "{}: {what}",
+            name.strip_prefix(super::SCHEME).unwrap_or(name)
+        )))
+    }
 }
 
 #[cfg(feature = "hub")]
@@ -137,6 +189,60 @@ mod remote {
         };
         let repo = parse_repo(&format!("{organisation}/{name}"));
         Ok((repo, parts.next().filter(|f| !f.is_empty()).map(str::to_owned)))
+    }
+
+    #[cfg(any(feature = "run", feature = "eval"))]
+    pub(super) fn place(name: &str) -> Result<super::Place, Failure> {
+        let (repo, file) = parse(Path::new(name))?;
+        Ok(super::Place::Hub(Box::new(repo), file))
+    }
+
+    #[cfg(feature = "eval")]
+    pub(super) fn model(
+        name: &str,
+        repo: &Repo,
+        file: Option<String>,
+        global: &Global,
+    ) -> Result<wcodec::eval::ModelFiles, Failure> {
+        let (repo, files) = repo.pin_and_list()?;
+        let progress = Display::new("downloading", global);
+        let has = |name: &str| files.iter().any(|f| f.path == name);
+        let get = |name: &str| repo.download(name, &progress);
+        let with_end = |end: &str| {
+            let fits = files.iter().map(|f| f.path.clone());
+            fits.filter(|f| f.ends_with(end) && !f.contains('/'))
+                .collect::<Vec<_>>()
+        };
+        let wanted = match file {
+            // The files that an index names lie beside it.
+            Some(index) if index.ends_with(".index.json") => {
+                let folder = index
+                    .rsplit_once('/')
+                    .map_or(String::new(), |(folder, _)| format!("{folder}/"));
+                let shards = wcodec::shard_files(&get(&index)?, |_| true)?;
+                shards.into_iter().map(|shard| format!("{folder}{shard}")).collect()
+            }
+            Some(file) => vec![file],
+            None => {
+                let encoded = with_end(".wcodec");
+                if encoded.is_empty() {
+                    with_end(".safetensors")
+                } else {
+                    encoded
+                }
+            }
+        };
+        if wanted.is_empty() {
+            let what = "the repository has no .wcodec and no .safetensors file";
+            return Err(Failure::new("not-found", format!("{name}: {what}")));
+        }
+        let beside = |file: &str| has(file).then(|| get(file)).transpose();
+        Ok(wcodec::eval::ModelFiles {
+            name: name.into(),
+            weights: wanted.iter().map(|file| get(file)).collect::<Result<_, _>>()?,
+            config: beside("config.json")?,
+            tokenizer: beside("tokenizer.json")?,
+        })
     }
 
     pub(super) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {

@@ -11,6 +11,7 @@ mod failure;
 mod input;
 mod inspect;
 mod output;
+mod page;
 mod progress;
 mod publish;
 #[cfg(feature = "hub")]

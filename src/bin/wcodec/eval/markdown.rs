@@ -1,19 +1,27 @@
 //! The report as Markdown, for model cards.
 
-use super::report::{Report, cells, plus_minus, values, word};
+use super::report::{Candidate, Report, accuracies, cells, plus_minus, values, word};
+use crate::output;
 
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
-    let mut out = format!("# {} against {}\n", code(&report.candidate), code(&report.reference));
-    if report.identical() {
+    let parts: Vec<String> = report.candidates.iter().map(|c| candidate(report, c)).collect();
+    parts.join("\n")
+}
+
+fn candidate(report: &Report, candidate: &Candidate) -> String {
+    let (name, reference) = (code(&candidate.model.name), code(&report.reference.name));
+    let (bytes, rate) = (output::bytes(candidate.model.bytes), candidate.model.rate());
+    let mut out = format!("# {name} against {reference}\n\n{bytes}, {rate:.3} bits a weight.\n");
+    if candidate.identical() {
         out += "\n**Identical**: every logit is the reference's, bit by bit.\n";
     }
-    if !report.texts.is_empty() {
+    if !candidate.texts.is_empty() {
         out += "\n| text | tokens | perplexity, reference | candidate | change, % | mean KL, nats | median | 99 % \
                 | 99.9 % | max | same top token, % |\n";
         out += "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     }
-    for (text, _) in &report.texts {
+    for text in &candidate.texts {
         let (d, reference) = (&text.divergence, &text.reference);
         let before = format!("{:.4} ± {:.4}", reference.perplexity, reference.standard_error);
         let changed = if text.identical {
@@ -30,34 +38,35 @@ pub(super) fn render(report: &Report) -> String {
         };
         out += &format!("| {} | {} | {before} | {changed} |\n", code(&text.file), text.tokens);
     }
-    if !report.tasks.is_empty() {
+    if !candidate.tasks.is_empty() {
         out += "\n| task | items | accuracy, reference, % | candidate, % | change, points | 95 % interval | gained \
                 | lost | McNemar p |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     }
-    for (task, _) in &report.tasks {
-        let kinds = [("", Some(&task.accuracy)), (", normalised", task.normalised.as_ref())];
-        for (name, accuracy) in kinds.into_iter().filter_map(|(name, a)| Some((name, a?))) {
+    for task in &candidate.tasks {
+        for (name, accuracy) in accuracies(task) {
             let figures = if task.identical {
                 format!("{} | identical | | | | |", plus_minus(accuracy.reference, 100.0, 2))
             } else {
                 cells(accuracy).join(" | ")
             };
+            let name = if name == "accuracy" { "" } else { ", normalised" };
             out += &format!("| {}{name} | {} | {figures} |\n", code(&task.file), task.items);
         }
     }
-    if let Some(verdict) = &report.verdict {
-        out += "\n| limit | value | up to | limit | outcome |\n| --- | ---: | ---: | ---: | --- |\n";
+    if let Some(verdict) = &candidate.verdict {
+        out += "\n| limit | value | at most | limit | outcome | what decided |\n";
+        out += "| --- | ---: | ---: | ---: | --- | --- |\n";
         for c in &verdict.checks {
             let (file, outcome) = (code(&c.file), word(c.outcome));
-            let ([value, upper], figure, limit) = (values(c), c.figure, c.limit);
-            out += &format!("| {file}: {figure} | {value} | {upper} | {limit} | {outcome} |\n");
+            let ([value, upper], figure, limit, bound) = (values(c), c.figure, c.limit, c.bound);
+            out += &format!("| {file}: {figure} | {value} | {upper} | {limit} | {outcome} | {bound} |\n");
         }
     }
     out
 }
 
 /// A name as code, whatever is in it.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let plain: String = text
         .chars()
         .map(|c| if c.is_control() || "`|".contains(c) { '?' } else { c })

@@ -1,21 +1,24 @@
 //! `wcodec eval`.
 
-mod markdown;
+pub(crate) mod html;
+pub(crate) mod markdown;
+mod published;
 mod report;
+mod run;
+mod text;
+
+pub(crate) use report::Report;
+pub(crate) use run::{Inputs, Suite};
 
 use crate::Global;
 use crate::failure::Failure;
+use crate::input;
 use crate::output;
-use crate::progress::Display;
-use candle_core::DType;
+use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
-use report::Report;
-use serde_json::json;
-use std::path::PathBuf;
-use std::time::Instant;
-use wcodec::eval::{
-    Bos, Limits, Load, Models, Outcome, TextOptions, Verdict, measure_task, measure_text, read_items, read_text,
-};
+use published::Published;
+use std::path::{Path, PathBuf};
+use wcodec::eval::{Bos, Limits, Load, Outcome};
 
 /// Measure what a file costs in accuracy, against the original
 #[derive(Args)]
@@ -26,15 +29,27 @@ Both models read the same texts and answer the same tasks, side by side. Texts g
 KL divergence of the next-token distributions; tasks give accuracy, its change with a paired bootstrap \
 interval, and McNemar's p-value. A model whose logits are all the same, bit by bit, is called identical.
 
-A model is a safetensors or .wcodec file, a shard index, or a folder; config.json and tokenizer.json \
-are looked for beside it. Llama 2 and 3, SmolLM2, Mistral, Qwen2 and Qwen3 are known.
+A model is a safetensors or .wcodec file, a shard index, a folder, or on the Hub (ORG/MODEL[@REVISION], or \
+hf://ORG/MODEL[@REVISION]/FILE); config.json and tokenizer.json are looked for beside it. Llama 2 and 3, \
+SmolLM2, Mistral, Qwen2 and Qwen3 are known. Of several candidates one is in memory at a time, and the \
+reference is computed once.
 
-Exit status 1 if a limit is exceeded, or an interval is too wide to tell.")]
+A figure is met if its upper bound is within the limit, exceeded if the figure itself is not, and else \
+uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy where no \
+item was lost, of which a bootstrap says nothing, it is the one-sided 97.5 % bound of Clopper and Pearson. The \
+report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
+
+--save-reference keeps what the reference says: of a text the states before the model's head, 4 bytes times \
+the hidden size a token, of which logits come out the same, bit by bit, on the same kind of processor. --resume \
+keeps what was found so far, so that a run that was killed goes on where it was. Both refuse to be used with \
+another model, tokenizer, text, task or option.")]
 #[command(after_help = "\
 Examples:
   wcodec eval model.safetensors model.wcodec --text wiki.test.raw
   wcodec eval original small --task hellaswag.jsonl --limit 1000 --max-accuracy-drop 0.5
   wcodec eval a.safetensors b.wcodec --text wiki.test.raw --windows 40 --max-kl 0.01 --json
+  wcodec eval org/model small.wcodec smaller.wcodec --text wiki.test.raw --html report.html
+  wcodec eval a b --text wiki.test.raw --save-reference a.reference --resume so-far
 
 A task has one JSON object a line, of one of these shapes, each with an optional \"id\":
   {\"context\": \"...\", \"choices\": [\" a\", \" b\"], \"gold\": 0}
@@ -43,10 +58,10 @@ A task has one JSON object a line, of one of these shapes, each with an optional
 pub(crate) struct Eval {
     /// The original model
     #[arg(value_name = "REFERENCE")]
-    reference: PathBuf,
-    /// The model that is measured
-    #[arg(value_name = "CANDIDATE")]
-    candidate: PathBuf,
+    reference: String,
+    /// The models that are measured
+    #[arg(value_name = "CANDIDATE", required = true)]
+    candidates: Vec<String>,
     /// A text, as it is; of a .jsonl file the field `text` of each line
     #[arg(long, value_name = "FILE", required_unless_present = "task")]
     text: Vec<PathBuf>,
@@ -95,6 +110,15 @@ pub(crate) struct Eval {
     /// Write the report as Markdown too
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Write the report as an HTML page too, with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Keep the reference's results in a file, or take them from it if it is there
+    #[arg(long, value_name = "FILE")]
+    save_reference: Option<PathBuf>,
+    /// Keep what is found in a file, and go on from it if it is there; it is removed at the end
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -122,53 +146,35 @@ impl Eval {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         self.limits_have_figures()?;
         // Mistakes in small files come before the work.
-        let texts = self
-            .text
-            .iter()
-            .map(|path| read_text(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        let tasks = self
-            .task
-            .iter()
-            .map(|path| read_items(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        let begun = Instant::now();
-        let models = Models::open(&self.reference, &self.candidate, &self.load(global))?;
-        let loading = begun.elapsed();
-        let mut report = Report::new(&self.reference, &self.candidate, loading);
-        let mut options = TextOptions::default();
-        let most = models.config().max_positions();
-        options.window = self.window.unwrap_or(options.window.min(most));
-        options.stride = self.stride;
-        options.windows = self.windows;
-        for text in &texts {
-            let progress = Display::counting("reading", "tokens", global);
-            let begun = Instant::now();
-            let measured = measure_text(&models, text, &options, &progress)?;
-            report.texts.push((measured, begun.elapsed()));
-        }
-        for items in &tasks {
-            let progress = Display::counting("answering", "tokens", global);
-            let items = &items[..self.limit.unwrap_or(items.len()).min(items.len())];
-            let begun = Instant::now();
-            let measured = measure_task(&models, items, &progress)?;
-            report.tasks.push((measured, begun.elapsed()));
-        }
-        report.judge(&self.limits());
+        let mut inputs = Inputs::read(&self.text, &self.task, self.limit)?;
+        (inputs.window, inputs.stride, inputs.windows) = (self.window, self.stride, self.windows);
+        let reference = input::model(&self.reference, global)?;
+        let candidates = self.candidates.iter().map(|c| input::model(c, global));
+        let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
+        let suite = Suite {
+            inputs,
+            load: self.load(global),
+            limits: self.limits(),
+        };
+        let report = suite.run(&reference, &candidates, global)?;
+        let write = |path: &Path, text: String| {
+            std::fs::write(path, text).map_err(Failure::io(format!("writing {}", path.display())))
+        };
         if let Some(path) = &self.markdown {
-            let write = std::fs::write(path, markdown::render(&report));
-            write.map_err(Failure::io(format!("writing {}", path.display())))?;
+            write(path, markdown::render(&report))?;
+        }
+        if let Some(path) = &self.html {
+            html::page(&report, Published::of(&reference)?.as_ref()).write(path)?;
         }
         if let Some(path) = &self.items {
-            let write = std::fs::write(path, report.items());
-            write.map_err(Failure::io(format!("writing {}", path.display())))?;
+            write(path, report.items())?;
         }
         if global.json {
             output::print_json(&report.json())?;
         } else if !global.quiet {
-            output::print(&report.text())?;
+            output::print(&text::render(&report))?;
         }
-        self.end(report.verdict.as_ref())
+        self.end(&report)
     }
 
     fn load(&self, global: &Global) -> Load {
@@ -186,6 +192,10 @@ impl Eval {
         load.config = self.config.clone();
         load.tokenizer = self.tokenizer.clone();
         load.decode = global.decode_options();
+        // The place for another device: all of the evaluation computes where this says.
+        load.device = Device::Cpu;
+        load.save_reference = self.save_reference.clone();
+        load.resume = self.resume.clone();
         load
     }
 
@@ -222,31 +232,29 @@ impl Eval {
         )
     }
 
-    fn end(&self, verdict: Option<&Verdict>) -> Result<(), Failure> {
-        let Some(verdict) = verdict else {
+    fn end(&self, report: &Report) -> Result<(), Failure> {
+        let Some(outcome) = report.outcome() else {
             return Ok(());
         };
-        let met = verdict.outcome == Outcome::Met || verdict.outcome == Outcome::Uncertain && self.accept_uncertain;
-        if met {
+        if outcome == Outcome::Met || outcome == Outcome::Uncertain && self.accept_uncertain {
             return Ok(());
         }
-        let worst = verdict.checks.iter().find(|c| c.outcome == verdict.outcome);
-        let what = worst.map(|c| {
+        let worst = report.checks().find(|(_, c)| c.outcome == outcome);
+        let what = worst.map(|(candidate, c)| {
             let (file, figure, limit) = (&c.file, c.figure, c.limit);
+            let of = match report.candidates.len() {
+                1 => String::new(),
+                _ => format!("{}: ", candidate.model.name),
+            };
             match c.outcome {
                 Outcome::Uncertain => format!(
-                    "{file}: {figure}: {:.4} is within {limit}, but its interval reaches {:.4}: more text or items \
+                    "{of}{file}: {figure}: {:.4} is within {limit}, but it may be up to {:.4} ({}): more text or items \
                      would tell, --accept-uncertain takes it",
-                    c.value, c.upper
+                    c.value, c.upper, c.bound
                 ),
-                _ => format!("{file}: {figure}: {:.4} is above {limit}", c.value),
+                _ => format!("{of}{file}: {figure}: {:.4} is above {limit}", c.value),
             }
         });
         Err(Failure::after_result("limit-not-met", what.unwrap_or_default()))
     }
-}
-
-/// A duration's number in JSON.
-fn seconds(time: std::time::Duration) -> serde_json::Value {
-    json!(time.as_secs_f64())
 }

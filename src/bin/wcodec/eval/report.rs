@@ -1,103 +1,130 @@
-//! What is printed.
+//! What was measured, for programs, and what the reports have in common.
 
-use super::seconds;
-use crate::output::{count, duration};
-use crate::table::{Align, Table};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::Duration;
-use wcodec::eval::{Accuracy, Check, Estimate, Limits, Outcome, TaskReport, TextReport, Verdict};
-
-/// Differing items that are named on a terminal.
-const NAMED: usize = 5;
+use wcodec::eval::{Accuracy, Check, Estimate, Outcome, TaskReport, TextReport, Times, Verdict};
 
 /// All that was measured.
-pub(super) struct Report {
-    pub(super) reference: String,
-    pub(super) candidate: String,
-    loading: Duration,
-    pub(super) texts: Vec<(TextReport, Duration)>,
-    pub(super) tasks: Vec<(TaskReport, Duration)>,
-    pub(super) verdict: Option<Verdict>,
+pub(crate) struct Report {
+    pub(crate) reference: Measured,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// A model's size.
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    /// Of the weights' files.
+    pub(crate) bytes: u64,
+    /// Of the reference: what rates are taken by.
+    pub(crate) elements: u64,
+    /// Bytes of the linear layers of the blocks, and the reference's elements of them.
+    pub(crate) linear: (u64, u64),
+}
+
+/// A candidate against the reference.
+pub(crate) struct Candidate {
+    pub(crate) model: Measured,
+    pub(crate) loading: Duration,
+    pub(crate) texts: Vec<TextReport>,
+    pub(crate) tasks: Vec<TaskReport>,
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Measured {
+    /// Bits of the files a weight.
+    pub(crate) fn rate(&self) -> f64 {
+        8.0 * self.bytes as f64 / self.elements.max(1) as f64
+    }
+
+    /// The same of the linear layers of the blocks; `None` if there are none.
+    pub(crate) fn linear_rate(&self) -> Option<f64> {
+        let (bytes, elements) = self.linear;
+        (elements > 0).then(|| 8.0 * bytes as f64 / elements as f64)
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "bytes": self.bytes,
+            "bits_per_weight": self.rate(),
+            "linear_bits_per_weight": self.linear_rate(),
+        })
+    }
+}
+
+impl Candidate {
+    /// Whether no logit differs anywhere.
+    pub(crate) fn identical(&self) -> bool {
+        self.texts.iter().all(|t| t.identical) && self.tasks.iter().all(|t| t.identical)
+    }
+
+    fn json(&self) -> Value {
+        let mut value = self.model.json();
+        let texts = self.texts.iter().map(|t| timed(t, t.times));
+        let tasks = self.tasks.iter().map(|t| timed(t, t.times));
+        value["identical"] = self.identical().into();
+        value["texts"] = texts.collect();
+        value["tasks"] = tasks.collect();
+        value["verdict"] = json!(self.verdict);
+        value["loading_seconds"] = seconds(self.loading);
+        value
+    }
+}
+
+/// A struct of numbers and strings, and the time that it took.
+fn timed(measured: &impl serde::Serialize, times: Times) -> Value {
+    let mut value = serde_json::to_value(measured).unwrap_or_default();
+    value["reference_seconds"] = seconds(times.reference);
+    value["candidate_seconds"] = seconds(times.candidate);
+    value
+}
+
+/// A duration's number in JSON.
+fn seconds(time: Duration) -> Value {
+    json!(time.as_secs_f64())
 }
 
 impl Report {
-    pub(super) fn new(reference: &Path, candidate: &Path, loading: Duration) -> Self {
-        Self {
-            reference: reference.display().to_string(),
-            candidate: candidate.display().to_string(),
-            loading,
-            texts: Vec::new(),
-            tasks: Vec::new(),
-            verdict: None,
-        }
+    /// The worst of all candidates.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        let verdicts = self.candidates.iter().filter_map(|c| c.verdict.as_ref());
+        verdicts.map(|v| v.outcome).max()
     }
 
-    pub(super) fn judge(&mut self, limits: &Limits) {
-        let texts: Vec<_> = self.texts.iter().map(|(t, _)| t.clone()).collect();
-        let tasks: Vec<_> = self.tasks.iter().map(|(t, _)| t.clone()).collect();
-        self.verdict = Verdict::of(&texts, &tasks, limits);
-    }
-
-    /// Whether no logit differs anywhere.
-    pub(super) fn identical(&self) -> bool {
-        self.texts.iter().all(|(t, _)| t.identical) && self.tasks.iter().all(|(t, _)| t.identical)
+    /// All checks, with the candidates they are of.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (&Candidate, &Check)> {
+        self.candidates
+            .iter()
+            .flat_map(|c| c.verdict.iter().flat_map(|v| &v.checks).map(move |check| (c, check)))
     }
 
     pub(super) fn json(&self) -> Value {
-        fn timed<T: serde::Serialize>((measured, time): &(T, Duration)) -> Value {
-            // A report is a struct of numbers and strings.
-            let mut value = serde_json::to_value(measured).unwrap_or_default();
-            value["seconds"] = seconds(*time);
-            value
-        }
         json!({
             "command": "eval",
-            "reference": self.reference,
-            "candidate": self.candidate,
-            "identical": self.identical(),
-            "texts": self.texts.iter().map(timed).collect::<Vec<_>>(),
-            "tasks": self.tasks.iter().map(timed).collect::<Vec<_>>(),
-            "verdict": self.verdict,
-            "loading_seconds": seconds(self.loading),
+            "reference": self.reference.json(),
+            "candidates": self.candidates.iter().map(Candidate::json).collect::<Vec<_>>(),
+            "outcome": self.outcome(),
         })
     }
 
-    /// A line for each item of the tasks.
+    /// A line for each candidate and item of the tasks.
     pub(super) fn items(&self) -> String {
-        let lines = self
-            .tasks
-            .iter()
-            .flat_map(|(task, _)| task.answers.iter().map(move |a| (task, a)));
-        let line = |(task, answered): (&TaskReport, _)| {
-            let mut value = serde_json::to_value(answered).unwrap_or_default();
-            value["task"] = task.file.as_str().into();
-            format!("{value}\n")
-        };
-        lines.map(line).collect()
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut out = format!("{} against {}\n", self.candidate, self.reference);
-        out += &self.texts.iter().map(text).collect::<String>();
-        out += &self.tasks.iter().map(task).collect::<String>();
-        if self.identical() {
-            out += "\nidentical: every logit is the reference's, bit by bit\n";
-        }
-        if let Some(verdict) = &self.verdict {
-            out += "\n";
-            for c in &verdict.checks {
-                let (file, figure, limit) = (&c.file, c.figure, c.limit);
-                let word = word(c.outcome);
-                let [value, upper] = values(c);
-                out += &format!("{word}: {file}: {figure}: {value} (up to {upper}), limit {limit}\n");
+        let mut out = String::new();
+        for candidate in &self.candidates {
+            for task in &candidate.tasks {
+                for answered in &task.answers {
+                    let mut value = serde_json::to_value(answered).unwrap_or_default();
+                    value["task"] = task.file.as_str().into();
+                    value["model"] = candidate.model.name.as_str().into();
+                    out += &format!("{value}\n");
+                }
             }
         }
         out
     }
 }
 
-/// A figure and the upper end of its interval.
+/// A figure and its upper bound.
 pub(super) fn values(check: &Check) -> [String; 2] {
     match check.identical {
         true => ["identical", "0"].map(str::to_owned),
@@ -106,7 +133,7 @@ pub(super) fn values(check: &Check) -> [String; 2] {
 }
 
 /// A word for an outcome.
-pub(super) fn word(outcome: Outcome) -> &'static str {
+pub(crate) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Met => "met",
         Outcome::Uncertain => "uncertain",
@@ -114,103 +141,13 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// `a ± e`, with these decimals; the estimate times a factor.
+/// `a ± e`, with these decimals; the estimate times a factor. Of one value no error is known.
 pub(super) fn plus_minus(estimate: Estimate, factor: f64, digits: usize) -> String {
     let (mean, error) = (estimate.mean * factor, estimate.standard_error * factor);
-    format!("{mean:.digits$} ± {error:.digits$}")
-}
-
-fn text((text, time): &(TextReport, Duration)) -> String {
-    let (tokens, windows) = (count(text.tokens, "token"), count(text.windows, "window"));
-    let rate = text.tokens as f64 / time.as_secs_f64().max(1e-9);
-    let mut out = format!(
-        "\n{}: {tokens} in {windows} of {}{}, {} ({rate:.0} tokens/s through both)\n",
-        text.file,
-        text.window,
-        if text.bos.is_some() {
-            " with a beginning-of-text token"
-        } else {
-            ""
-        },
-        duration(*time)
-    );
-    let perplexity = |p: &wcodec::eval::Perplexity| format!("{:.4} ± {:.4}", p.perplexity, p.standard_error);
-    out += &format!("  perplexity of the reference  {}\n", perplexity(&text.reference));
-    if text.identical {
-        return out + "  the candidate                identical\n";
+    match error.is_finite() {
+        true => format!("{mean:.digits$} ± {error:.digits$}"),
+        false => format!("{mean:.digits$} ± ?"),
     }
-    let d = &text.divergence;
-    out += &format!("  perplexity of the candidate  {}\n", perplexity(&text.candidate));
-    out += &format!(
-        "  increase                     {:+.4} % ({:+.4} to {:+.4})\n",
-        text.increase_percent, text.increase_interval[0], text.increase_interval[1]
-    );
-    out += &format!(
-        "  change of mean log-prob      {} nats\n",
-        plus_minus(text.log_prob_change, 1.0, 6)
-    );
-    out += &format!("  mean KL divergence           {} nats\n", plus_minus(d.mean, 1.0, 6));
-    out += &format!(
-        "  KL median, 99 %, 99.9 %, max {:.6}, {:.6}, {:.6}, {:.6}\n",
-        d.median, d.p99, d.p999, d.max
-    );
-    out + &format!(
-        "  same top token               {} %\n",
-        plus_minus(text.same_top, 100.0, 3)
-    )
-}
-
-fn task((task, time): &(TaskReport, Duration)) -> String {
-    let rate = task.items as f64 / time.as_secs_f64().max(1e-9);
-    let mut out = format!(
-        "\n{}: {}, {} ({rate:.2} items/s through both)\n",
-        task.file,
-        count(task.items, "item"),
-        duration(*time)
-    );
-    let kinds = [("accuracy", Some(task.accuracy)), ("normalised", task.normalised)];
-    let kinds = kinds.into_iter().filter_map(|(name, accuracy)| Some((name, accuracy?)));
-    if task.identical {
-        for (name, accuracy) in kinds {
-            out += &format!("  {name:<13} {} %\n", plus_minus(accuracy.reference, 100.0, 2));
-        }
-        return out + "  the candidate identical\n";
-    }
-    let columns = [
-        "",
-        "reference %",
-        "candidate %",
-        "change, points",
-        "95 % interval",
-        "gained",
-        "lost",
-        "McNemar p",
-    ];
-    let columns: Vec<_> = columns
-        .iter()
-        .map(|c| (*c, if c.is_empty() { Align::Left } else { Align::Right }))
-        .collect();
-    let mut table = Table::new(&columns);
-    for (name, accuracy) in kinds {
-        table.row([name.to_owned()].into_iter().chain(cells(&accuracy)));
-    }
-    out += &table.render();
-    out += &format!(
-        "log-likelihood of the right answer: {} nats, change {}\n",
-        plus_minus(task.reference_log_likelihood, 1.0, 4),
-        plus_minus(task.log_likelihood_change, 1.0, 6)
-    );
-    if !task.differing.is_empty() {
-        let named: Vec<&str> = task.differing.iter().take(NAMED).map(String::as_str).collect();
-        let more = task.differing.len().saturating_sub(NAMED);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        out += &format!("answered differently: {}{more}\n", named.join(", "));
-    }
-    out
 }
 
 /// Cells of a table of accuracies, behind the name.
@@ -225,4 +162,18 @@ pub(super) fn cells(accuracy: &Accuracy) -> [String; 7] {
         p.lost.to_string(),
         format!("{:.3}", p.mcnemar_p),
     ]
+}
+
+/// Accuracies of a task, with their names.
+pub(super) fn accuracies(task: &TaskReport) -> impl Iterator<Item = (&'static str, &Accuracy)> {
+    let kinds = [
+        ("accuracy", Some(&task.accuracy)),
+        ("normalised", task.normalised.as_ref()),
+    ];
+    kinds.into_iter().filter_map(|(name, accuracy)| Some((name, accuracy?)))
+}
+
+/// A file's name without its folders.
+pub(crate) fn short(file: &str) -> &str {
+    file.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(file)
 }

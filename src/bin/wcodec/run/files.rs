@@ -2,6 +2,7 @@
 
 use crate::Global;
 use crate::failure::Failure;
+use crate::input::{self, Place};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::fs;
@@ -72,33 +73,29 @@ impl Arrival {
 
 impl Files {
     /// A folder if there is one of that name, else a repository.
+    #[cfg_attr(not(feature = "hub"), allow(unused_variables))]
     pub(super) fn find(model: &str, global: &Global) -> Result<Self, Failure> {
-        let path = Path::new(model);
-        if path.is_dir() {
-            return Ok(Self::Folder(path.to_owned()));
+        match input::place(model)? {
+            Place::Here(path) if path.is_dir() => Ok(Self::Folder(path)),
+            Place::Here(path) if path.is_file() => {
+                let what = "a file alone does not run: name the folder with its config.json and tokenizer.json";
+                Err(Failure::usage(format!("{model}: {what}")))
+            }
+            Place::Here(_) => {
+                let what = "neither a folder nor ORG/MODEL[@REVISION]";
+                Err(Failure::usage(format!("{model}: {what}")))
+            }
+            #[cfg(feature = "hub")]
+            Place::Hub(_, Some(_)) => {
+                let what = "a file alone does not run: name the repository, ORG/MODEL[@REVISION]";
+                Err(Failure::usage(format!("{model}: {what}")))
+            }
+            #[cfg(feature = "hub")]
+            Place::Hub(repo, None) => {
+                let (repo, files) = crate::pull::pin_and_list(*repo, global)?;
+                Ok(Self::Hub(Box::new(repo), files.into_iter().map(|f| f.path).collect()))
+            }
         }
-        if path.is_file() {
-            let what = "a file alone does not run: name the folder with its config.json and tokenizer.json";
-            return Err(Failure::usage(format!("{model}: {what}")));
-        }
-        Self::on_hub(model, global)
-    }
-
-    #[cfg(feature = "hub")]
-    fn on_hub(model: &str, global: &Global) -> Result<Self, Failure> {
-        let id = model.strip_prefix("hf://").unwrap_or(model);
-        if id.split('@').next().unwrap_or_default().matches('/').count() != 1 {
-            let what = "neither a folder nor ORG/MODEL[@REVISION]";
-            return Err(Failure::usage(format!("{model}: {what}")));
-        }
-        let (repo, files) = crate::pull::pin_and_list(crate::pull::parse_repo(id), global)?;
-        Ok(Self::Hub(Box::new(repo), files.into_iter().map(|f| f.path).collect()))
-    }
-
-    #[cfg(not(feature = "hub"))]
-    fn on_hub(model: &str, _: &Global) -> Result<Self, Failure> {
-        let what = "no such folder, and this wcodec is built without the Hub";
-        Err(Failure::usage(format!("{model}: {what}")))
     }
 
     /// A file's content; `None` if the model has none of that name.

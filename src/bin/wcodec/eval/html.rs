@@ -1,0 +1,367 @@
+//! The report as a page.
+
+use super::published::Published;
+use super::report::{Candidate, Report, accuracies, cells, plus_minus, short, values, word};
+use crate::output;
+use crate::page::{Figure, Interval, Mark, Page, Plot, Scale, Section, Series, Sheet, intervals};
+use crate::table::Align::{Left, Right};
+use wcodec::eval::{Decades, Outcome, TextReport};
+
+/// The whole report.
+pub(super) fn page(report: &Report, published: Option<&Published>) -> Page {
+    let names: Vec<&str> = report.candidates.iter().map(|c| short(&c.model.name)).collect();
+    let several = format!("{} candidates", names.len());
+    let title = if let [one] = names[..] { one } else { &several };
+    let mut page = Page::new(format!("{title} against {}", short(&report.reference.name)));
+    (page.lead, page.tone) = lead(report);
+    page.fact("Reference", &report.reference.name);
+    page.fact("Its size", size(report.reference.bytes, report.reference.rate()));
+    for candidate in &report.candidates {
+        page.fact("Candidate", &candidate.model.name);
+        page.fact("Its size", size(candidate.model.bytes, candidate.model.rate()));
+    }
+    page.sections.extend([
+        verdict(report),
+        comparison(report, published),
+        texts(report),
+        tasks(report),
+    ]);
+    page.sections.retain(|s| !s.is_empty());
+    page
+}
+
+/// Sections of other reports about the same.
+pub(crate) fn sections(report: &Report) -> Vec<Section> {
+    let mut sections = vec![verdict(report), texts(report), tasks(report)];
+    sections.retain(|s| !s.is_empty());
+    sections
+}
+
+fn size(bytes: u64, rate: f64) -> String {
+    format!("{}, {rate:.3} bits a weight", output::bytes(bytes))
+}
+
+fn lead(report: &Report) -> (String, &'static str) {
+    if report.candidates.iter().all(Candidate::identical) {
+        let what = "Identical: every logit that was looked at is the reference's, bit by bit.";
+        return (what.into(), "good");
+    }
+    match report.outcome() {
+        Some(Outcome::Met) => ("All limits are met.".into(), "good"),
+        Some(Outcome::Uncertain) => {
+            let what = "Within the limits, but an interval is too wide to tell: more text or items would.";
+            (what.into(), "open")
+        }
+        Some(Outcome::Exceeded) => ("A limit is exceeded.".into(), "bad"),
+        None => ("Logits differ. No limit was set.".into(), ""),
+    }
+}
+
+fn verdict(report: &Report) -> Section {
+    let note = "A figure is met if its upper bound is within the limit, exceeded if the figure itself is not. \
+                What the bound is, is said beside it.";
+    let mut section = Section::new("Limits", note);
+    let columns = [
+        ("Candidate", Left),
+        ("Figure", Left),
+        ("Value", Right),
+        ("At most", Right),
+        ("Limit", Right),
+        ("Outcome", Left),
+        ("What decided", Left),
+    ];
+    let mut sheet = Sheet::new("", &columns);
+    let mut any = false;
+    for (candidate, c) in report.checks() {
+        let [value, upper] = values(c);
+        let figure = format!("{}: {}", short(&c.file), c.figure);
+        let decided = match c.outcome {
+            Outcome::Exceeded => "the value itself".to_owned(),
+            _ => c.bound.to_owned(),
+        };
+        sheet.row([
+            short(&candidate.model.name).into(),
+            figure,
+            value,
+            upper,
+            c.limit.to_string(),
+            word(c.outcome).into(),
+            decided,
+        ]);
+        any = true;
+    }
+    section.tables.extend(any.then_some(sheet));
+    section
+}
+
+/// Rate against what it costs.
+fn comparison(report: &Report, published: Option<&Published>) -> Section {
+    let mut section = Section::new("Size against cost", "");
+    if report.candidates.len() < 2 && published.is_none() {
+        return section;
+    }
+    let rate = |c: &Candidate| published.and(c.model.linear_rate()).unwrap_or_else(|| c.model.rate());
+    let label = |c: &Candidate| short(&c.model.name).to_owned();
+    let x = if published.is_some() {
+        "bits a weight of the blocks' linear layers"
+    } else {
+        "bits a weight of the file"
+    };
+    let first = report.candidates.first();
+    for (i, text) in first.iter().flat_map(|c| c.texts.iter().enumerate()) {
+        let of_text = |c: &Candidate| (rate(c), c.texts[i].divergence.mean.mean);
+        let shown: Vec<&Candidate> = report.candidates.iter().filter(|c| of_text(c).1 > 0.0).collect();
+        let mut series = vec![Series {
+            mark: Mark::Points,
+            points: shown.iter().map(|c| of_text(c)).collect(),
+            labels: shown.iter().map(|c| label(c)).collect(),
+        }];
+        let mut legend = vec!["measured here".to_owned()];
+        let mut note = String::new();
+        for peer in published.iter().flat_map(|p| &p.series) {
+            series.push(Series {
+                mark: Mark::Rings,
+                points: peer.points.iter().map(|p| (p.1, p.2)).collect(),
+                labels: peer.points.iter().map(|p| p.0.clone()).collect(),
+            });
+            legend.push(format!("{}: published ({})", peer.name, peer.source));
+        }
+        if let Some(p) = published {
+            note = format!("Published for {}: {}.", p.model, p.conditions);
+        }
+        let left_out = report.candidates.len() - shown.len();
+        if left_out > 0 {
+            note += &format!(
+                " Not on the scale, as they diverge by nothing: {}.",
+                output::count(left_out, "candidate")
+            );
+        }
+        if series.iter().all(|s| s.points.is_empty()) {
+            continue;
+        }
+        let y = ("mean KL divergence, nats a token", Scale::Log);
+        let svg = Plot {
+            x: (x, Scale::Linear),
+            y,
+            series,
+            limit: None,
+        }
+        .svg("KL divergence over bits a weight");
+        let mut figure = Figure::new(&format!("KL divergence on {}", short(&text.file)), legend, svg);
+        figure.note = note;
+        section.figures.push(figure);
+    }
+    for (i, task) in first.iter().flat_map(|c| c.tasks.iter().enumerate()) {
+        let points = report
+            .candidates
+            .iter()
+            .map(|c| (rate(c), 100.0 * c.tasks[i].accuracy.candidate.mean));
+        let series = vec![Series {
+            mark: Mark::Points,
+            points: points.collect(),
+            labels: report.candidates.iter().map(label).collect(),
+        }];
+        let limit = Some(100.0 * task.accuracy.reference.mean);
+        let y = ("accuracy, %", Scale::Linear);
+        let svg = Plot {
+            x: (x, Scale::Linear),
+            y,
+            series,
+            limit,
+        }
+        .svg("Accuracy over bits a weight");
+        let mut figure = Figure::new(
+            &format!("Accuracy on {}", short(&task.file)),
+            vec!["candidates".into()],
+            svg,
+        );
+        figure.note = "Dashed: the reference.".into();
+        section.figures.push(figure);
+    }
+    section
+}
+
+fn texts(report: &Report) -> Section {
+    let note = "Perplexity of both models, and the Kullback-Leibler divergence of the candidate's next-token \
+                distribution from the reference's, in nats a token. Errors are standard errors.";
+    let mut section = Section::new("Texts", note);
+    let columns = [
+        ("Candidate", Left),
+        ("Tokens", Right),
+        ("Perplexity, reference", Right),
+        ("Candidate's", Right),
+        ("Change, %", Right),
+        ("95 % interval", Right),
+        ("Mean KL", Right),
+        ("Median", Right),
+        ("99 %", Right),
+        ("99.9 %", Right),
+        ("Largest", Right),
+        ("Same top token, %", Right),
+    ];
+    for (i, first) in report
+        .candidates
+        .first()
+        .iter()
+        .flat_map(|c| c.texts.iter().enumerate())
+    {
+        let windows = output::count(first.windows, "window");
+        let mut sheet = Sheet::new(
+            &format!("{}: {windows} of {} tokens", short(&first.file), first.window),
+            &columns,
+        );
+        for c in &report.candidates {
+            sheet.row(text_row(c, &c.texts[i]));
+        }
+        section.tables.push(sheet);
+        let of_text: Vec<(&Candidate, &TextReport)> = report.candidates.iter().map(|c| (c, &c.texts[i])).collect();
+        section.figures.extend(divergences(&of_text));
+    }
+    section
+}
+
+fn text_row(candidate: &Candidate, text: &TextReport) -> Vec<String> {
+    let (d, name) = (&text.divergence, short(&candidate.model.name).to_owned());
+    let before = format!(
+        "{:.4} ± {:.4}",
+        text.reference.perplexity, text.reference.standard_error
+    );
+    if text.identical {
+        let mut row = vec![name, text.tokens.to_string(), before, "identical".into()];
+        row.resize(12, "identical".into());
+        return row;
+    }
+    let [low, high] = text.increase_interval;
+    vec![
+        name,
+        text.tokens.to_string(),
+        before,
+        format!(
+            "{:.4} ± {:.4}",
+            text.candidate.perplexity, text.candidate.standard_error
+        ),
+        format!("{:+.4}", text.increase_percent),
+        format!("{low:+.4} to {high:+.4}"),
+        plus_minus(d.mean, 1.0, 6),
+        format!("{:.6}", d.median),
+        format!("{:.6}", d.p99),
+        format!("{:.6}", d.p999),
+        format!("{:.6}", d.max),
+        plus_minus(text.same_top, 100.0, 3),
+    ]
+}
+
+/// How the tokens' divergences are distributed.
+fn divergences(texts: &[(&Candidate, &TextReport)]) -> Option<Figure> {
+    let shown: Vec<_> = texts.iter().filter(|(_, t)| !t.identical).collect();
+    let first = shown.first()?.1;
+    let used = |t: &TextReport| {
+        let counts = &t.divergence_histogram.counts;
+        counts
+            .iter()
+            .position(|&c| c > 0)
+            .zip(counts.iter().rposition(|&c| c > 0))
+    };
+    let ranges = || shown.iter().filter_map(|(_, t)| used(t));
+    let (low, high) = (ranges().map(|r| r.0).min()?, ranges().map(|r| r.1).max()?);
+    let steps = shown.iter().map(|(_, text)| {
+        let counts = &text.divergence_histogram.counts;
+        let share = |i: usize| 100.0 * counts.get(i).map_or(0.0, |&c| c as f64) / text.tokens.max(1) as f64;
+        let at = |i: usize| 10f64.powf(i as f64 / Decades::PER_DECADE as f64 + f64::from(Decades::FIRST));
+        let mut points: Vec<(f64, f64)> = (low..=high).map(|i| (at(i), share(i))).collect();
+        points.push((at(high + 1), 0.0));
+        Series {
+            mark: Mark::Steps,
+            points,
+            labels: Vec::new(),
+        }
+    });
+    let plot = Plot {
+        x: ("KL divergence of a token, nats", Scale::Log),
+        y: ("tokens, % a quarter of a decade", Scale::Linear),
+        series: steps.collect(),
+        limit: None,
+    };
+    let legend = shown.iter().map(|(c, _)| short(&c.model.name).to_owned()).collect();
+    let caption = format!("How far single tokens' distributions move, {}", short(&first.file));
+    let mut figure = Figure::new(&caption, legend, plot.svg("Distribution of the KL divergence"));
+    let small = shown
+        .iter()
+        .map(|(_, t)| t.divergence_histogram.small)
+        .max()
+        .unwrap_or(0);
+    if small > 0 {
+        figure.note = format!(
+            "Up to {} of a candidate below 1e-10 are left out.",
+            output::count(small, "token")
+        );
+    }
+    Some(figure)
+}
+
+fn tasks(report: &Report) -> Section {
+    let note = "Change of the accuracy in percentage points, item by item, with the 95 % interval of a paired \
+                bootstrap (10,000 resamples) and McNemar's exact p-value.";
+    let mut section = Section::new("Tasks", note);
+    let columns = [
+        ("Task", Left),
+        ("Items", Right),
+        ("Reference, %", Right),
+        ("Candidate, %", Right),
+        ("Change, points", Right),
+        ("95 % interval", Right),
+        ("Gained", Right),
+        ("Lost", Right),
+        ("McNemar p", Right),
+    ];
+    let mut rows = Vec::new();
+    for (colour, candidate) in report.candidates.iter().enumerate() {
+        let name = short(&candidate.model.name);
+        let mut sheet = Sheet::new(name, &columns);
+        for task in &candidate.tasks {
+            for (kind, accuracy) in accuracies(task) {
+                let label = format!("{}, {kind}", short(&task.file));
+                let items = task.items.to_string();
+                if task.identical {
+                    let before = plus_minus(accuracy.reference, 100.0, 2);
+                    let mut row = vec![label, items, before];
+                    row.resize(columns.len(), "identical".into());
+                    sheet.row(row);
+                    continue;
+                }
+                sheet.row([label.clone(), items].into_iter().chain(cells(accuracy)));
+                let p = &accuracy.paired;
+                let [low, high] = p.interval_points;
+                let label = match report.candidates.len() {
+                    1 => label,
+                    _ => format!("{name}: {label}"),
+                };
+                let text = format!("{:+.2}", p.delta_points);
+                rows.push(Interval {
+                    label,
+                    low,
+                    value: p.delta_points,
+                    high,
+                    text,
+                    colour,
+                });
+            }
+        }
+        section.tables.extend((!candidate.tasks.is_empty()).then_some(sheet));
+    }
+    if !rows.is_empty() {
+        let limits = report
+            .checks()
+            .filter(|(_, c)| c.figure.contains("accuracy"))
+            .map(|(_, c)| -c.limit);
+        let limit = limits.reduce(f64::max);
+        let svg = intervals(&rows, limit, "percentage points", "Change of the accuracy");
+        let mut figure = Figure::new("Change of the accuracy", Vec::new(), svg);
+        figure.note = match limit {
+            Some(_) => "Left of the dashed line the limit is exceeded.".into(),
+            None => "With 95 % intervals.".into(),
+        };
+        section.figures.push(figure);
+    }
+    section
+}

@@ -1,0 +1,177 @@
+//! All candidates, one after the other, on all texts and tasks.
+
+use super::report::{Candidate, Measured, Report};
+use crate::Global;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Display;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use wcodec::eval::{
+    At, Item, Limits, Load, ModelFiles, Models, StoredTensor, TextOptions, Verdict, measure_task, measure_text,
+    read_items, read_text,
+};
+
+/// What models are measured on.
+pub(crate) struct Inputs {
+    texts: Vec<Vec<(At, String)>>,
+    tasks: Vec<Vec<Item>>,
+    pub(super) window: Option<usize>,
+    pub(super) stride: Option<usize>,
+    pub(super) windows: Option<usize>,
+}
+
+impl Inputs {
+    /// Reads the files; of tasks the first items up to a limit.
+    pub(crate) fn read(texts: &[PathBuf], tasks: &[PathBuf], limit: Option<usize>) -> Result<Self, Failure> {
+        let mut inputs = Self {
+            texts: texts.iter().map(|path| read_text(path)).collect::<Result<_, _>>()?,
+            tasks: tasks.iter().map(|path| read_items(path)).collect::<Result<_, _>>()?,
+            window: None,
+            stride: None,
+            windows: None,
+        };
+        for items in &mut inputs.tasks {
+            items.truncate(limit.unwrap_or(usize::MAX));
+        }
+        Ok(inputs)
+    }
+
+    pub(crate) fn with_windows(self, windows: Option<usize>) -> Self {
+        Self { windows, ..self }
+    }
+
+    fn options(&self, models: &Models) -> TextOptions {
+        let mut options = TextOptions::default();
+        let most = models.config().max_positions();
+        options.window = self.window.unwrap_or(options.window.min(most));
+        options.stride = self.stride;
+        options.windows = self.windows;
+        options
+    }
+}
+
+/// What is measured, and how.
+pub(crate) struct Suite {
+    pub(crate) inputs: Inputs,
+    pub(crate) load: Load,
+    pub(crate) limits: Limits,
+}
+
+impl Suite {
+    /// Measures candidates against a reference.
+    pub(crate) fn run(
+        &self,
+        reference: &ModelFiles,
+        candidates: &[ModelFiles],
+        global: &Global,
+    ) -> Result<Report, Failure> {
+        let stored = reference.tensors()?;
+        let elements = stored.iter().map(|t| t.elements).sum();
+        let linear = |of: &[StoredTensor], value: fn(&StoredTensor) -> u64| {
+            of.iter().filter(|t| t.is_linear()).map(value).sum::<u64>()
+        };
+        let linear_elements = linear(&stored, |t| t.elements);
+        let measured = |files: &ModelFiles| {
+            Ok::<_, Failure>(Measured {
+                name: files.name.clone(),
+                bytes: files.bytes()?,
+                elements,
+                linear: (linear(&files.tensors()?, |t| t.bytes), linear_elements),
+            })
+        };
+        let mut report = Report {
+            reference: measured(reference)?,
+            candidates: Vec::new(),
+        };
+        let scratch = Scratch::new(&self.load, candidates.len())?;
+        let mut load = self.load.clone();
+        load.save_reference = scratch.path().map(Path::to_owned).or(load.save_reference);
+        let mut models: Option<Models> = None;
+        for files in candidates {
+            let begun = Instant::now();
+            let models = match &mut models {
+                Some(models) => {
+                    models.replace_candidate(files)?;
+                    models
+                }
+                none => none.insert(Models::of_files(reference.clone(), files.clone(), &load)?),
+            };
+            let loading = begun.elapsed();
+            let mut candidate = Candidate {
+                model: measured(files)?,
+                loading,
+                texts: Vec::new(),
+                tasks: Vec::new(),
+                verdict: None,
+            };
+            for text in &self.inputs.texts {
+                let progress = Display::counting("reading", "tokens", global);
+                let options = self.inputs.options(models);
+                candidate.texts.push(measure_text(models, text, &options, &progress)?);
+            }
+            for items in &self.inputs.tasks {
+                let progress = Display::counting("answering", "tokens", global);
+                candidate.tasks.push(measure_task(models, items, &progress)?);
+            }
+            candidate.verdict = Verdict::of(&candidate.texts, &candidate.tasks, &self.limits);
+            if !global.quiet && candidates.len() > 1 {
+                let (name, done) = (&candidate.model.name, report.candidates.len() + 1);
+                let time = output::duration(begun.elapsed());
+                eprintln!("measured {done} of {}: {name}, {time}", candidates.len());
+            }
+            report.candidates.push(candidate);
+        }
+        if let Some(models) = models {
+            models.finish()?;
+        }
+        scratch.remove()?;
+        Ok(report)
+    }
+}
+
+/// Where the reference's results are for the next candidate, if they are not to be kept.
+enum Scratch {
+    /// One candidate needs none, and a file that is asked for is kept.
+    None,
+    Temporary(tempfile::TempDir, PathBuf),
+    /// Beside what is resumed.
+    Beside(PathBuf),
+}
+
+impl Scratch {
+    fn new(load: &Load, candidates: usize) -> Result<Self, Failure> {
+        if candidates < 2 || load.save_reference.is_some() {
+            return Ok(Self::None);
+        }
+        if let Some(resume) = &load.resume {
+            let mut name: OsString = resume.file_name().unwrap_or_default().to_owned();
+            name.push(".reference");
+            return Ok(Self::Beside(resume.with_file_name(name)));
+        }
+        let folder = tempfile::Builder::new().prefix("wcodec-eval-").tempdir();
+        let folder = folder.map_err(Failure::io("making a temporary folder"))?;
+        let path = folder.path().join("reference");
+        Ok(Self::Temporary(folder, path))
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::None => None,
+            Self::Temporary(_, path) | Self::Beside(path) => Some(path),
+        }
+    }
+
+    fn remove(self) -> Result<(), Failure> {
+        let removing = |path: &Path| Failure::io(format!("removing {}", path.display()));
+        match self {
+            Self::None => Ok(()),
+            Self::Temporary(folder, _) => {
+                let path = folder.path().to_owned();
+                folder.close().map_err(removing(&path))
+            }
+            Self::Beside(path) => std::fs::remove_file(&path).map_err(removing(&path)),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The report on a terminal.
+
+use super::report::{Candidate, Report, accuracies, cells, plus_minus, short, values, word};
+use crate::output::{self, count, duration};
+use crate::table::{Align, Table};
+use std::time::Duration;
+use wcodec::eval::{Perplexity, TaskReport, TextReport};
+
+/// Differing items that are named.
+const NAMED: usize = 5;
+
+/// The whole report.
+pub(super) fn render(report: &Report) -> String {
+    let mut out: String = report.candidates.iter().map(|c| candidate(report, c)).collect();
+    if report.candidates.len() > 1 {
+        out += &format!("\n{}", comparison(report).render());
+    }
+    out
+}
+
+fn candidate(report: &Report, candidate: &Candidate) -> String {
+    let mut out = format!("{} against {}\n", candidate.model.name, report.reference.name);
+    out += &candidate.texts.iter().map(text).collect::<String>();
+    out += &candidate.tasks.iter().map(task).collect::<String>();
+    if candidate.identical() {
+        out += "\nidentical: every logit is the reference's, bit by bit\n";
+    }
+    if let Some(verdict) = &candidate.verdict {
+        out += "\n";
+        for c in &verdict.checks {
+            let (word, file, figure, limit) = (word(c.outcome), &c.file, c.figure, c.limit);
+            let [value, upper] = values(c);
+            out += &format!("{word}: {file}: {figure}: {value}, limit {limit}\n");
+            if !c.identical {
+                out += &format!("  at most {upper}: {}\n", c.bound);
+            }
+        }
+    }
+    out
+}
+
+/// All candidates side by side.
+fn comparison(report: &Report) -> Table {
+    let mut columns = vec![("candidate".to_owned(), Align::Left)];
+    let mut right = |name: String| columns.push((name, Align::Right));
+    right("bytes".into());
+    right("bits/weight".into());
+    let first = report.candidates.first();
+    for text in first.iter().flat_map(|c| &c.texts) {
+        right(format!("KL {}", short(&text.file)));
+        right("perplexity %".into());
+    }
+    for task in first.iter().flat_map(|c| &c.tasks) {
+        right(format!("{}, points", short(&task.file)));
+    }
+    let columns: Vec<(&str, Align)> = columns.iter().map(|(name, align)| (name.as_str(), *align)).collect();
+    let mut table = Table::new(&columns);
+    for c in &report.candidates {
+        let mut row = vec![
+            c.model.name.clone(),
+            output::bytes(c.model.bytes),
+            format!("{:.3}", c.model.rate()),
+        ];
+        for text in &c.texts {
+            row.push(format!("{:.6}", text.divergence.mean.mean));
+            row.push(format!("{:+.4}", text.increase_percent));
+        }
+        row.extend(
+            c.tasks
+                .iter()
+                .map(|t| format!("{:+.3}", t.accuracy.paired.delta_points)),
+        );
+        table.row(row);
+    }
+    table
+}
+
+fn rate(n: usize, time: Duration) -> f64 {
+    n as f64 / time.as_secs_f64().max(1e-9)
+}
+
+fn text(text: &TextReport) -> String {
+    let (tokens, windows) = (count(text.tokens, "token"), count(text.windows, "window"));
+    let times = text.times;
+    let mut out = format!(
+        "\n{}: {tokens} in {windows} of {}{}, {} ({:.0} tokens/s through both)\n",
+        text.file,
+        text.window,
+        if text.bos.is_some() {
+            " with a beginning-of-text token"
+        } else {
+            ""
+        },
+        duration(times.reference + times.candidate),
+        rate(text.tokens, times.reference + times.candidate),
+    );
+    let perplexity = |p: &Perplexity| format!("{:.4} ± {:.4}", p.perplexity, p.standard_error);
+    out += &format!("  perplexity of the reference  {}\n", perplexity(&text.reference));
+    if text.identical {
+        return out + "  the candidate                identical\n";
+    }
+    let d = &text.divergence;
+    out += &format!("  perplexity of the candidate  {}\n", perplexity(&text.candidate));
+    out += &format!(
+        "  increase                     {:+.4} % ({:+.4} to {:+.4})\n",
+        text.increase_percent, text.increase_interval[0], text.increase_interval[1]
+    );
+    out += &format!(
+        "  change of mean log-prob      {} nats\n",
+        plus_minus(text.log_prob_change, 1.0, 6)
+    );
+    out += &format!("  mean KL divergence           {} nats\n", plus_minus(d.mean, 1.0, 6));
+    out += &format!(
+        "  KL median, 99 %, 99.9 %, max {:.6}, {:.6}, {:.6}, {:.6}\n",
+        d.median, d.p99, d.p999, d.max
+    );
+    out + &format!(
+        "  same top token               {} %\n",
+        plus_minus(text.same_top, 100.0, 3)
+    )
+}
+
+fn task(task: &TaskReport) -> String {
+    let times = task.times;
+    let mut out = format!(
+        "\n{}: {}, {} ({:.2} items/s through the reference, {:.2} through the candidate)\n",
+        task.file,
+        count(task.items, "item"),
+        duration(times.reference + times.candidate),
+        rate(task.items, times.reference),
+        rate(task.items, times.candidate),
+    );
+    if task.identical {
+        for (name, accuracy) in accuracies(task) {
+            out += &format!("  {name:<13} {} %\n", plus_minus(accuracy.reference, 100.0, 2));
+        }
+        return out + "  the candidate identical\n";
+    }
+    let columns = [
+        "",
+        "reference %",
+        "candidate %",
+        "change, points",
+        "95 % interval",
+        "gained",
+        "lost",
+        "McNemar p",
+    ];
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|c| (*c, if c.is_empty() { Align::Left } else { Align::Right }))
+        .collect();
+    let mut table = Table::new(&columns);
+    for (name, accuracy) in accuracies(task) {
+        table.row([name.to_owned()].into_iter().chain(cells(accuracy)));
+    }
+    out += &table.render();
+    out += &format!(
+        "log-likelihood of the right answer: {} nats, change {}\n",
+        plus_minus(task.reference_log_likelihood, 1.0, 4),
+        plus_minus(task.log_likelihood_change, 1.0, 6)
+    );
+    if !task.differing.is_empty() {
+        let named: Vec<&str> = task.differing.iter().take(NAMED).map(String::as_str).collect();
+        let more = task.differing.len().saturating_sub(NAMED);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        out += &format!("answered differently: {}{more}\n", named.join(", "));
+    }
+    out
+}

@@ -1,0 +1,126 @@
+//! Axes: from values to places, and where to put ticks.
+
+/// How values become places.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scale {
+    Linear,
+    /// Of powers of ten. Values that are not positive are at the lower end.
+    Log,
+}
+
+/// A range of values on a range of places.
+pub(super) struct Axis {
+    scale: Scale,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    /// An axis that shows all values between the places `from` and `to`.
+    pub(super) fn new(scale: Scale, values: impl Iterator<Item = f64>, (from, to): (f64, f64)) -> Self {
+        let usable = values.filter(|v| v.is_finite() && (scale == Scale::Linear || *v > 0.0));
+        let (low, high) = usable.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        let (mut low, mut high) = if low <= high { (low, high) } else { (1.0, 10.0) };
+        if scale == Scale::Log {
+            (low, high) = (low.log10(), high.log10());
+        }
+        // Nothing lies on the edge, and one value has room around it.
+        let room = match high - low {
+            0.0 if low == 0.0 || scale == Scale::Log => 1.0,
+            0.0 => low.abs() * 0.2,
+            range => range * 0.06,
+        };
+        Self {
+            scale,
+            low: low - room,
+            high: high + room,
+            from,
+            to,
+        }
+    }
+
+    /// The place of a value, within the axis.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let value = match self.scale {
+            Scale::Linear => value,
+            Scale::Log if value > 0.0 => value.log10(),
+            Scale::Log => self.low,
+        };
+        let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        self.from + share * (self.to - self.from)
+    }
+
+    /// Values to mark, with what is written there: at most `most` or so.
+    pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
+        let step = step((self.high - self.low) / most.max(1) as f64);
+        let step = if self.scale == Scale::Log {
+            step.max(1.0).ceil()
+        } else {
+            step
+        };
+        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
+        let values = (first..=last).map(|i| i as f64 * step);
+        match self.scale {
+            Scale::Linear => values.map(|v| (v, number(v, step))).collect(),
+            Scale::Log if last > first => values.map(|v| (10f64.powf(v), power(v))).collect(),
+            // Less than a decade.
+            Scale::Log => {
+                let (low, high) = (10f64.powf(self.low), 10f64.powf(self.high));
+                let linear = step_values(low, high, most);
+                linear.collect()
+            }
+        }
+    }
+}
+
+fn step_values(low: f64, high: f64, most: usize) -> impl Iterator<Item = (f64, String)> {
+    let step = step((high - low) / most.max(1) as f64);
+    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+    (first..=last).map(move |i| (i as f64 * step, number(i as f64 * step, step)))
+}
+
+/// 1, 2 or 5 times a power of ten, at least this much.
+fn step(least: f64) -> f64 {
+    let power = 10f64.powf(least.max(1e-300).log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0];
+    steps.into_iter().find(|s| s * power >= least * 0.999).unwrap_or(10.0) * power
+}
+
+fn number(value: f64, step: f64) -> String {
+    if value != 0.0 && (step < 1e-4 || value.abs() >= 1e6) {
+        return format!("{value:.0e}");
+    }
+    let digits = (-step.log10()).ceil().clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$}")
+}
+
+fn power(exponent: f64) -> String {
+    match exponent as i32 {
+        e @ -3..=3 => format!("{}", 10f64.powi(e)),
+        e => format!("1e{e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let texts = |axis: &Axis| axis.ticks(5).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        let axis = Axis::new(Scale::Linear, [2.0, 9.7].into_iter(), (0.0, 100.0));
+        assert_eq!(texts(&axis), ["2", "4", "6", "8", "10"]);
+        let axis = Axis::new(Scale::Log, [0.002, 0.0, 30.0].into_iter(), (0.0, 100.0));
+        assert_eq!(texts(&axis), ["0.01", "0.1", "1", "10"]);
+        assert!(axis.place(0.0) == 0.0 && axis.place(1e9) == 100.0);
+        let axis = Axis::new(Scale::Log, [0.2, 0.5].into_iter(), (0.0, 1.0));
+        assert!(texts(&axis).len() >= 2);
+        for one in [0.0, -3.0, 7.5] {
+            let axis = Axis::new(Scale::Linear, [one].into_iter(), (0.0, 10.0));
+            assert!((axis.place(one) - 5.0).abs() < 1e-9 && !texts(&axis).is_empty());
+        }
+        assert!(!texts(&Axis::new(Scale::Linear, std::iter::empty(), (0.0, 1.0))).is_empty());
+    }
+}

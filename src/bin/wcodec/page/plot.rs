@@ -1,0 +1,168 @@
+//! Points, lines and steps on two axes.
+
+use super::axis::{Axis, Scale};
+use super::{COLOURS, escape};
+use std::fmt::Write;
+
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 290.0;
+const LEFT: f64 = 48.0;
+const RIGHT: f64 = 8.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 46.0;
+/// Of a letter, about: labels that would run out of the plot stand on the other side.
+const LETTER: f64 = 6.6;
+/// Two labels are at least so far apart in height.
+const LINE: f64 = 13.0;
+
+/// How a series is drawn.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Mark {
+    /// Filled circles.
+    Points,
+    /// Rings joined by a thin line.
+    Rings,
+    Line,
+    /// A level from each point to the next.
+    Steps,
+}
+
+/// Points of one colour, each with a label or none.
+pub(crate) struct Series {
+    pub(crate) mark: Mark,
+    pub(crate) points: Vec<(f64, f64)>,
+    pub(crate) labels: Vec<String>,
+}
+
+/// Series on common axes, in the colours `c0`, `c1`, ...
+pub(crate) struct Plot<'a> {
+    pub(crate) x: (&'a str, Scale),
+    pub(crate) y: (&'a str, Scale),
+    pub(crate) series: Vec<Series>,
+    /// A height to mark.
+    pub(crate) limit: Option<f64>,
+}
+
+impl Plot<'_> {
+    pub(crate) fn svg(&self, label: &str) -> String {
+        let all = || self.series.iter().flat_map(|s| &s.points);
+        let x = Axis::new(self.x.1, all().map(|p| p.0), (LEFT, WIDTH - RIGHT));
+        let y = Axis::new(self.y.1, all().map(|p| p.1).chain(self.limit), (HEIGHT - BOTTOM, TOP));
+        let mut out = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            escape(label)
+        );
+        self.frame(&mut out, &x, &y);
+        let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+        for (i, series) in self.series.iter().enumerate() {
+            let colour = i % COLOURS;
+            let places: Vec<(f64, f64)> = series.points.iter().map(|p| (x.place(p.0), y.place(p.1))).collect();
+            series.draw(&mut out, &places, colour);
+            for (place, text) in places.iter().zip(&series.labels).filter(|(_, text)| !text.is_empty()) {
+                name(&mut out, *place, text, &mut taken);
+            }
+        }
+        out + "</svg>"
+    }
+
+    fn frame(&self, out: &mut String, x: &Axis, y: &Axis) {
+        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        // Writing to a string cannot fail.
+        for (value, text) in x.ticks(5) {
+            let at = x.place(value);
+            let _ = write!(
+                out,
+                "<line class=\"grid\" x1=\"{at:.2}\" x2=\"{at:.2}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
+            );
+            let _ = write!(
+                out,
+                "<text class=\"mid soft\" x=\"{at:.2}\" y=\"{}\">{text}</text>",
+                bottom + 16.0
+            );
+        }
+        for (value, text) in y.ticks(6) {
+            let at = y.place(value);
+            let _ = write!(
+                out,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.2}\" y2=\"{at:.2}\"/>"
+            );
+            let _ = write!(
+                out,
+                "<text class=\"end soft\" x=\"{}\" y=\"{:.2}\">{text}</text>",
+                LEFT - 5.0,
+                at + 4.0
+            );
+        }
+        if let Some(limit) = self.limit {
+            let at = y.place(limit);
+            let _ = write!(
+                out,
+                "<line class=\"limit\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.2}\" y2=\"{at:.2}\"/>"
+            );
+        }
+        let _ = write!(out, "<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/>");
+        let middle = (LEFT + right) / 2.0;
+        let _ = write!(
+            out,
+            "<text class=\"mid soft\" x=\"{middle}\" y=\"{}\">{}</text>",
+            HEIGHT - 8.0,
+            escape(self.x.0)
+        );
+        let middle = (TOP + bottom) / 2.0;
+        let _ = write!(
+            out,
+            "<text class=\"mid soft\" transform=\"translate(11 {middle})rotate(-90)\">{}</text>",
+            escape(self.y.0)
+        );
+    }
+}
+
+impl Series {
+    fn draw(&self, out: &mut String, places: &[(f64, f64)], colour: usize) {
+        let mut path = String::new();
+        for (i, (x, y)) in places.iter().enumerate() {
+            let _ = match (i, self.mark) {
+                (0, _) => write!(path, "M{x:.2} {y:.2}"),
+                (_, Mark::Steps) => write!(path, "H{x:.2}V{y:.2}"),
+                _ => write!(path, "L{x:.2} {y:.2}"),
+            };
+        }
+        if self.mark != Mark::Points && !path.is_empty() {
+            let kind = if self.mark == Mark::Rings { "thin" } else { "line" };
+            let _ = write!(out, "<path class=\"s{colour} {kind}\" d=\"{path}\"/>");
+        }
+        for (x, y) in places {
+            let class = match self.mark {
+                Mark::Points => format!("c{colour}"),
+                Mark::Rings => format!("s{colour} ring"),
+                _ => continue,
+            };
+            let _ = write!(out, "<circle class=\"{class}\" cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"4\"/>");
+        }
+    }
+}
+
+/// Writes a label beside a point, where no other is; leaves it out where there is no room.
+fn name(out: &mut String, (x, y): (f64, f64), text: &str, taken: &mut Vec<(f64, f64, f64)>) {
+    let width = text.chars().count() as f64 * LETTER;
+    let sides = [(x + 7.0, "", x + 7.0), (x - 7.0, "end ", x - 7.0 - width)];
+    let places = [4.0, -7.0, 15.0]
+        .into_iter()
+        .flat_map(|dy| sides.map(|side| (side, y + dy)));
+    let free = |&((_, _, left), base): &((f64, &str, f64), f64)| {
+        let inside = left >= LEFT && left + width <= WIDTH && base > TOP + 8.0 && base < HEIGHT - BOTTOM;
+        inside
+            && taken
+                .iter()
+                .all(|&(l, w, b)| left + width < l || l + w < left || (b - base).abs() >= LINE)
+    };
+    let Some(((at, class, left), base)) = places.into_iter().find(free) else {
+        return;
+    };
+    taken.push((left, width, base));
+    let _ = write!(
+        out,
+        "<text class=\"{class}halo small\" x=\"{at:.2}\" y=\"{base:.2}\">{}</text>",
+        escape(text)
+    );
+}
