@@ -68,10 +68,7 @@ fn limits_decide_over_the_exit_status() {
     file(&folder, "task.jsonl", ITEMS);
     let status = |arguments: &str| {
         let output = run(&folder, &format!("changed.safetensors --json --quiet {arguments}"));
-        let outcome = json(&output)["outcome"]
-            .as_str()
-            .unwrap_or("none")
-            .to_owned();
+        let outcome = json(&output)["outcome"].as_str().unwrap_or("none").to_owned();
         let said = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), outcome, said)
     };

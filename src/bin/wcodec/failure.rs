@@ -65,13 +65,22 @@ impl Failure {
         self
     }
 
+    #[cfg(feature = "eval")]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.kind == "cancelled"
+    }
+
+    /// What it says, on one line whatever file names hold.
+    pub(crate) fn message(&self) -> String {
+        self.message.replace(['\n', '\r'], " ")
+    }
+
     /// Prints it and gives the exit status.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if self.silent {
             return ExitCode::SUCCESS;
         }
-        // A message is one line, whatever file names hold.
-        let message = self.message.replace(['\n', '\r'], " ");
+        let message = self.message();
         eprintln!("error: {message}");
         if json && !self.printed {
             let mut error = json!({ "kind": self.kind, "message": message });

@@ -1,6 +1,8 @@
 //! The `wcodec` program.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "eval")]
+mod baseline;
 mod bench;
 mod completions;
 mod decode;
@@ -10,6 +12,7 @@ mod eval;
 mod failure;
 mod input;
 mod inspect;
+mod memory;
 mod output;
 mod page;
 mod progress;
@@ -111,6 +114,8 @@ enum Command {
     Bench(bench::Bench),
     #[cfg(feature = "eval")]
     Eval(eval::Eval),
+    #[cfg(feature = "eval")]
+    Baseline(baseline::Baseline),
     Completions(completions::Completions),
 }
 
@@ -165,6 +170,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Bench(command) => command.run(&cli.global),
         #[cfg(feature = "eval")]
         Command::Eval(command) => command.run(&cli.global),
+        #[cfg(feature = "eval")]
+        Command::Baseline(command) => command.run(&cli.global),
         Command::Completions(command) => command.run(Cli::command()),
     }
 }

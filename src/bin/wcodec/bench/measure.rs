@@ -1,7 +1,7 @@
 //! The measurements.
 
-use super::memory;
 use crate::failure::Failure;
+use crate::memory;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(super) struct DecodeTimes {
 }
 
 /// The middle one; of an even number the mean of both.
-pub(super) fn median(seconds: &[f64]) -> f64 {
+pub(crate) fn median(seconds: &[f64]) -> f64 {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
     let n = sorted.len();

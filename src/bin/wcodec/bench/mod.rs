@@ -1,17 +1,18 @@
 //! `wcodec bench`.
 
 mod measure;
-mod memory;
 mod report;
 
 use crate::Global;
 use crate::encode::Effort;
 use crate::failure::Failure;
 use crate::input;
+use crate::memory;
 use crate::output;
 use crate::progress::Display;
 use clap::Args;
 use measure::Decoding;
+pub(crate) use measure::median;
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The report as a page.
 
 use super::published::Published;
-use super::report::{Candidate, Report, accuracies, cells, plus_minus, short, values, word};
+use super::report::{Candidate, Measured, Report, accuracies, cells, plus_minus, short, values, word};
 use crate::output;
 use crate::page::{Figure, Interval, Mark, Page, Plot, Scale, Section, Series, Sheet, intervals};
 use crate::table::Align::{Left, Right};
@@ -14,11 +14,10 @@ pub(super) fn page(report: &Report, published: Option<&Published>) -> Page {
     let title = if let [one] = names[..] { one } else { &several };
     let mut page = Page::new(format!("{title} against {}", short(&report.reference.name)));
     (page.lead, page.tone) = lead(report);
-    page.fact("Reference", &report.reference.name);
-    page.fact("Its size", size(report.reference.bytes, report.reference.rate()));
+    let fact = |model: &Measured| format!("{}, {}", model.name, size(model.bytes, model.rate()));
+    page.fact("Reference", fact(&report.reference));
     for candidate in &report.candidates {
-        page.fact("Candidate", &candidate.model.name);
-        page.fact("Its size", size(candidate.model.bytes, candidate.model.rate()));
+        page.fact("Candidate", fact(&candidate.model));
     }
     page.sections.extend([
         verdict(report),
@@ -124,10 +123,20 @@ fn comparison(report: &Report, published: Option<&Published>) -> Section {
                 points: peer.points.iter().map(|p| (p.1, p.2)).collect(),
                 labels: peer.points.iter().map(|p| p.0.clone()).collect(),
             });
-            legend.push(format!("{}: published ({})", peer.name, peer.source));
+            legend.push(format!("{}, published", peer.name));
         }
         if let Some(p) = published {
-            note = format!("Published for {}: {}.", p.model, p.conditions);
+            let sources = p
+                .series
+                .iter()
+                .map(|s| format!("{}: {}", s.name, s.source))
+                .collect::<Vec<_>>();
+            note = format!(
+                "Published for {}: {}. Sources: {}.",
+                p.model,
+                p.conditions,
+                sources.join("; ")
+            );
         }
         let left_out = report.candidates.len() - shown.len();
         if left_out > 0 {

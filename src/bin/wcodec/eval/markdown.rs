@@ -4,7 +4,7 @@ use super::report::{Candidate, Report, accuracies, cells, plus_minus, values, wo
 use crate::output;
 
 /// The whole report.
-pub(super) fn render(report: &Report) -> String {
+pub(crate) fn render(report: &Report) -> String {
     let parts: Vec<String> = report.candidates.iter().map(|c| candidate(report, c)).collect();
     parts.join("\n")
 }

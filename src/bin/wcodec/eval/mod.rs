@@ -7,7 +7,7 @@ mod report;
 mod run;
 mod text;
 
-pub(crate) use report::Report;
+pub(crate) use report::{Report, short};
 pub(crate) use run::{Inputs, Suite};
 
 use crate::Global;

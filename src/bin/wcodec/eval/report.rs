@@ -98,7 +98,7 @@ impl Report {
             .flat_map(|c| c.verdict.iter().flat_map(|v| &v.checks).map(move |check| (c, check)))
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "command": "eval",
             "reference": self.reference.json(),

@@ -1,7 +1,7 @@
 //! `wcodec inspect`.
 
 mod recipe;
-mod tools;
+pub(crate) mod tools;
 mod totals;
 
 use crate::Global;

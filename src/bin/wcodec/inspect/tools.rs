@@ -104,7 +104,7 @@ fn find(info: &TensorInfo, data: &[u8]) -> Result<Finding, Failure> {
 }
 
 /// The last two parts of a tensor's name that are no numbers: the same for all layers.
-fn kind(name: &str) -> String {
+pub(crate) fn kind(name: &str) -> String {
     let parts: Vec<&str> = name
         .split('.')
         .filter(|p| *p != "weight" && p.parse::<u64>().is_err())

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 48.0;
+const LEFT: f64 = 56.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 46.0;
@@ -53,13 +53,24 @@ impl Plot<'_> {
             escape(label)
         );
         self.frame(&mut out, &x, &y);
+        let place = |p: &(f64, f64)| (x.place(p.0), y.place(p.1));
         let mut taken: Vec<(f64, f64, f64)> = Vec::new();
         for (i, series) in self.series.iter().enumerate() {
-            let colour = i % COLOURS;
-            let places: Vec<(f64, f64)> = series.points.iter().map(|p| (x.place(p.0), y.place(p.1))).collect();
-            series.draw(&mut out, &places, colour);
-            for (place, text) in places.iter().zip(&series.labels).filter(|(_, text)| !text.is_empty()) {
-                name(&mut out, *place, text, &mut taken);
+            let places: Vec<(f64, f64)> = series.points.iter().map(place).collect();
+            series.draw(&mut out, &places, i % COLOURS);
+            if matches!(series.mark, Mark::Points | Mark::Rings) {
+                taken.extend(places.iter().map(|(x, y)| (x - 4.0, 8.0, y + 4.0)));
+            }
+        }
+        // Behind all points, so that no label lies on one.
+        for series in &self.series {
+            for (point, text) in series
+                .points
+                .iter()
+                .zip(&series.labels)
+                .filter(|(_, text)| !text.is_empty())
+            {
+                name(&mut out, place(point), text, &mut taken);
             }
         }
         out + "</svg>"

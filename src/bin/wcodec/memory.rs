@@ -8,7 +8,7 @@ const EVERY: Duration = Duration::from_millis(5);
 
 /// Runs `work` and gives the most memory that the process had more than before, in bytes. Mapped
 /// files do not count: the system can drop them.
-pub(super) fn peak<T>(work: impl FnOnce() -> T) -> (T, Option<u64>) {
+pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, Option<u64>) {
     let Some(before) = anonymous() else {
         return (work(), None);
     };
@@ -35,7 +35,7 @@ fn anonymous() -> Option<u64> {
 }
 
 /// Memory that is free for new use.
-pub(super) fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     field("/proc/meminfo", "MemAvailable:")
 }
 

@@ -1,0 +1,96 @@
+//! `wcodec baseline`.
+
+mod html;
+mod load;
+mod markdown;
+mod measure;
+mod model;
+mod quantised;
+mod report;
+mod targets;
+
+use crate::Global;
+use crate::failure::Failure;
+use crate::input;
+use crate::output;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Measure what there is to win on a checkpoint, and what is won
+#[derive(Args)]
+#[command(long_about = "\
+Measure what there is to win on a checkpoint, and what is won.
+
+For each tensor and in all: sizes; zeros; how values are distributed; the entropy of each field of their bits; \
+what each predictor and transform would make of them; the same weights as INT8 and INT4, plain and coded. Beside \
+each size that is reached stands the entropy bound: what no code comes below that knows the frequencies of a \
+tensor's values, and the scales of its rows and columns. Then the time and memory that loading takes, from \
+safetensors and from .wcodec, with a warm and a cold cache; and the project's targets, each with its measured \
+state. With --text or --task the encoded model is measured against the original, as `wcodec eval` does.
+
+A model is a safetensors or .wcodec file, or a folder, here or on the Hub. What is encoded or decoded for the \
+measurement goes to the system's folder for temporary files; the environment variable TMPDIR names another.")]
+#[command(after_help = "\
+Examples:
+  wcodec baseline model.safetensors
+  wcodec baseline org/model --html report.html
+  wcodec baseline model --task hellaswag.jsonl --limit 200 --json > baseline.json")]
+pub(crate) struct Baseline {
+    /// Models
+    #[arg(value_name = "MODEL", required = true)]
+    models: Vec<String>,
+    /// Measure the encoded model's accuracy on a text, too
+    #[arg(long, value_name = "FILE")]
+    text: Vec<PathBuf>,
+    /// Measure the encoded model's accuracy on a task, too: JSON lines, see `wcodec eval`
+    #[arg(long, value_name = "FILE")]
+    task: Vec<PathBuf>,
+    /// First items of each task only
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// First windows of each text only
+    #[arg(long, value_name = "N")]
+    windows: Option<usize>,
+    /// Loads of each kind
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// Write the report as an HTML page too, with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the report as Markdown too
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+impl Baseline {
+    pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        // Mistakes in small files come before the work.
+        let inputs = || crate::eval::Inputs::read(&self.text, &self.task, self.limit);
+        inputs()?;
+        let mut found = Vec::new();
+        for name in &self.models {
+            let files = input::model(name, global)?;
+            let asked = !self.text.is_empty() || !self.task.is_empty();
+            let inputs = asked
+                .then(|| Ok::<_, Failure>(inputs()?.with_windows(self.windows)))
+                .transpose()?;
+            found.push(model::measure(&files, inputs, self.runs as usize, global)?);
+        }
+        let write = |path: &Path, text: String| {
+            std::fs::write(path, text).map_err(Failure::io(format!("writing {}", path.display())))
+        };
+        if let Some(path) = &self.markdown {
+            write(path, found.iter().map(markdown::render).collect::<Vec<_>>().join("\n"))?;
+        }
+        if let Some(path) = &self.html {
+            html::page(&found).write(path)?;
+        }
+        if global.json {
+            output::print_json(&report::json(&found))
+        } else if global.quiet {
+            Ok(())
+        } else {
+            output::print(&found.iter().map(report::text).collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
