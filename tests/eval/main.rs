@@ -1,8 +1,15 @@
 //! The evaluation suite, on the project's own model and on small random ones.
 
+#[cfg(feature = "cli")]
+mod baseline;
 mod errors;
 mod forward;
+mod kept;
+#[cfg(feature = "cli")]
+mod killed;
 mod known;
+#[cfg(feature = "cli")]
+mod pages;
 #[cfg(feature = "cli")]
 mod program;
 mod tasks;

@@ -93,6 +93,60 @@ fn limits_decide_over_the_exit_status() {
 }
 
 #[test]
+fn candidates_together_are_as_each_by_itself() {
+    let folder = folder();
+    encoded(&folder);
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.1).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let on = "--text text.txt --task task.jsonl --max-kl 0 --json --quiet";
+    let figures = |value: &Value| {
+        let mut figures = value.clone();
+        for part in ["texts", "tasks"] {
+            for one in figures[part].as_array_mut().unwrap() {
+                for time in ["reference_seconds", "candidate_seconds"] {
+                    one.as_object_mut().unwrap().remove(time).unwrap();
+                }
+            }
+        }
+        figures.as_object_mut().unwrap().remove("loading_seconds");
+        figures
+    };
+    let together = run(&folder, &format!("changed.safetensors kjv.wcodec {on}"));
+    let said = String::from_utf8_lossy(&together.stderr).into_owned();
+    assert!(said.contains("changed.safetensors: text.txt: KL"), "{said}");
+    let together = json(&together);
+    assert_eq!(together["outcome"], "exceeded");
+    for (i, name) in ["changed.safetensors", "kjv.wcodec"].into_iter().enumerate() {
+        let alone = json(&run(&folder, &format!("{name} {on}")));
+        assert_eq!(figures(&together["candidates"][i]), figures(&alone["candidates"][0]));
+    }
+    assert_eq!(together["candidates"][1]["identical"], true);
+    let rate = together["candidates"][0]["linear_bits_per_weight"].as_f64();
+    assert_eq!(rate, Some(16.0));
+}
+
+#[test]
+fn the_bound_that_decided_is_named() {
+    let folder = folder();
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.0001).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let on = "changed.safetensors --text text.txt --task task.jsonl --max-accuracy-drop 1 --max-kl 1";
+    let output = run(&folder, on);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // No item is lost, of which a bootstrap says nothing.
+    assert!(text.contains("at most 45.9258: one-sided 97.5 % bound"), "{text}");
+    assert!(text.contains("upper end of the two-sided 95 % interval"), "{text}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Clopper and Pearson"), "{said}");
+}
+
+#[test]
 fn mistakes_are_said() {
     let folder = folder();
     file(&folder, "text.txt", TEXT);

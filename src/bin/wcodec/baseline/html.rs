@@ -177,7 +177,7 @@ fn distributions(found: &Found) -> Section {
 
 fn tools(found: &Found) -> Section {
     let note = "Bits an element if one tool alone is used, its tables and side information counted, estimated; \
-                `none` has one frequency table and no prediction. The last columns count the tensors for which a \
+                none has one frequency table and no prediction. The last columns count the tensors for which a \
                 tool is the cheapest.";
     let mut section = Section::new("Predictors and transforms", note);
     let kinds = by_kind(found);

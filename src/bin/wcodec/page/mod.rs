@@ -48,6 +48,8 @@ pub(crate) struct Sheet {
     pub(crate) caption: String,
     columns: Vec<(String, bool)>,
     rows: Vec<Vec<String>>,
+    /// Whether its cells are words: on a phone they stand below each other.
+    prose: bool,
 }
 
 /// A plot and what its colours mean.
@@ -129,6 +131,7 @@ impl Sheet {
                 .map(|(name, align)| ((*name).into(), *align == Align::Right))
                 .collect(),
             rows: Vec::new(),
+            prose: columns.iter().all(|(_, align)| *align == Align::Left),
         }
     }
 

@@ -1,0 +1,100 @@
+//! `wcodec baseline` from outside.
+
+use super::*;
+use serde_json::Value;
+use std::process::Command;
+
+fn run(folder: &TempDir, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+    let output = command
+        .current_dir(folder)
+        .arg("baseline")
+        .args(arguments)
+        .arg("--quiet")
+        .output()
+        .unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+fn json(folder: &TempDir, arguments: &[&str]) -> Value {
+    let (status, text) = run(folder, &[arguments, &["--json", "--runs", "1"]].concat());
+    assert_eq!(status, 0, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+fn target<'a>(model: &'a Value, name: &str) -> &'a Value {
+    let targets = model["targets"].as_array().unwrap();
+    targets
+        .iter()
+        .find(|t| t["target"].as_str().unwrap().contains(name))
+        .unwrap()
+}
+
+#[test]
+fn a_models_figures_hold_together() {
+    let folder = folder();
+    file(&folder, "text.txt", TEXT);
+    let kjv = kjv();
+    let value = json(
+        &folder,
+        &[kjv.to_str().unwrap(), "--text", "text.txt", "--markdown", "b.md"],
+    );
+    let model = &value["models"][0];
+    let number = |pointer: &str| model.pointer(pointer).and_then(Value::as_f64).unwrap();
+    let tensors = model["tensors"].as_array().unwrap();
+    let sum = |field: &str| tensors.iter().map(|t| t[field].as_f64().unwrap()).sum::<f64>();
+    assert_eq!(number("/by_dtype/BF16/bytes"), sum("bytes"));
+    assert_eq!(number("/by_dtype/BF16/encoded_bytes"), sum("encoded_bytes"));
+    assert_eq!(number("/by_dtype/BF16/elements") * 2.0, sum("bytes"));
+    assert!(number("/encoded_bytes") < number("/original_bytes"));
+    // Fields of BF16: the sign is noise, the exponent is not.
+    let fields = model["fields"]["BF16"].as_array().unwrap();
+    let entropy = |i: usize| fields[i]["entropy"].as_f64().unwrap();
+    assert!(fields.len() == 3 && entropy(0) > 0.9 && (1.0..4.0).contains(&entropy(1)) && entropy(2) > 6.5);
+    // What is reached lies above the bound of large matrices, and not far.
+    for t in tensors.iter().filter(|t| t["elements"].as_u64().unwrap() > 100_000) {
+        let bound = t["entropy_bound"]["bits"].as_f64().unwrap();
+        let bits = t["bits_per_element"].as_f64().unwrap();
+        assert!(bits > bound * 0.999 && bits < bound * 1.06, "{t}");
+    }
+    for scheme in ["INT8, a scale a row", "INT4, groups of 128"] {
+        let one = &model["rounded"][scheme];
+        let [plain, coded, bound] = ["bits", "encoded_bits", "entropy_bound_bits"].map(|f| one[f].as_f64().unwrap());
+        assert!(bound <= coded && coded < plain, "{scheme}: {one}");
+    }
+    let loads = model["loads"].as_array().unwrap();
+    assert!(loads.iter().any(|l| l["format"] == ".wcodec" && l["cache"] == "warm"));
+    assert_eq!(target(model, "bit-exact")["state"], "met");
+    assert_eq!(target(model, "accuracy")["state"], "met");
+    assert_eq!(target(model, "GPU")["state"], "not-measured");
+    assert!(
+        target(model, "INT4")["measured"]
+            .as_str()
+            .unwrap()
+            .contains("the entropy bound allows")
+    );
+    let markdown = fs::read_to_string(folder.path().join("b.md")).unwrap();
+    assert!(markdown.contains("| target | state | measured |") && markdown.contains("**Identical**"));
+}
+
+#[test]
+fn quantised_and_encoded_inputs_are_taken() {
+    let folder = folder();
+    let integers = |n: usize| (0..n).map(|i| (i * i % 61) as u8).collect::<Vec<u8>>();
+    let tensor = Tensor::from_vec(integers(1 << 16), (256, 256), &Device::Cpu).unwrap();
+    let path = folder.path().join("u8.safetensors");
+    candle_core::safetensors::save(&HashMap::from([("layers.0.q".to_owned(), tensor)]), &path).unwrap();
+    let encoded = encoded(&folder);
+    let value = json(&folder, &["u8.safetensors", encoded.to_str().unwrap()]);
+    let [plain, encoded] = [0, 1].map(|i| &value["models"][i]);
+    let int4 = target(plain, "INT4")["measured"].as_str().unwrap();
+    assert!(int4.contains("the U8 matrices of the file, lossless"), "{int4}");
+    assert_eq!(target(plain, "INT8")["state"], "not-measured");
+    assert_eq!(target(plain, "accuracy")["state"], "not-measured");
+    assert!(encoded["original_bytes"].as_u64() > encoded["encoded_bytes"].as_u64());
+    let (status, text) = run(&folder, &["no.safetensors", "--json"]);
+    assert!(status == 1 && text.contains("\"kind\":\"io\""), "{text}");
+    file(&folder, "empty.txt", " ");
+    let (status, text) = run(&folder, &["u8.safetensors", "--text", "empty.txt", "--json"]);
+    assert!(status == 1 && text.contains("the text is empty"), "{text}");
+}

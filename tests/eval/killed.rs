@@ -1,0 +1,77 @@
+//! The program, killed at any time, goes on where it was.
+
+use super::*;
+use serde_json::Value;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The result without what a clock says.
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !name.ends_with("seconds"));
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_json() {
+    let folder = folder();
+    encoded(&folder);
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.1).unwrap()
+    });
+    file(&folder, "text.txt", &TEXT.repeat(12));
+    file(&folder, "task.jsonl", &ITEMS.repeat(60));
+    let arguments = "changed.safetensors kjv.wcodec --text text.txt --task task.jsonl --json --quiet --threads 1";
+    let command = |more: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        command.current_dir(&folder).arg("eval").arg(kjv());
+        command.args(arguments.split(' ')).args(more.split_whitespace());
+        command
+    };
+    let json = |stdout: &[u8]| {
+        let mut value: Value = serde_json::from_slice(stdout).unwrap();
+        without_times(&mut value);
+        value
+    };
+    let begun = Instant::now();
+    let expected = json(&command("").output().unwrap().stdout);
+    let whole = begun.elapsed();
+    assert_eq!(expected["candidates"].as_array().map(Vec::len), Some(2));
+
+    for keep in ["", "--save-reference kjv.reference"] {
+        let resumed = format!("--resume so-far {keep}");
+        let (mut kills, mut state) = (0, 88172645463325252u64);
+        let result = loop {
+            let mut child = command(&resumed).stdout(Stdio::piped()).spawn().unwrap();
+            // A time within the whole run's, not the same twice.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let until = Instant::now() + whole.mul_f64((state >> 40) as f64 / (1u64 << 24) as f64);
+            while Instant::now() < until && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if child.try_wait().unwrap().is_none() && kills < 12 {
+                // SIGKILL on Unix.
+                child.kill().unwrap();
+                child.wait().unwrap();
+                kills += 1;
+                assert!(!folder.path().join("kjv.reference").exists() || keep.is_empty());
+                continue;
+            }
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            break json(&output.stdout);
+        };
+        println!("killed {kills} times");
+        assert!(kills > 0 && result == expected, "killed {kills} times: {result}");
+        assert!(!folder.path().join("so-far").exists());
+        assert!(!folder.path().join("so-far.reference").exists());
+        assert_eq!(folder.path().join("kjv.reference").exists(), !keep.is_empty());
+    }
+}
