@@ -356,4 +356,55 @@ fn a_model_of_ones_own_from_end_to_end() {
         assert_eq!(hub["text"].as_str(), Some(&*String::from_utf8_lossy(&output.stdout)));
         println!("and the same by Python's transformers");
     }
+/// The project's own model, in a repository in both formats and in one as safetensors.
+#[cfg(feature = "eval")]
+fn with_models(s: &Setting) {
+    let kjv = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/kjv");
+    s.fine(&format!(
+        "encode {} -o kjv.wcodec",
+        kjv.join("model.safetensors").display()
+    ));
+    for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+        let bytes = fs::read(kjv.join(name)).unwrap();
+        s.server.add("org/kjv", name, bytes.clone());
+        s.server.add("org/plain", name, bytes);
+    }
+    s.server
+        .add("org/kjv", "model.wcodec", fs::read(s.path("kjv.wcodec")).unwrap());
+    let verse = "In the beginning God created the heaven and the earth. ";
+    fs::write(s.path("text.txt"), verse.repeat(4)).unwrap();
+}
+
+#[test]
+#[cfg(feature = "eval")]
+fn models_of_the_hub_are_measured() {
+    let s = Setting::new();
+    with_models(&s);
+    for (reference, candidate) in [
+        ("org/plain", "org/kjv"),
+        ("hf://org/kjv@main/model.safetensors", "hf://org/kjv/model.wcodec"),
+        ("org/kjv@main", "kjv.wcodec"),
+    ] {
+        let value = s.json(&format!("eval {reference} {candidate} --text text.txt"));
+        assert_eq!(value["candidates"][0]["identical"], true);
+        assert_eq!(
+            (&value["reference"]["name"], &value["candidates"][0]["name"]),
+            (&reference.into(), &candidate.into())
+        );
+    }
+    // Of two formats the encoded one comes.
+    let got = |name: &str| {
+        s.server
+            .log()
+            .iter()
+            .filter(|l| l.path.ends_with(name) && l.sent > 100_000)
+            .count()
+    };
+    assert!(got("model.wcodec") == 1, "{}", got("model.wcodec"));
+    let value = s.json("baseline org/plain --runs 1");
+    assert_eq!(value["models"][0]["model"], "org/plain");
+    s.fails("eval org/plain org/none --text text.txt", 1, "not-found");
+    s.fails("eval org/plain hf://org --text text.txt", 2, "usage");
+    s.fails("eval org/plain none/there.wcodec --text text.txt", 1, "io");
+    s.fails("run hf://org/kjv/model.wcodec --prompt x", 2, "usage");
 }

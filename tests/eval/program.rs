@@ -132,7 +132,7 @@ fn candidates_together_are_as_each_by_itself() {
 fn the_bound_that_decided_is_named() {
     let folder = folder();
     changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.0001).unwrap()
+        (old * 1.01).unwrap()
     });
     file(&folder, "text.txt", TEXT);
     file(&folder, "task.jsonl", ITEMS);

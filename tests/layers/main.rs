@@ -79,6 +79,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_transformers", &["bin"]),
     ("tokenizers", &["eval", "bin"]),
     ("minijinja", &["bin"]),
+    ("rustix", &["bin/wcodec/baseline/load.rs"]),
     ("safetensors", &["checkpoint", "candle/safetensors.rs", "candle/mod.rs"]),
     (
         "serde_json",

@@ -120,7 +120,7 @@ pub(crate) fn model(name: &str, global: &Global) -> Result<wcodec::eval::ModelFi
             Ok(wcodec::eval::ModelFiles::find(&path)?)
         }
         #[cfg(feature = "hub")]
-        Place::Hub(repo, file) => remote::model(name, &repo, file, global),
+        Place::Hub(repo, file) => remote::model(name, *repo, file, global),
     }
 >>>>>>> bbff6ca (eval: several candidates in one run, models from the Hub, an HTML page with plots, and which bound decided)
 }
@@ -200,11 +200,11 @@ mod remote {
     #[cfg(feature = "eval")]
     pub(super) fn model(
         name: &str,
-        repo: &Repo,
+        repo: Repo,
         file: Option<String>,
         global: &Global,
     ) -> Result<wcodec::eval::ModelFiles, Failure> {
-        let (repo, files) = repo.pin_and_list()?;
+        let (repo, files) = pull::pin_and_list(repo, global)?;
         let progress = Display::new("downloading", global);
         let has = |name: &str| files.iter().any(|f| f.path == name);
         let get = |name: &str| repo.download(name, &progress);
