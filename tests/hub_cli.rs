@@ -356,6 +356,8 @@ fn a_model_of_ones_own_from_end_to_end() {
         assert_eq!(hub["text"].as_str(), Some(&*String::from_utf8_lossy(&output.stdout)));
         println!("and the same by Python's transformers");
     }
+}
+
 /// The project's own model, in a repository in both formats and in one as safetensors.
 #[cfg(feature = "eval")]
 fn with_models(s: &Setting) {

@@ -68,6 +68,7 @@ pub fn encoded_len(dtype: DType, shape: &[usize], data: &[u8]) -> Result<u64> {
         shape,
         data,
         backend,
+        used: &|_| (),
     };
     Ok(encode::encode(input, Effort::Default).len())
 }

@@ -72,7 +72,6 @@ pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, F
     })
 }
 
-<<<<<<< HEAD
 /// As [`local`], of one file.
 pub(crate) fn local_file(path: &Path, global: &Global) -> Result<PathBuf, Failure> {
     if is_remote(path) && !is_remote_file(path) {
@@ -81,7 +80,8 @@ pub(crate) fn local_file(path: &Path, global: &Global) -> Result<PathBuf, Failur
     let file = local(path, "", global)?.path;
     refuse_folder(&file)?;
     Ok(file)
-=======
+}
+
 /// Where a model is.
 #[cfg(any(feature = "run", feature = "eval"))]
 pub(crate) enum Place {
@@ -122,7 +122,6 @@ pub(crate) fn model(name: &str, global: &Global) -> Result<wcodec::eval::ModelFi
         #[cfg(feature = "hub")]
         Place::Hub(repo, file) => remote::model(name, *repo, file, global),
     }
->>>>>>> bbff6ca (eval: several candidates in one run, models from the Hub, an HTML page with plots, and which bound decided)
 }
 
 /// The path with a name at its end: that of the folder itself for `.` and `..`.
