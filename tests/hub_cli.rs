@@ -405,7 +405,7 @@ fn models_of_the_hub_are_measured() {
     assert!(got("model.wcodec") == 1, "{}", got("model.wcodec"));
     let value = s.json("baseline org/plain --runs 1");
     assert_eq!(value["models"][0]["model"], "org/plain");
-    s.fails("eval org/plain org/none --text text.txt", 1, "not-found");
+    s.fails("eval org/plain org/none --text text.txt", 1, "not-allowed");
     s.fails("eval org/plain hf://org --text text.txt", 2, "usage");
     s.fails("eval org/plain none/there.wcodec --text text.txt", 1, "io");
     s.fails("run hf://org/kjv/model.wcodec --prompt x", 2, "usage");

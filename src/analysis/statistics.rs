@@ -119,7 +119,7 @@ pub fn statistics(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Option<S
 mod tests {
     use super::*;
 
-    /// x = numpy.array([0.5, -1.25, 3, 0, 7.5, -2, 0.25, 100], dtype=float32)
+    /// x = numpy.array([0.5, -1.25, 3, 0, 7.5, -2, 0.25, 100])
     /// x.mean(), x.std(), scipy.stats.kurtosis(x), numpy 2.4.6, scipy 1.17.1
     #[test]
     fn as_scipy_has_it() {
@@ -127,10 +127,10 @@ mod tests {
         let data: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
         let s = statistics(DType::F32, &[8], &data).unwrap().unwrap();
         assert!(
-            (s.mean - 13.5).abs() < 1e-12 && (s.deviation - 32.832530363954245).abs() < 1e-9,
+            (s.mean - 13.5).abs() < 1e-12 && (s.deviation - 32.812202379602624).abs() < 1e-9,
             "{s:?}"
         );
-        assert!((s.excess_kurtosis - 3.0794766906).abs() < 1e-4, "{s:?}");
+        assert!((s.excess_kurtosis - 3.0599279396006107).abs() < 1e-9, "{s:?}");
         assert_eq!((s.zeros, s.outliers, s.min, s.max), (1, 0, -2.0, 100.0));
         assert_eq!((s.quantiles[4], s.histogram.iter().sum::<u64>()), (0.25, 8));
     }

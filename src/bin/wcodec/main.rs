@@ -14,6 +14,7 @@ mod input;
 mod inspect;
 mod memory;
 mod output;
+#[cfg(feature = "eval")]
 mod page;
 mod progress;
 mod publish;

@@ -46,10 +46,10 @@ pub(crate) struct Baseline {
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     /// First items of each task only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::eval::some)]
     limit: Option<usize>,
     /// First windows of each text only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::eval::some)]
     windows: Option<usize>,
     /// Loads of each kind
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]

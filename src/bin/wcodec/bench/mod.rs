@@ -12,6 +12,7 @@ use crate::output;
 use crate::progress::Display;
 use clap::Args;
 use measure::Decoding;
+#[cfg(feature = "eval")]
 pub(crate) use measure::median;
 use report::Report;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! The report as a page.
 
+use super::comparison::comparison;
 use super::published::Published;
 use super::report::{Candidate, Measured, Report, accuracies, cells, plus_minus, short, values, word};
 use crate::output;
@@ -9,7 +10,7 @@ use wcodec::eval::{Decades, Outcome, TextReport};
 
 /// The whole report.
 pub(super) fn page(report: &Report, published: Option<&Published>) -> Page {
-    let names: Vec<&str> = report.candidates.iter().map(|c| short(&c.model.name)).collect();
+    let names: Vec<&str> = report.candidates.iter().map(|c| c.label.as_str()).collect();
     let several = format!("{} candidates", names.len());
     let title = if let [one] = names[..] { one } else { &several };
     let mut page = Page::new(format!("{title} against {}", short(&report.reference.name)));
@@ -79,7 +80,7 @@ fn verdict(report: &Report) -> Section {
             _ => c.bound.to_owned(),
         };
         sheet.row([
-            short(&candidate.model.name).into(),
+            candidate.label.as_str().into(),
             figure,
             value,
             upper,
@@ -90,103 +91,6 @@ fn verdict(report: &Report) -> Section {
         any = true;
     }
     section.tables.extend(any.then_some(sheet));
-    section
-}
-
-/// Rate against what it costs.
-fn comparison(report: &Report, published: Option<&Published>) -> Section {
-    let mut section = Section::new("Size against cost", "");
-    if report.candidates.len() < 2 && published.is_none() {
-        return section;
-    }
-    let rate = |c: &Candidate| published.and(c.model.linear_rate()).unwrap_or_else(|| c.model.rate());
-    let label = |c: &Candidate| short(&c.model.name).to_owned();
-    let x = if published.is_some() {
-        "bits a weight of the blocks' linear layers"
-    } else {
-        "bits a weight of the file"
-    };
-    let first = report.candidates.first();
-    for (i, text) in first.iter().flat_map(|c| c.texts.iter().enumerate()) {
-        let of_text = |c: &Candidate| (rate(c), c.texts[i].divergence.mean.mean);
-        let shown: Vec<&Candidate> = report.candidates.iter().filter(|c| of_text(c).1 > 0.0).collect();
-        let mut series = vec![Series {
-            mark: Mark::Points,
-            points: shown.iter().map(|c| of_text(c)).collect(),
-            labels: shown.iter().map(|c| label(c)).collect(),
-        }];
-        let mut legend = vec!["measured here".to_owned()];
-        let mut note = String::new();
-        for peer in published.iter().flat_map(|p| &p.series) {
-            series.push(Series {
-                mark: Mark::Rings,
-                points: peer.points.iter().map(|p| (p.1, p.2)).collect(),
-                labels: peer.points.iter().map(|p| p.0.clone()).collect(),
-            });
-            legend.push(format!("{}, published", peer.name));
-        }
-        if let Some(p) = published {
-            let sources = p
-                .series
-                .iter()
-                .map(|s| format!("{}: {}", s.name, s.source))
-                .collect::<Vec<_>>();
-            note = format!(
-                "Published for {}: {}. Sources: {}.",
-                p.model,
-                p.conditions,
-                sources.join("; ")
-            );
-        }
-        let left_out = report.candidates.len() - shown.len();
-        if left_out > 0 {
-            note += &format!(
-                " Not on the scale, as they diverge by nothing: {}.",
-                output::count(left_out, "candidate")
-            );
-        }
-        if series.iter().all(|s| s.points.is_empty()) {
-            continue;
-        }
-        let y = ("mean KL divergence, nats a token", Scale::Log);
-        let svg = Plot {
-            x: (x, Scale::Linear),
-            y,
-            series,
-            limit: None,
-        }
-        .svg("KL divergence over bits a weight");
-        let mut figure = Figure::new(&format!("KL divergence on {}", short(&text.file)), legend, svg);
-        figure.note = note;
-        section.figures.push(figure);
-    }
-    for (i, task) in first.iter().flat_map(|c| c.tasks.iter().enumerate()) {
-        let points = report
-            .candidates
-            .iter()
-            .map(|c| (rate(c), 100.0 * c.tasks[i].accuracy.candidate.mean));
-        let series = vec![Series {
-            mark: Mark::Points,
-            points: points.collect(),
-            labels: report.candidates.iter().map(label).collect(),
-        }];
-        let limit = Some(100.0 * task.accuracy.reference.mean);
-        let y = ("accuracy, %", Scale::Linear);
-        let svg = Plot {
-            x: (x, Scale::Linear),
-            y,
-            series,
-            limit,
-        }
-        .svg("Accuracy over bits a weight");
-        let mut figure = Figure::new(
-            &format!("Accuracy on {}", short(&task.file)),
-            vec!["candidates".into()],
-            svg,
-        );
-        figure.note = "Dashed: the reference.".into();
-        section.figures.push(figure);
-    }
     section
 }
 
@@ -230,7 +134,7 @@ fn texts(report: &Report) -> Section {
 }
 
 fn text_row(candidate: &Candidate, text: &TextReport) -> Vec<String> {
-    let (d, name) = (&text.divergence, short(&candidate.model.name).to_owned());
+    let (d, name) = (&text.divergence, candidate.label.as_str().to_owned());
     let before = format!(
         "{:.4} ± {:.4}",
         text.reference.perplexity, text.reference.standard_error
@@ -291,7 +195,7 @@ fn divergences(texts: &[(&Candidate, &TextReport)]) -> Option<Figure> {
         series: steps.collect(),
         limit: None,
     };
-    let legend = shown.iter().map(|(c, _)| short(&c.model.name).to_owned()).collect();
+    let legend = shown.iter().map(|(c, _)| c.label.as_str().to_owned()).collect();
     let caption = format!("How far single tokens' distributions move, {}", short(&first.file));
     let mut figure = Figure::new(&caption, legend, plot.svg("Distribution of the KL divergence"));
     let small = shown
@@ -325,7 +229,7 @@ fn tasks(report: &Report) -> Section {
     ];
     let mut rows = Vec::new();
     for (colour, candidate) in report.candidates.iter().enumerate() {
-        let name = short(&candidate.model.name);
+        let name = candidate.label.as_str();
         let mut sheet = Sheet::new(name, &columns);
         for task in &candidate.tasks {
             for (kind, accuracy) in accuracies(task) {

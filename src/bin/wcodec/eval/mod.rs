@@ -1,5 +1,6 @@
 //! `wcodec eval`.
 
+mod comparison;
 pub(crate) mod html;
 pub(crate) mod markdown;
 mod published;
@@ -69,10 +70,10 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     /// First items of each task only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = some)]
     limit: Option<usize>,
     /// First windows of each text only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = some)]
     windows: Option<usize>,
     /// Tokens of a window [default: 512, or the model's positions if fewer]
     #[arg(long, value_name = "TOKENS")]
@@ -135,6 +136,14 @@ enum DTypeArgument {
     Bf16,
 }
 
+/// A number from 1.
+pub(crate) fn some(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "a number from 1 is needed".into())
+}
+
 fn limit(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(limit) if limit >= 0.0 && f64::is_finite(limit) => Ok(limit),
@@ -145,6 +154,9 @@ fn limit(text: &str) -> Result<f64, String> {
 impl Eval {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         self.limits_have_figures()?;
+        if self.resume.is_some() && self.resume == self.save_reference {
+            return Err(Failure::usage("--resume and --save-reference need a file each"));
+        }
         // Mistakes in small files come before the work.
         let mut inputs = Inputs::read(&self.text, &self.task, self.limit)?;
         (inputs.window, inputs.stride, inputs.windows) = (self.window, self.stride, self.windows);

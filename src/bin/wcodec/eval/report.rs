@@ -24,6 +24,8 @@ pub(crate) struct Measured {
 /// A candidate against the reference.
 pub(crate) struct Candidate {
     pub(crate) model: Measured,
+    /// A short name that no other candidate has.
+    pub(crate) label: String,
     pub(crate) loading: Duration,
     pub(crate) texts: Vec<TextReport>,
     pub(crate) tasks: Vec<TaskReport>,
@@ -173,7 +175,30 @@ pub(super) fn accuracies(task: &TaskReport) -> impl Iterator<Item = (&'static st
     kinds.into_iter().filter_map(|(name, accuracy)| Some((name, accuracy?)))
 }
 
+/// Short names for names, or the names themselves where two would be the same.
+pub(super) fn labels<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let alike = |name: &str| names.iter().filter(|n| short(n) == short(name)).count() > 1;
+    names
+        .iter()
+        .map(|name| if alike(name) { name } else { short(name) })
+        .collect()
+}
+
 /// A file's name without its folders.
 pub(crate) fn short(file: &str) -> &str {
     file.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_tell_candidates_apart() {
+        assert_eq!(
+            labels(&["a/x.wcodec", "b/x.wcodec", "b/y.wcodec"]),
+            ["a/x.wcodec", "b/x.wcodec", "y.wcodec"]
+        );
+        assert_eq!((short("a/b/"), short(""), short("/")), ("b", "", "/"));
+    }
 }

@@ -1,6 +1,6 @@
 //! All candidates, one after the other, on all texts and tasks.
 
-use super::report::{Candidate, Measured, Report};
+use super::report::{Candidate, Measured, Report, labels};
 use crate::Global;
 use crate::failure::Failure;
 use crate::output;
@@ -85,11 +85,12 @@ impl Suite {
             reference: measured(reference)?,
             candidates: Vec::new(),
         };
+        let names: Vec<&str> = candidates.iter().map(|c| c.name.as_str()).collect();
         let scratch = Scratch::new(&self.load, candidates.len())?;
         let mut load = self.load.clone();
         load.save_reference = scratch.path().map(Path::to_owned).or(load.save_reference);
         let mut models: Option<Models> = None;
-        for files in candidates {
+        for (files, label) in candidates.iter().zip(labels(&names)) {
             let begun = Instant::now();
             let models = match &mut models {
                 Some(models) => {
@@ -101,6 +102,7 @@ impl Suite {
             let loading = begun.elapsed();
             let mut candidate = Candidate {
                 model: measured(files)?,
+                label: label.to_owned(),
                 loading,
                 texts: Vec::new(),
                 tasks: Vec::new(),

@@ -11,9 +11,10 @@ const NAMED: usize = 5;
 
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
-    let mut out: String = report.candidates.iter().map(|c| candidate(report, c)).collect();
+    let parts: Vec<String> = report.candidates.iter().map(|c| candidate(report, c)).collect();
+    let mut out = parts.join("\n");
     if report.candidates.len() > 1 {
-        out += &format!("\n{}", comparison(report).render());
+        out += &comparison(report);
     }
     out
 }
@@ -39,40 +40,55 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
     out
 }
 
-/// All candidates side by side.
-fn comparison(report: &Report) -> Table {
-    let mut columns = vec![("candidate".to_owned(), Align::Left)];
-    let mut right = |name: String| columns.push((name, Align::Right));
-    right("bytes".into());
-    right("bits/weight".into());
-    let first = report.candidates.first();
-    for text in first.iter().flat_map(|c| &c.texts) {
-        right(format!("KL {}", short(&text.file)));
-        right("perplexity %".into());
-    }
-    for task in first.iter().flat_map(|c| &c.tasks) {
-        right(format!("{}, points", short(&task.file)));
-    }
-    let columns: Vec<(&str, Align)> = columns.iter().map(|(name, align)| (name.as_str(), *align)).collect();
-    let mut table = Table::new(&columns);
-    for c in &report.candidates {
-        let mut row = vec![
-            c.model.name.clone(),
+/// All candidates side by side: a table for each text and task.
+fn comparison(report: &Report) -> String {
+    use Align::{Left, Right};
+    let mut out = String::new();
+    let row = |c: &Candidate| {
+        [
+            c.label.clone(),
             output::bytes(c.model.bytes),
             format!("{:.3}", c.model.rate()),
-        ];
-        for text in &c.texts {
-            row.push(format!("{:.6}", text.divergence.mean.mean));
-            row.push(format!("{:+.4}", text.increase_percent));
+        ]
+    };
+    let columns = [("candidate", Left), ("bytes", Right), ("bits/weight", Right)];
+    let table = |more: &[(&str, Align)]| Table::new(&[&columns[..], more].concat());
+    for (i, text) in report
+        .candidates
+        .first()
+        .iter()
+        .flat_map(|c| c.texts.iter().enumerate())
+    {
+        let mut table = table(&[("mean KL", Right), ("perplexity", Right), ("same top", Right)]);
+        for c in &report.candidates {
+            let text = &c.texts[i];
+            let figures = [
+                format!("{:.6}", text.divergence.mean.mean),
+                format!("{:+.4}%", text.increase_percent),
+                format!("{:.3}%", 100.0 * text.same_top.mean),
+            ];
+            table.row(row(c).into_iter().chain(figures));
         }
-        row.extend(
-            c.tasks
-                .iter()
-                .map(|t| format!("{:+.3}", t.accuracy.paired.delta_points)),
-        );
-        table.row(row);
+        out += &format!("\n{}\n{}", short(&text.file), table.render());
     }
-    table
+    for (i, task) in report
+        .candidates
+        .first()
+        .iter()
+        .flat_map(|c| c.tasks.iter().enumerate())
+    {
+        let mut table = table(&[
+            ("accuracy %", Right),
+            ("change, points", Right),
+            ("95 % interval", Right),
+        ]);
+        for c in &report.candidates {
+            let [_, accuracy, change, interval, ..] = cells(&c.tasks[i].accuracy);
+            table.row(row(c).into_iter().chain([accuracy, change, interval]));
+        }
+        out += &format!("\n{}\n{}", short(&task.file), table.render());
+    }
+    out
 }
 
 fn rate(n: usize, time: Duration) -> f64 {
