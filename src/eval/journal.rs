@@ -8,6 +8,9 @@
 //!
 //! A file that is still written to is read up to its last whole record, and goes on from there.
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::display;
 use crate::{Error, Result};
 use serde_json::Value;
@@ -276,79 +279,4 @@ fn differences(saved: &Value, now: &Value) -> Vec<String> {
     };
     let said = differing.map(|name| format!("{name} was {}, is {}", text(saved.get(name)), text(now.get(name))));
     said.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn filled(path: &Path) -> Value {
-        let identity = json!({"model": "a"});
-        let mut journal = Journal::open(path, &identity, false).unwrap();
-        let part = journal.part(&json!({"text": 1})).unwrap();
-        for batch in 0..3u32 {
-            journal.append(part, batch, &vec![batch as u8; 100]).unwrap();
-        }
-        identity
-    }
-
-    #[test]
-    fn a_file_cut_anywhere_goes_on_from_its_last_whole_record() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        let identity = filled(&path);
-        let whole = fs::read(&path).unwrap();
-        for len in 0..=whole.len() {
-            fs::write(&path, &whole[..len]).unwrap();
-            let mut journal = Journal::open(&path, &identity, false).unwrap();
-            let part = journal.part(&json!({"text": 1})).unwrap();
-            for batch in 0..3u32 {
-                match journal.read(part, batch).unwrap() {
-                    Some(bytes) => assert_eq!(bytes, vec![batch as u8; 100]),
-                    None => journal.append(part, batch, &vec![batch as u8; 100]).unwrap(),
-                }
-            }
-            drop(journal);
-            assert!(fs::read(&path).unwrap() == whole, "cut at {len}");
-        }
-    }
-
-    #[test]
-    fn every_flipped_bit_of_a_finished_file_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, done) = (folder.path().join("journal"), folder.path().join("done"));
-        let identity = filled(&path);
-        Journal::open(&path, &identity, false).unwrap().finish(&done).unwrap();
-        assert!(!path.exists() && Journal::open(&done, &identity, true).is_ok());
-        let whole = fs::read(&done).unwrap();
-        for bit in 0..whole.len() * 8 {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&done, bytes).unwrap();
-            assert!(Journal::open(&done, &identity, true).is_err(), "bit {bit}");
-        }
-        fs::write(&done, &whole[..whole.len() - 1]).unwrap();
-        let cut = Journal::open(&done, &identity, true).err().unwrap().to_string();
-        assert!(cut.contains("damaged at byte"), "{cut}");
-    }
-
-    #[test]
-    fn what_belongs_to_another_run_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, done) = (folder.path().join("journal"), folder.path().join("done"));
-        let identity = filled(&path);
-        let error = |result: Result<Journal>| result.err().unwrap().to_string();
-        let other = error(Journal::open(&path, &json!({"model": "b"}), false));
-        assert!(other.contains("model was a, is b"), "{other}");
-        let mut journal = Journal::open(&path, &identity, false).unwrap();
-        assert!(error(Journal::open(&path, &identity, false)).contains("another run"));
-        journal.finish(&done).unwrap();
-        let mut journal = Journal::open(&done, &identity, true).unwrap();
-        let missing = journal.part(&json!({"text": 2})).unwrap_err().to_string();
-        assert!(missing.contains("text was 1, is 2"), "{missing}");
-        fs::write(&path, "something else").unwrap();
-        assert!(error(Journal::open(&path, &identity, false)).contains("no file of evaluation results"));
-        assert_eq!(fs::read(&path).unwrap(), b"something else");
-    }
 }

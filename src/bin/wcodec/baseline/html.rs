@@ -79,7 +79,7 @@ fn target_section(found: &Found) -> Section {
 fn sizes(found: &Found) -> Section {
     let note = "Bits are bits an element, all of a tensor's payload counted. The bound is the smaller of two \
                 entropies, without tables: of single values, and of values whose row's and column's scale are \
-                known. Outliers are more than 6 standard deviations from their tensor's mean.";
+                known. Prediction from neighbours, where there is any to be had, may go below it. Outliers are more than 6 standard deviations from their tensor's mean.";
     let mut section = Section::new("Sizes", note);
     for (label, sums) in [("By dtype", by_dtype(found)), ("By kind", by_kind(found))] {
         let columns: Vec<_> = [("", Left)].into_iter().chain(SIZES).collect();

@@ -156,6 +156,12 @@ fn decode_time(found: &Found) -> Target {
     let (Some(plain), Some(decode)) = (warm(SAFETENSORS), warm(WCODEC)) else {
         return not(found.loads.as_ref().err().cloned().unwrap_or_default());
     };
+    if found.not_loaded > 0 {
+        let left_out = output::count(found.not_loaded, "tensor");
+        return not(format!(
+            "{left_out} of types that Candle does not load from safetensors were left out"
+        ));
+    }
     let compared = format!(
         "all tensors decoded in {decode:.3} s, {:.2} times what loading them from safetensors takes ({plain:.3} s)",
         decode / plain
