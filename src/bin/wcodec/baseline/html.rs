@@ -4,6 +4,7 @@ use super::measure::{self, Sum, TensorFacts};
 use super::model::Found;
 use super::report::{LOADS, SIZES, cache, load_cells, rounded, size_cells};
 use super::targets::{State, by_dtype, by_kind, median, targets};
+use crate::eval::labels;
 use crate::output;
 use crate::page::{Bar, Figure, Mark, Page, Plot, Scale, Section, Series, Sheet, bars};
 use crate::table::Align::{Left, Right};
@@ -14,8 +15,12 @@ const HISTOGRAMS: usize = 4;
 
 /// All models.
 pub(super) fn page(found: &[Found]) -> Page {
-    let names: Vec<&str> = found.iter().map(|f| crate::eval::short(&f.name)).collect();
-    let mut page = Page::new(format!("Baseline of {}", names.join(", ")));
+    let names = labels(&found.iter().map(|f| f.name.as_str()).collect::<Vec<_>>());
+    let title = match names[..] {
+        [one] => one.to_owned(),
+        _ => format!("{} models", names.len()),
+    };
+    let mut page = Page::new(format!("Baseline of {title}"));
     let not_met = found
         .iter()
         .flat_map(targets)
@@ -31,16 +36,16 @@ pub(super) fn page(found: &[Found]) -> Page {
             "open",
         ),
     };
-    for f in found {
+    for (f, name) in found.iter().zip(&names) {
         let (from, to) = (output::bytes(f.original), output::bytes(f.encoded));
         let saved = output::saved(f.original, f.encoded);
         let tensors = output::count(f.tensors.len(), "tensor");
         page.fact(
-            crate::eval::short(&f.name),
+            name,
             format!("{tensors}, {from} to {to}: {saved:.2} % saved, every bit kept"),
         );
     }
-    for f in found {
+    for (f, name) in found.iter().zip(&names) {
         let mut sections = vec![
             target_section(f),
             sizes(f),
@@ -57,7 +62,7 @@ pub(super) fn page(found: &[Found]) -> Page {
         sections.retain(|s| !s.is_empty());
         if found.len() > 1 {
             for section in &mut sections {
-                section.heading = format!("{}: {}", crate::eval::short(&f.name), section.heading);
+                section.heading = format!("{name}: {}", section.heading);
             }
         }
         page.sections.extend(sections);

@@ -91,11 +91,7 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
             limit,
         }
         .svg("Accuracy over bits a weight");
-        let mut figure = Figure::new(
-            &format!("Accuracy on {}", short(&task.file)),
-            vec!["candidates".into()],
-            svg,
-        );
+        let mut figure = Figure::new(&format!("Accuracy on {}", short(&task.file)), Vec::new(), svg);
         figure.note = "Dashed: the reference.".into();
         section.figures.push(figure);
     }

@@ -8,7 +8,7 @@ mod report;
 mod run;
 mod text;
 
-pub(crate) use report::{Report, short};
+pub(crate) use report::{Report, labels};
 pub(crate) use run::{Inputs, Suite};
 
 use crate::Global;

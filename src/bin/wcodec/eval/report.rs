@@ -176,7 +176,7 @@ pub(super) fn accuracies(task: &TaskReport) -> impl Iterator<Item = (&'static st
 }
 
 /// Short names for names, or the names themselves where two would be the same.
-pub(super) fn labels<'a>(names: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn labels<'a>(names: &[&'a str]) -> Vec<&'a str> {
     let alike = |name: &str| names.iter().filter(|n| short(n) == short(name)).count() > 1;
     names
         .iter()
@@ -185,7 +185,7 @@ pub(super) fn labels<'a>(names: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// A file's name without its folders.
-pub(crate) fn short(file: &str) -> &str {
+pub(super) fn short(file: &str) -> &str {
     file.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(file)
 }
 
