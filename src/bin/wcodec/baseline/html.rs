@@ -84,7 +84,8 @@ fn target_section(found: &Found) -> Section {
 fn sizes(found: &Found) -> Section {
     let note = "Bits are bits an element, all of a tensor's payload counted. The bound is the smaller of two \
                 entropies, without tables: of single values, and of values whose row's and column's scale are \
-                known. Prediction from neighbours, where there is any to be had, may go below it. Outliers are more than 6 standard deviations from their tensor's mean.";
+                known. Prediction from neighbours, where there is any to be had, may go below it. Outliers are more \
+                than 6 standard deviations from their tensor's mean.";
     let mut section = Section::new("Sizes", note);
     for (label, sums) in [("By dtype", by_dtype(found)), ("By kind", by_kind(found))] {
         let columns: Vec<_> = [("", Left)].into_iter().chain(SIZES).collect();
@@ -321,7 +322,6 @@ fn tensors(found: &Found) -> Section {
 }
 
 fn tensor_row(t: &TensorFacts) -> Vec<String> {
-    let bits = |b: Option<f64>| b.map_or("-".into(), |b| format!("{b:.3}"));
     let of = |value: fn(&wcodec::analysis::Statistics) -> String| t.statistics.as_ref().map_or("-".into(), value);
     let shape = t.shape.iter().map(usize::to_string).collect::<Vec<_>>();
     vec![
@@ -332,11 +332,26 @@ fn tensor_row(t: &TensorFacts) -> Vec<String> {
         bits(t.ideal.values),
         bits(t.ideal.given_scales),
         t.sum.zeros.to_string(),
-        of(|s| format!("{:.3e}", s.mean)),
-        of(|s| format!("{:.3e}", s.deviation)),
-        of(|s| format!("{:.2}", s.excess_kurtosis)),
+        of(|s| scientific(s.mean)),
+        of(|s| scientific(s.deviation)),
+        of(|s| bits(Some(s.excess_kurtosis))),
         t.sum.outliers.to_string(),
         t.sum.best().map_or("-".into(), |b| b.0.into()),
         t.recipe.clone(),
     ]
+}
+
+fn bits(value: Option<f64>) -> String {
+    value
+        .filter(|v| v.is_finite())
+        .map_or("-".into(), |v| format!("{v:.3}"))
+}
+
+/// Moments of wide floats may be out of range.
+fn scientific(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.3e}")
+    } else {
+        "-".into()
+    }
 }
