@@ -113,6 +113,7 @@ pub(crate) fn place(name: &str) -> Result<Place, Failure> {
 /// The files of a model, which come from the Hub if it is there: its `.wcodec` files if it has such, else
 /// safetensors, with its configuration and tokenizer.
 #[cfg(feature = "eval")]
+#[cfg_attr(not(feature = "hub"), allow(unused_variables))]
 pub(crate) fn model(name: &str, global: &Global) -> Result<wcodec::eval::ModelFiles, Failure> {
     match place(name)? {
         Place::Here(path) => {
