@@ -27,7 +27,7 @@ struct Span<T: ?Sized> {
 struct Held<T: ?Sized> {
     bytes: Option<Arc<T>>,
     /// Members that have not asked yet. With the last, the bytes are let go of.
-    waiting: usize,
+    waiting: Vec<usize>,
 }
 
 impl<T: ?Sized> Spans<T> {
@@ -48,11 +48,11 @@ impl<T: ?Sized> Spans<T> {
             let count = rest.iter().skip(1).take_while(near).count() + 1;
             let (group, later) = rest.split_at(count);
             if count > 1 {
-                let span = spans.len();
+                let (span, member) = (spans.len(), members.len());
                 members.extend(group.iter().cloned().map(|range| Member { range, span }));
                 let held = Held {
                     bytes: None,
-                    waiting: count,
+                    waiting: (member..member + count).collect(),
                 };
                 spans.push(Span {
                     range: first.start..end,
@@ -65,7 +65,8 @@ impl<T: ?Sized> Spans<T> {
     }
 
     /// The bytes of the span that this very range belongs to; `fetch` gets them for the first that asks,
-    /// and again if that failed. `None` if it belongs to none, or all of the span have had theirs.
+    /// and again if that failed. `None` if it belongs to none, or has had them: who asks again, as after
+    /// bytes that turned out to be damaged, is better served with fresh ones.
     pub(super) fn get<E>(
         &self,
         range: &Range<u64>,
@@ -76,9 +77,7 @@ impl<T: ?Sized> Spans<T> {
         let span = &self.spans[self.members[member].span];
         // Others of the span wait here while its bytes come.
         let mut held = lock(&span.held);
-        if held.waiting == 0 {
-            return None;
-        }
+        let at = held.waiting.iter().position(|&waiting| waiting == member)?;
         let bytes = match &held.bytes {
             Some(bytes) => bytes.clone(),
             None => match fetch(span.range.clone()) {
@@ -86,8 +85,8 @@ impl<T: ?Sized> Spans<T> {
                 Err(error) => return Some(Err(error)),
             },
         };
-        held.waiting -= 1;
-        held.bytes = (held.waiting > 0).then(|| bytes.clone());
+        held.waiting.swap_remove(at);
+        held.bytes = (!held.waiting.is_empty()).then(|| bytes.clone());
         Some(Ok(bytes))
     }
 }
@@ -111,6 +110,7 @@ mod tests {
                 .map(|r| (*r.unwrap()).clone())
         };
         assert_eq!(get(5..8), Some(0..12));
+        assert_eq!(get(5..8), None, "it has had its bytes");
         assert_eq!(spans.get(&(0..5), |_| Err(())), Some(Ok(Arc::new(0..12))));
         assert_eq!(get(5..7), None);
         assert_eq!(get(far..far + 10), None);

@@ -156,6 +156,16 @@ fn small_neighbours_come_by_one_range() {
     }
     let asked = s.server.log();
     assert!(asked.len() <= 3, "{} requests for 53 tensors", asked.len());
+    // Bytes that were damaged on their way are not handed out again.
+    let part = s
+        .repo()
+        .load_part(r".*\.norm", LoadOptions::default().ahead_bytes(0))
+        .unwrap();
+    let info = part.tensor("layers.30.norm").unwrap().info();
+    s.server.faults([Fault::Flip(info.offset() + info.encoded_len() / 2)]);
+    assert!(part.tensor("layers.30.norm").unwrap().decode().is_err());
+    part.tensor("layers.30.norm").unwrap().decode().unwrap();
+    s.server.log();
     // Once more, now each by itself.
     assert_same(&vb.get((2, 1024), "layers.4.norm").unwrap(), &tensor(shape(4)));
     assert_eq!(s.server.log().len(), 1);
