@@ -99,9 +99,11 @@ impl Cache {
         path.is_file().then_some(path)
     }
 
-    /// The files of the revision that are here, with their sizes.
-    pub(super) fn files(&self) -> Result<Option<Listing>> {
-        let Some(commit) = self.commit() else { return Ok(None) };
+    /// The files of a commit, or else of the revision, that are here, with their sizes.
+    pub(super) fn files(&self, commit: Option<&str>) -> Result<Option<Listing>> {
+        let Some(commit) = commit.map(str::to_owned).or_else(|| self.commit()) else {
+            return Ok(None);
+        };
         let root = self.snapshot(&commit);
         if !root.is_dir() {
             return Ok(None);

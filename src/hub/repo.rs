@@ -209,7 +209,7 @@ impl Repo {
     /// As [`Repo::files`].
     pub fn pin_and_list(&self) -> Result<(Self, Vec<RepoFile>)> {
         let session = self.session()?;
-        let cached = session.cache.files()?;
+        let cached = session.cache.files(self.commit())?;
         // Where the cache can answer, a server that does not is not waited for long.
         let attempts = match cached {
             Some(_) => self.options.attempts.min(2),

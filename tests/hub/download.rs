@@ -47,6 +47,26 @@ fn files_are_listed_at_one_commit() {
     assert_eq!(reference, "f".repeat(40));
 }
 
+/// A repository that is pinned stays at its commit, whatever commit the cache has of its branch.
+#[test]
+fn a_pinned_commit_is_not_exchanged_for_the_cached_one() {
+    let s = Setting::new();
+    s.repo().download("config.json", &()).unwrap();
+    s.server.change(ID, |repo| repo.commit = "f".repeat(40));
+    let pinned = s.repo().pin().unwrap();
+    for gone in [
+        pinned.clone().endpoint("http://127.0.0.1:9"),
+        pinned.clone().offline(true),
+    ] {
+        let listed = gone.pin_and_list().map(|(repo, _)| repo.commit().map(str::to_owned));
+        assert!(listed.is_err(), "{listed:?}");
+    }
+    pinned.download("config.json", &()).unwrap();
+    let gone = pinned.endpoint("http://127.0.0.1:9").pin().unwrap();
+    assert_eq!(gone.commit(), Some("f".repeat(40).as_str()));
+    assert!(gone.is_unreachable());
+}
+
 #[test]
 fn offline_is_what_the_cache_has() {
     let s = Setting::new();
