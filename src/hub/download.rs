@@ -174,19 +174,28 @@ impl Download {
             })?;
             let Some(got) = differs else { return Ok(()) };
             let mut state = self.state();
-            if std::mem::take(&mut state.resumed) {
+            state.whole = false;
+            drop(state);
+            if self.forget()? {
                 // What an earlier run left may be damaged: once more, from nothing.
-                let clear = state.parts.clear();
-                clear.map_err(Error::io(format!("writing {}", self.journal.display())))?;
-                state.whole = false;
                 continue;
             }
-            drop(state);
             // Nothing of it is worth keeping. It is written again if it cannot be removed.
             let _ = (fs::remove_file(&self.journal), fs::remove_file(&self.partial));
             let what = format!("what arrived has the digest {got}, not its name's; it was removed: download it again");
             return Err(self.target.error(HubProblem::Digest, what));
         }
+    }
+
+    /// Forgets what has arrived, if some of it did in an earlier run. Whether that was so.
+    pub(super) fn forget(&self) -> Result<bool> {
+        let mut state = self.state();
+        let resumed = std::mem::take(&mut state.resumed);
+        if resumed {
+            let clear = state.parts.clear();
+            clear.map_err(Error::io(format!("writing {}", self.journal.display())))?;
+        }
+        Ok(resumed)
     }
 
     /// Gives the complete file its name.

@@ -44,6 +44,7 @@ mod environment;
 mod fetch;
 mod names;
 mod options;
+mod partial;
 mod parts;
 mod remote;
 mod repo;

@@ -12,6 +12,7 @@ use crate::error::Result;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 /// Bytes of the front that are fetched at once: prefix and index of most files.
@@ -20,19 +21,20 @@ const FRONT: u64 = 256 << 10;
 /// The part of a file that an unfinished download has left.
 pub(super) struct Local {
     file: File,
+    path: PathBuf,
     ranges: Vec<Range<u64>>,
 }
 
 impl Local {
     /// `None` if there is nothing.
     pub(super) fn open(cache: &Cache, metadata: &Metadata, block_bytes: u64) -> Option<Self> {
-        let [partial, journal] = unfinished(cache, &metadata.etag);
-        let file = File::open(partial).ok()?;
+        let [path, journal] = unfinished(cache, &metadata.etag);
+        let file = File::open(&path).ok()?;
         if file.metadata().ok()?.len() != metadata.size {
             return None;
         }
         let ranges = ranges_here(&journal, metadata.size, block_bytes.max(1));
-        Some(Self { file, ranges })
+        (!ranges.is_empty()).then_some(Self { file, path, ranges })
     }
 
     /// Fills `buffer`, if all of it is here. (Its checksums are checked like those of all that arrives.)
@@ -46,6 +48,7 @@ impl Local {
 /// A file on a hub.
 pub(super) struct Remote {
     target: Target,
+    name: String,
     local: Option<Local>,
     front: OnceLock<Vec<u8>>,
     expected: OnceLock<Spans<Gathered>>,
@@ -53,8 +56,14 @@ pub(super) struct Remote {
 
 impl Remote {
     pub(super) fn new(target: Target, local: Option<Local>) -> Self {
+        // Where damage may be, so that it can be removed: nothing here says which of both a read was of.
+        let name = match &local {
+            Some(local) => format!("{} (begun in {})", target.url(), local.path.display()),
+            None => target.url().to_owned(),
+        };
         Self {
             target,
+            name,
             local,
             front: OnceLock::new(),
             expected: OnceLock::new(),
@@ -164,7 +173,7 @@ impl Source for Remote {
     }
 
     fn name(&self) -> &str {
-        self.target.url()
+        &self.name
     }
 }
 

@@ -9,11 +9,9 @@ use super::names;
 use super::options::HubOptions;
 use super::remote::{Local, Remote};
 use crate::error::{Error, HubProblem, Result};
-use crate::format::TensorInfo;
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
 use serde::Deserialize;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -384,37 +382,10 @@ impl Repo {
         }
     }
 
-    fn remote(&self, file: &str, metadata: &Metadata, options: DecodeOptions) -> Result<Decoder> {
+    pub(super) fn remote(&self, file: &str, metadata: &Metadata, options: DecodeOptions) -> Result<Decoder> {
         let local = Local::open(&self.session()?.cache, metadata, self.options.block_bytes);
         let remote = Remote::new(self.target(file, metadata)?, local);
         Decoder::from_source(Arc::new(remote), options)
-    }
-
-    /// Downloads a part of a `.wcodec` file: its index, and the tensors whose name `wanted` takes. It is
-    /// kept in the cache as a download that was interrupted: [`Repo::decoder`] reads what is here from there,
-    /// and [`Repo::download`] goes on with the rest. Gives the bytes of those tensors' ranges; where the
-    /// whole file is here already, there is nothing to do.
-    ///
-    /// # Errors
-    /// As [`Repo::download`] and [`Decoder::open`].
-    pub fn download_part(&self, file: &str, wanted: &dyn Fn(&str) -> bool, progress: &dyn Progress) -> Result<u64> {
-        let (decoder, metadata) = match self.locate(file)? {
-            Place::Here(path) => (Decoder::open(path)?, None),
-            Place::There(metadata) => (self.remote(file, &metadata, DecodeOptions::default())?, Some(metadata)),
-        };
-        let tensors = decoder.index().tensors();
-        let of_tensor = |t: &TensorInfo| t.offset()..t.offset() + t.encoded_len();
-        let mut ranges: Vec<Range<u64>> = tensors.iter().filter(|t| wanted(t.name())).map(of_tensor).collect();
-        let bytes = ranges.iter().map(|range| range.end - range.start).sum();
-        let Some(metadata) = metadata else { return Ok(bytes) };
-        // Everything in front of the tensors.
-        let front = tensors.iter().map(TensorInfo::offset).min();
-        ranges.insert(0, 0..front.unwrap_or(metadata.size));
-        match self.begin(file, metadata, progress)? {
-            Ok(download) => download.run_part(&ranges, progress)?,
-            Err(_) => progress.start(0),
-        }
-        Ok(bytes)
     }
 }
 

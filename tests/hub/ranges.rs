@@ -3,6 +3,8 @@
 use super::server::Fault;
 use super::support::data::{Kind, fill};
 use super::{MODEL, Setting, assert_problem, times};
+use std::fs;
+use std::path::PathBuf;
 use wcodec::HubProblem as P;
 use wcodec::{DType, Decoder};
 
@@ -77,6 +79,58 @@ fn a_part_is_kept_and_gone_on_from() {
         of("a") + of("norm") + of("z")
     );
     assert_eq!(s.sent(), 0);
+}
+
+/// A reader cannot tell it from what arrives: the message names it, and each further download mends it.
+#[test]
+fn a_damaged_part_is_named_and_mended() {
+    let s = Setting::new();
+    let part = || s.repo().download_part(MODEL, &|name| name == "a", &());
+    let decode = || s.repo().decoder(MODEL)?.tensor("a")?.decode();
+    part().unwrap();
+    let is_partial = |p: &PathBuf| p.to_str().unwrap().ends_with(".wcodec.incomplete");
+    let partial = s.blobs().into_iter().find(is_partial).unwrap();
+    let whole = Decoder::from_bytes(s.model.clone(), MODEL).unwrap();
+    let info = whole.tensor("a").unwrap().info();
+    let damage = |at: u64| {
+        let mut bytes = fs::read(&partial).unwrap();
+        bytes[at as usize] ^= 1;
+        fs::write(&partial, &bytes).unwrap();
+        let text = decode().unwrap_err().to_string();
+        assert!(
+            text.contains("http://") && text.contains(partial.to_str().unwrap()),
+            "{text}"
+        );
+    };
+    // In the head, in the index, in the tensor.
+    for at in [3, 20, 200, info.offset() + info.encoded_len() / 2] {
+        damage(at);
+        part().unwrap();
+        assert_eq!(decode().unwrap(), a());
+    }
+    damage(info.offset() + info.encoded_len() / 2);
+    s.repo().download(MODEL, &()).unwrap();
+    s.assert_sound();
+    assert_eq!(decode().unwrap(), a());
+
+    // Damage on the way, and for good.
+    let other = Setting::new();
+    let part = || other.repo().download_part(MODEL, &|name| name == "z", &());
+    let z = whole.tensor("z").unwrap().info();
+    other.server.always(Fault::Flip(z.offset() + z.encoded_len() / 2));
+    assert!(matches!(part(), Err(wcodec::Error::Corrupt { .. })));
+    other.server.always(Fault::None);
+    part().unwrap();
+    assert!(
+        other
+            .repo()
+            .decoder(MODEL)
+            .unwrap()
+            .tensor("z")
+            .unwrap()
+            .check()
+            .is_ok()
+    );
 }
 
 struct Cancelled;
