@@ -240,8 +240,8 @@ impl WcodecBackend {
     /// the other's error.
     ///
     /// # Errors
-    /// What `load` gives; where it panics, the last error of the weights, or else [`Error::Compute`] with
-    /// the panic's message.
+    /// What `load` gives; where it panics, the error of the tensor asked for last, or else
+    /// [`Error::Compute`] with the panic's message.
     pub fn build<M, E: From<Error>>(
         &self,
         dtype: DType,

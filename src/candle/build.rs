@@ -6,14 +6,15 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-/// The last error that a backend has given to a model.
+/// The error that a backend has given to a model, if that was the last it gave.
 #[derive(Default)]
 pub(super) struct LastError(Mutex<Option<Error>>);
 
 impl LastError {
-    /// Keeps the error of a result.
+    /// Keeps the error of a result; none after a good one: the model has got over the error before.
     pub(super) fn note<T>(&self, result: candle_core::Result<T>) -> candle_core::Result<T> {
-        result.inspect_err(|error| self.set(Some(of(error))))
+        self.set(result.as_ref().err().map(of));
+        result
     }
 
     fn set(&self, error: Option<Error>) {

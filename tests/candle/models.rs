@@ -175,6 +175,12 @@ fn what_model_code_panics_on_is_an_error() {
     // Another panic, and another error, are not taken for it.
     let panics = backend.build(DType::F32, &CPU, |_| -> wcodec::Result<()> { panic!("no such layer") });
     assert!(matches!(panics, Err(wcodec::Error::Compute(what)) if what.contains("no such layer")));
+    let optional = backend.build(DType::F32, &CPU, |vb| -> wcodec::Result<()> {
+        let bias = vb.get(1, "lm_head.bias").ok();
+        vb.get_unchecked("model.norm.weight")?;
+        panic!("{bias:?}: no such layer")
+    });
+    assert!(matches!(optional, Err(wcodec::Error::Compute(what)) if what.contains("no such layer")));
     let own = backend.build(DType::F32, &CPU, |_| -> wcodec::Result<()> {
         Err(wcodec::Error::Cancelled)
     });
