@@ -154,6 +154,24 @@ fn layers_of_a_single_file_are_pulled() {
     assert_eq!(fs::read(whole).unwrap(), fs::read(s.path("model.wcodec")).unwrap());
 }
 
+/// A repository with the original's shards beside the encoded file.
+#[test]
+fn an_index_of_safetensors_is_not_that_of_encoded_files() {
+    let s = Setting::new();
+    let map = r#"{"weight_map":{"layers.0.w":"model.safetensors"}}"#;
+    s.server.add(ID, "model.safetensors.index.json", map.into());
+    let value = s.json("pull org/model --only-layers 0..1");
+    assert!(names(&value).contains(&"model.wcodec"), "{value}");
+
+    let map = map.replace("safetensors", "wcodec");
+    s.server.add(ID, "model.wcodec.index.json", map.into());
+    s.fine("decode hf://org/model@main -o back");
+    s.fine("encode hf://org/model@main -o small");
+    for name in ["back/model.safetensors.index.json", "small/model.wcodec.index.json"] {
+        assert!(s.path(name).exists(), "{name}");
+    }
+}
+
 #[test]
 fn what_is_published_is_pulled_and_restored() {
     let s = Setting::new();
@@ -254,6 +272,24 @@ fn an_unreachable_hub_is_said_to_be() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("cannot be reached") && said.contains(COMMIT), "{said}");
     assert!(begun.elapsed().as_secs() < 5, "two attempts");
+}
+
+/// Nor is a part of a model taken for it.
+#[test]
+fn what_the_cache_has_in_part_is_not_published() {
+    let s = Setting::new();
+    let map = r#"{"weight_map":{"layers.0.w":"model-1.safetensors","layers.1.w":"model-2.safetensors"}}"#;
+    s.server.add("org/shards", "model.safetensors.index.json", map.into());
+    for name in ["model-1.safetensors", "model-2.safetensors"] {
+        s.server
+            .add("org/shards", name, fs::read(s.path("model.safetensors")).unwrap());
+    }
+    s.fine("pull org/shards --only-layers 0..1");
+    let output = s.run_at("http://127.0.0.1:9", "publish hf://org/shards -o out");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("model-2.safetensors: a shard"), "{said}");
+    assert!(output.status.code() == Some(1) && !s.path("out").exists());
+    s.fine("publish hf://org/shards -o out");
 }
 
 #[cfg(feature = "run")]

@@ -59,7 +59,7 @@ pub(crate) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
 }
 
 /// Downloads what is on the Hub, into its cache: a file, or all of a repository but its weights in
-/// other formats and in `skip`.
+/// other formats and in `skip`, and the index of these.
 pub(crate) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, Failure> {
     if is_remote(path) {
         return remote::local(path, skip, global);
@@ -175,7 +175,7 @@ mod remote {
     use super::{Decoder, Failure, Global, Input, Path, SCHEME};
     use crate::progress::Display;
     use crate::pull::{self, parse_repo};
-    use wcodec::hub::Repo;
+    use wcodec::hub::{Repo, RepoFile};
 
     /// Repository and file.
     fn parse(path: &Path) -> Result<(Repo, Option<String>), Failure> {
@@ -251,17 +251,37 @@ mod remote {
         Ok(repo.decoder_with(&file, global.decode_options())?)
     }
 
+    /// Refuses a model that lacks shards which its index names: without the network, the cache may have
+    /// those of some layers alone.
+    fn check_shards(folder: &Path, files: &[RepoFile]) -> Result<(), Failure> {
+        let is_index = |f: &&RepoFile| pull::INDEXES.iter().any(|end| f.path.ends_with(end));
+        for file in files.iter().filter(is_index) {
+            let index = folder.join(&file.path);
+            let mut shards = wcodec::shard_files(&index, |_| true)?.into_iter();
+            if let Some(missing) = shards.find(|shard| !index.with_file_name(shard).is_file()) {
+                let what = "a shard that its index names is not there: pull all of the model first";
+                return Err(Failure::new(
+                    "not-found",
+                    format!("{}: {missing}: {what}", index.display()),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn local(path: &Path, skip: &str, global: &Global) -> Result<Input, Failure> {
         let (repo, file) = parse(path)?;
         let progress = Display::new("downloading", global);
         let Some(file) = file else {
             let (repo, mut files) = pull::pin_and_list(repo, global)?;
-            files.retain(|f| !pull::is_foreign(&f.path) && !f.path.ends_with(&format!(".{skip}")));
+            let skipped = [format!(".{skip}"), format!(".{skip}.index.json")];
+            files.retain(|f| !pull::is_foreign(&f.path) && !skipped.iter().any(|end| f.path.ends_with(end)));
             for file in &files {
                 repo.download(&file.path, &progress)?;
             }
             let name = repo.id().rsplit('/').next().unwrap_or_default().into();
             let path = repo.folder()?.unwrap_or_default();
+            check_shards(&path, &files)?;
             let files = Some(files.into_iter().map(|f| f.path.into()).collect());
             return Ok(Input { path, name, files });
         };

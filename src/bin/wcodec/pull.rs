@@ -16,6 +16,9 @@ const FOREIGN: [&str; 10] = [
     "bin", "pt", "pth", "ckpt", "gguf", "onnx", "h5", "msgpack", "ot", "tflite",
 ];
 
+/// How the names of indexes of shards end.
+pub(crate) const INDEXES: [&str; 2] = [".wcodec.index.json", ".safetensors.index.json"];
+
 /// Download a model from the Hugging Face Hub into its cache
 #[derive(Args)]
 #[command(long_about = "\
@@ -26,8 +29,8 @@ download that was interrupted goes on where it was. Length and digest are checke
 its name.
 
 With --only-layers, of a model in shards those come that hold these layers; of a model in one .wcodec \
-file, what holds them is kept as of a download that was interrupted: a later one goes on from there, and \
-the library's `load_part` reads it from there.
+file, what holds them is kept as of a download that was interrupted: a later one goes on from there, and, \
+with the Hub in reach, the library's `load_part` reads it from there.
 
 Without --include, all files come but weights in formats of other programs, and, where there are \
 .wcodec files, safetensors. HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE mean what \
@@ -123,8 +126,7 @@ impl Pull {
         if !self.include.is_empty() {
             return self.include.iter().any(|pattern| hub::fits(pattern, path));
         }
-        let encoded = || all.iter().any(|f| f.path.ends_with(".wcodec"));
-        !(is_foreign(path) || path.ends_with(".safetensors") && encoded())
+        !(is_foreign(path) || path.ends_with(".safetensors") && has_encoded(all))
     }
 }
 
@@ -149,6 +151,10 @@ pub(crate) fn pin_and_list(repo: Repo, global: &Global) -> Result<(Repo, Vec<Rep
     Ok((repo, files))
 }
 
+fn has_encoded(files: &[RepoFile]) -> bool {
+    files.iter().any(|f| f.path.ends_with(".wcodec"))
+}
+
 /// Whether a file has weights in a format of another program.
 pub(crate) fn is_foreign(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, end)| FOREIGN.contains(&end))
@@ -168,10 +174,10 @@ fn only_file(repo: &Repo, files: &[&RepoFile]) -> Result<String, Failure> {
 
 /// The shards that hold a tensor of these layers, or of none. `None` if there is no index of shards.
 fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<Option<BTreeSet<String>>, Failure> {
-    let indexes = [".wcodec.index.json", ".safetensors.index.json"];
-    let index = indexes
-        .iter()
-        .find_map(|end| all.iter().find(|f| f.path.ends_with(end)));
+    // An index of safetensors says nothing of one .wcodec file beside them.
+    let [encoded, plain] = INDEXES;
+    let end = if has_encoded(all) { encoded } else { plain };
+    let index = all.iter().find(|f| f.path.ends_with(end));
     let Some(index) = index else { return Ok(None) };
     let path = repo.download(&index.path, &())?;
     // Shards are named from the index's own folder.
