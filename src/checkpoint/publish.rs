@@ -38,7 +38,10 @@ pub fn publish(
     }
     let reports = encode_only(input, output, options, progress, wanted)?;
     // Not the output's, which has a section of its own if it was published before.
-    let mut card = text(&input.join(CARD))?;
+    let mut card = match wanted(OsStr::new(CARD)) {
+        true => text(&input.join(CARD))?,
+        false => String::new(),
+    };
     if card.is_empty() {
         let name = repo.rsplit('/').next().unwrap_or(repo);
         card = format!("---\ntags:\n- wcodec\n---\n\n# {name}\n");
