@@ -105,3 +105,21 @@ fn copies_are_made_block_by_block() {
     let copy = fs::read(output.join("big.bin")).unwrap();
     assert!(copy == fs::read(input.join("big.bin")).unwrap());
 }
+
+#[test]
+fn a_model_card_that_is_not_wanted_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    fs::create_dir(&input).unwrap();
+    zeros(&input.join("model.safetensors"), &[600]);
+    fs::write(input.join("README.md"), "# Another\n").unwrap();
+    for (wanted, expected) in [(true, "# Another\n"), (false, "---\ntags:")] {
+        let options = EncodeOptions::default();
+        publish(&input, &output, "me/m", &options, &(), &|file| {
+            wanted || file != "README.md"
+        })
+        .unwrap();
+        let card = fs::read_to_string(output.join("README.md")).unwrap();
+        assert!(card.starts_with(expected), "{card}");
+    }
+}
