@@ -237,6 +237,8 @@ fn whole_repositories_are_published_verified_and_measured() {
         repo.files.remove("model.wcodec");
     });
     s.fails("publish hf://org/model --repo me", 2, "usage");
+    s.fails("publish hf://org/model/model.safetensors", 2, "usage");
+    assert!(!s.path("cache").exists(), "refused before it is downloaded");
     let value = s.json("publish hf://org/model --repo me/small -o out");
     assert_eq!(value["upload"], "hf upload me/small out");
     let files: Vec<_> = fs::read_dir(s.path("out")).unwrap().collect();
@@ -272,6 +274,13 @@ fn an_unreachable_hub_is_said_to_be() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("cannot be reached") && said.contains(COMMIT), "{said}");
     assert!(begun.elapsed().as_secs() < 5, "two attempts");
+    let output = s.run_at("http://127.0.0.1:9", "pull org/model --json --quiet");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&value["commit"], &value["unreachable"]),
+        (&COMMIT.into(), &true.into())
+    );
+    assert_eq!(s.json("pull org/model")["unreachable"], false);
 }
 
 /// Nor is a part of a model taken for it.

@@ -43,6 +43,10 @@ pub(crate) struct Publish {
 
 impl Publish {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        if input::is_remote_file(&self.input) {
+            let what = "a whole model is published: name its repository";
+            return Err(Failure::usage(format!("{}: {what}", self.input.display())));
+        }
         let local = input::local(&self.input, "wcodec", global)?;
         let to = self.output.clone();
         let to = to.unwrap_or_else(|| decode::append(&local.name, ".wcodec"));

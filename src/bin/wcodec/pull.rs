@@ -99,6 +99,7 @@ impl Pull {
                 "command": "pull",
                 "repo": repo.id(),
                 "commit": repo.commit(),
+                "unreachable": repo.is_unreachable(),
                 "folder": folder.to_string_lossy(),
                 "files": listed,
                 "bytes": bytes,
