@@ -167,7 +167,8 @@ fn only_file(repo: &Repo, files: &[&RepoFile]) -> Result<String, Failure> {
     match (encoded.next(), encoded.next()) {
         (Some(file), None) => Ok(file.path.clone()),
         _ => {
-            let what = "it has neither an index of shards nor one .wcodec file: pull it without --only-layers";
+            let what = "among the files asked for (without the Hub: those in the cache) is neither an index of shards nor one \
+                        .wcodec file: pull it without --only-layers";
             Err(Failure::usage(format!("{}: {what}", repo.id())))
         }
     }
