@@ -1,5 +1,8 @@
 //! Reading `.wcodec` files: list tensors, decode one, or some of its rows.
 
+#[cfg(feature = "kernels")]
+mod encoded;
+
 use crate::backend::Backend;
 use crate::codec::{ChunkJob, Plan, Problem};
 use crate::container::{self, Source, bytes_source, open_file, out_of_memory};

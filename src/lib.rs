@@ -13,6 +13,8 @@ mod container;
 mod context;
 #[cfg(feature = "encode")]
 mod cost;
+#[cfg(feature = "kernels")]
+pub mod cuda;
 mod decoder;
 mod dtype;
 #[cfg(feature = "encode")]

@@ -36,3 +36,7 @@ impl Default for Limits {
         }
     }
 }
+
+/// Chunks of a batch for a GPU: its arrays count them with 32 bits.
+#[cfg(feature = "kernels")]
+pub(crate) const MAX_CHUNKS_AT_ONCE: u64 = 1 << 28;

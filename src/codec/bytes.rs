@@ -13,7 +13,7 @@ use crate::predict::scale::Scale;
 
 /// How one byte plane is stored.
 #[derive(Debug)]
-enum Plane {
+pub(super) enum Plane {
     /// Entropy coded; each byte is a symbol XOR the mask.
     Coded { tables: DecodeTables, mask: u8 },
     /// As it is.
@@ -30,8 +30,8 @@ pub(crate) const CONSTANT: u64 = 2;
 #[derive(Debug)]
 pub(super) struct ByteCoder {
     /// One a byte of a unit, the lowest first.
-    planes: Vec<Plane>,
-    scale: Option<(Scale, Classes)>,
+    pub(super) planes: Vec<Plane>,
+    pub(super) scale: Option<(Scale, Classes)>,
 }
 
 /// Segments are whole multiples of this many bytes.

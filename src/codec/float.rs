@@ -22,10 +22,10 @@ const MAX_PLANES: usize = 11;
 
 #[derive(Debug)]
 pub(super) struct FloatCoder {
-    split: FloatSplit,
-    widen: Widen,
-    tables: DecodeTables,
-    scale: Option<(Scale, Classes)>,
+    pub(super) split: FloatSplit,
+    pub(super) widen: Widen,
+    pub(super) tables: DecodeTables,
+    pub(super) scale: Option<(Scale, Classes)>,
 }
 
 impl FloatCoder {

@@ -1,6 +1,8 @@
 //! Tensors to chunks and back: mathematics, no input or output.
 
 pub(crate) mod bytes;
+#[cfg(feature = "kernels")]
+pub(crate) mod device;
 #[cfg(feature = "encode")]
 pub(crate) mod encode;
 pub(crate) mod float;

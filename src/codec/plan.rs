@@ -11,15 +11,15 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Plan {
     units: u64,
-    unit_bytes: usize,
-    chunk_units: u64,
-    chunks: Vec<ChunkEntry>,
+    pub(super) unit_bytes: usize,
+    pub(super) chunk_units: u64,
+    pub(super) chunks: Vec<ChunkEntry>,
     offsets: Vec<u64>,
-    coder: Coder,
+    pub(super) coder: Coder,
 }
 
 #[derive(Debug)]
-enum Coder {
+pub(super) enum Coder {
     Raw,
     Constant([u8; 8]),
     Float(FloatCoder),
@@ -154,7 +154,7 @@ impl Plan {
     }
 
     /// Units of a chunk.
-    fn units_of(&self, chunk: u64) -> usize {
+    pub(super) fn units_of(&self, chunk: u64) -> usize {
         self.chunk_units.min(self.units - chunk * self.chunk_units) as usize
     }
 
@@ -219,7 +219,7 @@ impl Plan {
         jobs.iter().try_for_each(|job| self.check_chunk(job.index, job.bytes))
     }
 
-    fn check_chunk(&self, index: u64, bytes: &[u8]) -> Result<(), Problem> {
+    pub(crate) fn check_chunk(&self, index: u64, bytes: &[u8]) -> Result<(), Problem> {
         let entry = self.chunks[index as usize];
         if bytes.len() != entry.len as usize {
             return Err(Problem::Chunk(index, "it is cut off".into()));

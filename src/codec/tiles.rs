@@ -27,10 +27,10 @@ const ELEMENTS: usize = TileShape::ELEMENTS;
 
 #[derive(Debug)]
 pub(super) struct TileCoder {
-    units: Units,
-    shape: TileShape,
-    columns: usize,
-    tables: DecodeTables,
+    pub(super) units: Units,
+    pub(super) shape: TileShape,
+    pub(super) columns: usize,
+    pub(super) tables: DecodeTables,
 }
 
 impl TileCoder {

@@ -4,7 +4,7 @@
 //! the two bits under it, and the bits under those are raw. All 2^64 values fit 256 tokens. (The
 //! scheme is JPEG XL's hybrid unsigned integer, ISO/IEC 18181-1, with fixed parameters.)
 
-const DIRECT: u64 = 16;
+pub(crate) const DIRECT: u64 = 16;
 
 /// Token, raw bits, and how many raw bits there are.
 #[cfg(feature = "encode")]

@@ -50,6 +50,12 @@ impl Scale {
         }
     }
 
+    /// The steps of rows and of columns.
+    #[cfg(feature = "kernels")]
+    pub(crate) fn parts(&self) -> (&[u8], &[u8]) {
+        (&self.rows, &self.columns)
+    }
+
     /// Reads row steps, then column steps.
     pub(crate) fn parse(reader: &mut BitReader, rows: usize, columns: usize) -> Result<Self, &'static str> {
         let rows = parse_steps(reader, rows)?;

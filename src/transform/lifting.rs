@@ -21,12 +21,12 @@ pub(super) type Lanes = [[i64; 8]; 8];
 /// A rotation of elements `a` and `b` by a multiple of pi/32.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rotation {
-    a: u8,
-    b: u8,
+    pub(super) a: u8,
+    pub(super) b: u8,
     /// Multiplier of the first and third shear, which change `a`.
-    outer: i32,
+    pub(super) outer: i32,
     /// Multiplier of the second shear, which changes `b`.
-    inner: i32,
+    pub(super) inner: i32,
 }
 
 impl Rotation {

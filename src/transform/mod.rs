@@ -6,6 +6,8 @@
 
 mod adst;
 mod dct;
+#[cfg(feature = "kernels")]
+pub(crate) mod header;
 mod lifting;
 #[cfg(test)]
 mod tests;

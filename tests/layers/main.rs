@@ -6,6 +6,7 @@
 //! eval                             what a file costs in accuracy
 //! model                            language models
 //! checkpoint, hub, candle, analysis  whole models; none knows another, but candle hub
+//! cuda                             tensors on GPUs
 //! decoder, encoder                 files
 //! codec | container                mathematics | input and output; neither knows the other
 //! plane, predict, transform, entropy, context
@@ -28,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["plane", "predict", "transform", "entropy", "context"],
     &["codec", "container"],
     &["decoder", "encoder"],
+    &["cuda"],
     &["checkpoint", "hub", "candle", "analysis"],
     &["model"],
     &["eval"],

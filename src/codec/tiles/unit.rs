@@ -23,13 +23,13 @@ pub(crate) const ESCAPE: u8 = 255;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Units {
     bits: u32,
-    order: Order,
-    plain: Plain,
+    pub(in crate::codec) order: Order,
+    pub(in crate::codec) plain: Plain,
 }
 
 /// How bit patterns become integers of the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(in crate::codec) enum Order {
     /// They are.
     Unsigned,
     /// Two's complement: the sign bit is flipped.
@@ -40,7 +40,7 @@ enum Order {
 
 /// What the symbol of a unit is that is neither predicted nor transformed.
 #[derive(Clone, Copy, Debug)]
-enum Plain {
+pub(in crate::codec) enum Plain {
     /// The token of a float above the base, or [`ESCAPE`]; then raw bits.
     Float(FloatSplit),
     /// The integer.

@@ -1,0 +1,392 @@
+// The `float` method: a warp decodes a chunk, group by group of 256 units.
+//
+//   chunk   states 128 | words | raw planes, the top piece first | escapes
+//   group   32 lanes decode 8 symbols each (lane = unit % 32), through shared memory, then
+//           32 lanes join runs of units each (8 of 2 bytes), and store 16 bytes
+#pragma once
+#include "rans.cuh"
+#include "scale.cuh"
+#include "widen.cuh"
+
+// Bytes of a plane of pieces of so many bits.
+__device__ __forceinline__ u32 plane_bytes(u32 units, u32 piece) { return (units + 7) / 8 * piece; }
+
+// Bits of the first piece of `left` raw bits.
+__device__ __forceinline__ constexpr u32 piece_of(u32 left) { return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1; }
+
+// The raw bits of any unit of a chunk, one piece after the other. Of the last plane, what is past `stored_last`
+// bytes is in `seeds`.
+OUT_OF_LINE u64 raw_bits_of(const u8* plane, u32 raw_bits, u32 stored_last, u32 units, u32 unit, const u8* seeds) {
+    const u32 group = unit / GROUP, within = unit % GROUP, left_units = units - group * GROUP;
+    const u32 in_group = left_units < GROUP ? left_units : GROUP;
+    u64 raw = 0;
+#pragma unroll 1
+    for (u32 left = raw_bits; left > 0;) {
+        const u32 piece = piece_of(left), bytes = plane_bytes(in_group, piece);
+        const u32 at = group * (GROUP / 8) * piece + within % bytes;
+        const u32 byte = left == piece && at >= stored_last ? seeds[at - stored_last] : load<u8>(plane + at);
+        raw = raw << piece | (byte >> within / bytes * piece & ((1u << piece) - 1));
+        plane += plane_bytes(units, piece);
+        left -= piece;
+    }
+    return raw;
+}
+
+// Where the parts of a chunk are, from its entry in the chunk table.
+struct FloatParts {
+    u32 zeros, raw_bits, escapes;
+    u32 last_piece;    // bits of the last plane's pieces
+    u32 stored_last;   // bytes of the last plane that are in the chunk: the seeds have the rest
+    u32 words_bytes;
+    u32 planes_at, escapes_at;  // offsets in the chunk
+
+    __device__ __forceinline__ FloatParts(const Tensor& tensor, const Chunk& chunk, u32& status) {
+        zeros = chunk.extra >> ESCAPES_BITS;
+        escapes = chunk.extra & ((1u << ESCAPES_BITS) - 1);
+        note(status, zeros > tensor.low, STATUS_ZEROS);
+        if (status != STATUS_OK) zeros = 0;
+        raw_bits = tensor.low - zeros + 1;
+        last_piece = raw_bits % 8 == 0 ? 8 : raw_bits & (0u - raw_bits);
+        u32 last = plane_bytes(chunk.units, last_piece);
+        u32 seeded = last < SEEDS_BYTES ? last : SEEDS_BYTES;
+        stored_last = last - seeded;
+        u64 stored = plane_bytes(chunk.units, raw_bits) - seeded;
+        u64 rest = STATES_BYTES + stored + 4ull * escapes;
+        note(status, rest > chunk.bytes, STATUS_PARTS);
+        words_bytes = status == STATUS_OK ? chunk.bytes - static_cast<u32>(rest) : 0;
+        planes_at = STATES_BYTES + words_bytes;
+        escapes_at = chunk.bytes - 4 * escapes;
+    }
+
+    // The raw bits of any unit; `seeds` are in shared memory.
+    __device__ __forceinline__ u64 raw_of(const u8* chunk, u32 units, u32 unit, const u8* seeds) const {
+        return raw_bits_of(chunk + planes_at, raw_bits, stored_last, units, unit, seeds);
+    }
+};
+
+// Turns a token and raw bits into a unit.
+struct FloatSplit {
+    u32 base, fraction, mantissa, low, token_mask, sign_at, zeros, kept;
+
+    __device__ __forceinline__ FloatSplit(const Tensor& tensor, const FloatParts& parts, u32 stored_bytes)
+        : base(tensor.base), fraction(tensor.fraction), mantissa(tensor.mantissa), low(tensor.low),
+          token_mask((1u << tensor.token_bits) - 1), sign_at(8 * stored_bytes - 1), zeros(parts.zeros),
+          kept(parts.raw_bits - 1) {}
+
+    __device__ __forceinline__ u32 token(u32 symbol, u32 step) const {
+        return base + symbol + (step >> fraction << mantissa) & token_mask;
+    }
+
+    __device__ __forceinline__ u64 unit(u32 token, u64 raw) const {
+        return raw >> kept << sign_at | static_cast<u64>(token) << low | (raw & ((1ull << kept) - 1)) << zeros;
+    }
+};
+
+// The pieces of RAW raw bits, known when this is compiled.
+template <u32 RAW>
+struct Pieces {
+    static constexpr u32 COUNT = RAW / 8 + (RAW >> 2 & 1) + (RAW >> 1 & 1) + (RAW & 1);
+    // Bits of piece `i`.
+    __device__ static constexpr u32 piece(u32 i) {
+        u32 left = RAW;
+        for (; i > 0; --i) left -= piece_of(left);
+        return piece_of(left);
+    }
+};
+
+// Decodes chunks of floats of STORED bytes into ones of OUT bytes. RAW: the raw bits of every unit if that is
+// known when this is compiled, else 0.
+template <u32 STORED, u32 OUT, u32 RAW, class Tables>
+struct FloatChunk {
+    // Units that a lane joins at once, one store of 16 bytes (8 of one byte), and how often that makes a group.
+    static constexpr u32 RUN = OUT == 1 ? 8 : 16 / OUT;
+    static constexpr u32 ROUNDS = GROUP / (RUN * WARP);
+    // A run's bytes of a plane, in words; of pieces known when this is compiled.
+    static constexpr u32 RUN_WORDS = RUN == 8 ? 2 : 1;
+    static constexpr u32 PIECES = RAW == 0 ? 1 : Pieces<RAW>::COUNT;
+    struct Ahead {
+        u32 word[ROUNDS][PIECES][RUN_WORDS];
+    };
+
+    const Tensor& tensor;
+    const Chunk& chunk;
+    const Tables& tables;
+    const u8* input;
+    u8* output;
+    u32 buffer;  // this warp's symbols in shared memory, and its seeds after them
+    FloatParts parts;
+    FloatSplit split;
+
+    // The bytes of a plane with the pieces of a run of units from `within` (of the group) on, and how far to
+    // shift them right.
+    template <u32 COUNT>
+    __device__ __forceinline__ static void load_run(const u8* plane, u32 piece, u32 within, u32 (&word)[COUNT]) {
+        const u8* from = plane + within % (GROUP / 8 * piece);
+        if constexpr (RUN == 8) {
+            uint2 pair = load<uint2>(from);
+            word[0] = pair.x;
+            word[1] = pair.y;
+        } else if constexpr (RUN == 4) {
+            word[0] = load<u32>(from);
+        } else {
+            word[0] = load<u16>(from);
+        }
+    }
+
+    __device__ __forceinline__ static u32 shift_of(u32 piece, u32 within) {
+        return within / (GROUP / 8 * piece) * piece;
+    }
+
+    __device__ __forceinline__ static u32 within_of(u32 round) { return RUN * (round * WARP + lane_of_thread()); }
+
+    // Loads the raw bits of a full group, so that they arrive while its symbols are decoded.
+    __device__ __forceinline__ void load_ahead(u32 group, Ahead& ahead) const {
+        if constexpr (RAW > 0) {
+            const u8* plane = input + parts.planes_at;
+#pragma unroll
+            for (u32 i = 0; i < PIECES; ++i) {
+                const u32 piece = Pieces<RAW>::piece(i);
+#pragma unroll
+                for (u32 round = 0; round < ROUNDS; ++round)
+                    load_run(plane + group * (GROUP / 8) * piece, piece, within_of(round), ahead.word[round][i]);
+                plane += plane_bytes(chunk.units, piece);
+            }
+        }
+    }
+
+    // Joins a full group of 16-bit units, two to a register.
+    __device__ __forceinline__ void join_pairs(u32 group, const Eight& steps, const Ahead& ahead) const {
+        constexpr u32 LOW = RAW - 1, MASK = (1u << (16 - RAW)) - 1;
+        constexpr u32 FIRST = Pieces<RAW>::piece(0);
+        u32 within = within_of(0);
+        const uint2 symbols = *reinterpret_cast<const uint2*>(shared_bytes() + buffer + within);
+        const u32 base_pair = (split.base & MASK) * 0x00010001u, octave = 1u << split.mantissa;
+        u32 out[4];
+#pragma unroll
+        for (u32 half = 0; half < 2; ++half) {
+            const u32 octaves = steps.word[half] >> split.fraction & (0xffu >> split.fraction) * 0x01010101u;
+            const u32 symbol = half == 0 ? symbols.x : symbols.y;
+            // The pieces of each unit, as long as a byte holds them.
+            u32 first = ahead.word[0][0][half] >> shift_of(FIRST, within) & ((1u << FIRST) - 1) * 0x01010101u;
+            if constexpr (RAW < 8) {
+#pragma unroll
+                for (u32 i = 1; i < PIECES; ++i) {
+                    const u32 piece = Pieces<RAW>::piece(i);
+                    u32 next = ahead.word[0][i][half] >> shift_of(piece, within) & ((1u << piece) - 1) * 0x01010101u;
+                    first = first << piece | next;
+                }
+            }
+#pragma unroll
+            for (u32 pair = 0; pair < 2; ++pair) {
+                const u32 spread = pair == 0 ? 0x4140 : 0x4342;
+                u32 raw = __byte_perm(first, 0, spread);
+                if constexpr (RAW > 8) {
+#pragma unroll
+                    for (u32 i = 1; i < PIECES; ++i) {
+                        const u32 piece = Pieces<RAW>::piece(i);
+                        u32 next = ahead.word[0][i][half] >> shift_of(piece, within) & ((1u << piece) - 1) * 0x01010101u;
+                        raw = raw << piece | __byte_perm(next, 0, spread);
+                    }
+                }
+                u32 token = __byte_perm(octaves, 0, spread) * octave + __byte_perm(symbol, 0, spread) + base_pair;
+                token = (token & MASK * 0x00010001u) << LOW;
+                const u32 sign = raw << (15 - LOW) & 0x80008000u;
+                out[2 * half + pair] = sign | token | (raw & ((1u << LOW) - 1) * 0x00010001u);
+            }
+        }
+        uint4 four = {out[0], out[1], out[2], out[3]};
+        *reinterpret_cast<uint4*>(output + OUT * (group * GROUP + within)) = four;
+    }
+
+    // Joins a full group of any units.
+    __device__ __forceinline__ void join_runs(u32 group, const Scale& scale, const Ahead& ahead) const {
+#pragma unroll
+        for (u32 round = 0; round < ROUNDS; ++round) {
+            const u32 within = within_of(round), unit = group * GROUP + within;
+            u64 raw[RUN] = {};
+            const u8* plane = input + parts.planes_at;
+            auto add = [&](u32 piece, const u32(&word)[RUN_WORDS]) {
+                const u32 shift = shift_of(piece, within), mask = (1u << piece) - 1;
+#pragma unroll
+                for (u32 i = 0; i < RUN; ++i)
+                    raw[i] = raw[i] << piece | (word[i / 4] >> i % 4 * 8 >> shift & mask);
+            };
+            if constexpr (RAW > 0) {
+#pragma unroll
+                for (u32 i = 0; i < PIECES; ++i) add(Pieces<RAW>::piece(i), ahead.word[round][i]);
+            } else {
+#pragma unroll 1
+                for (u32 left = parts.raw_bits; left > 0;) {
+                    const u32 piece = piece_of(left);
+                    u32 word[RUN_WORDS];
+                    load_run(plane + group * (GROUP / 8) * piece, piece, within, word);
+                    add(piece, word);
+                    plane += plane_bytes(chunk.units, piece);
+                    left -= piece;
+                }
+            }
+            Eight steps = {{0, 0}};
+            if (scale.width > 0) steps = scale.eight(unit / 8 * 8);
+            const u8* symbols = shared_bytes() + buffer + within;
+            u32 out[RUN * OUT / 4] = {};
+#pragma unroll
+            for (u32 i = 0; i < RUN; ++i) {
+                const u32 step = RUN == 8 ? steps.byte(i) : steps.byte(unit % 8 + i);
+                const u64 value = widen<STORED, OUT>(split.unit(split.token(symbols[i], step), raw[i]), tensor.widen);
+                if constexpr (OUT == 8) {
+                    out[2 * i] = static_cast<u32>(value);
+                    out[2 * i + 1] = static_cast<u32>(value >> 32);
+                } else {
+                    out[i * OUT / 4] |= static_cast<u32>(value) << i * OUT % 4 * 8;
+                }
+            }
+            u8* to = output + OUT * unit;
+            if constexpr (OUT == 1) {
+                *reinterpret_cast<uint2*>(to) = {out[0], out[1]};
+            } else {
+                *reinterpret_cast<uint4*>(to) = {out[0], out[1], out[2], out[3]};
+            }
+        }
+    }
+
+    // Writes a unit of the chunk, wherever it is.
+    __device__ __forceinline__ void store_unit(u32 unit, u32 token) const {
+        const u8* seeds = shared_bytes() + buffer + SYMBOLS_BYTES;
+        const u64 value = split.unit(token, parts.raw_of(input, chunk.units, unit, seeds));
+        const u64 wide = widen<STORED, OUT>(value, tensor.widen);
+        u8* to = output + static_cast<u64>(OUT) * unit;
+        // The caller's buffer may start anywhere.
+#pragma unroll
+        for (u32 i = 0; i < OUT; ++i) to[i] = static_cast<u8>(wide >> 8 * i);
+    }
+
+    // Joins a group unit by unit: its symbols are at `slot` of the buffer.
+    __device__ __forceinline__ void join_units(u32 group, const Scale& scale, u32 slot) const {
+#pragma unroll 1
+        for (u32 within = lane_of_thread(); within < GROUP; within += WARP) {
+            const u32 unit = group * GROUP + within;
+            if (unit >= chunk.units) break;
+            const u32 symbol = shared_bytes()[buffer + slot * GROUP + within];
+            store_unit(unit, split.token(symbol, scale.width > 0 ? scale.of(unit) : 0));
+        }
+    }
+
+    // Checks the escapes, or, `patch`, stores them.
+    __device__ __forceinline__ void escapes(u32& status, bool patch) const {
+        const u8* from = input + parts.escapes_at;
+        bool bad = false;
+#pragma unroll 1
+        for (u32 i = lane_of_thread(); i < parts.escapes; i += WARP) {
+            const u32 escape = word_at(from + 4 * i);
+            const u32 position = escape % (1u << POSITION_BITS), token = escape >> POSITION_BITS;
+            if (patch) {
+                store_unit(position, token);
+                continue;
+            }
+            bad |= position >= chunk.units || token > split.token_mask;
+            bad |= i > 0 && position <= word_at(from + 4 * i - 4) % (1u << POSITION_BITS);
+        }
+        note(status, __any_sync(ALL_LANES, bad), STATUS_ESCAPES);
+    }
+
+    // Escapes follow the raw planes, at any address.
+    __device__ __forceinline__ static u32 word_at(const u8* from) {
+        return load<u8>(from) | load<u8>(from + 1) << 8 | load<u8>(from + 2) << 16 | load<u8>(from + 3) << 24;
+    }
+
+    // The context of each unit of a group, one after the other.
+    __device__ __forceinline__ void write_contexts(u32 group, const Scale& scale, u32 slot) const {
+#pragma unroll 1
+        for (u32 within = lane_of_thread(); within < GROUP; within += WARP) {
+            const u32 unit = group * GROUP + within;
+            const u32 step = unit < chunk.units ? scale.of(unit) : 0;
+            shared_bytes()[buffer + slot * GROUP + within] = static_cast<u8>(step & ((1u << split.fraction) - 1));
+        }
+    }
+
+    __device__ __forceinline__ bool planes_are_aligned() const {
+        if constexpr (RAW > 0)
+            if (parts.raw_bits != RAW) return false;
+        return chunk.units % 64 == 0 && parts.planes_at % 8 == 0 && aligned(output, OUT == 1 ? 8 : 16);
+    }
+
+    __device__ __forceinline__ void decode(u32 ring, u32& status) {
+        if (status == STATUS_OK) escapes(status, false);
+        if (status != STATUS_OK) return;
+        Stream stream;
+        stream.begin(input, parts.words_bytes, ring);
+        const Scale scale(tensor, chunk);
+        const bool scaled = scale.width > 0, vectors = planes_are_aligned();
+        const u32 groups = (chunk.units + GROUP - 1) / GROUP;
+        // Groups that the seeds have raw bits of wait for the end; the one that is not full is among them.
+        const u32 waiting = parts.stored_last / (GROUP / 8 * parts.last_piece);
+        u8* eight_contexts = shared_bytes() + buffer + 8 * lane_of_thread();
+        const u32 fraction_mask = ((1u << split.fraction) - 1) * 0x01010101u;
+
+        Eight steps = {{0, 0}};
+        Place place = {0, 0};
+        if (scaled && waiting > 0) {
+            place = Place::of(scale, 8 * lane_of_thread());
+            steps = scale.eight_at(8 * lane_of_thread(), place.row, place.column);
+        }
+        for (u32 group = 0; group < waiting; ++group) {
+            Ahead ahead;
+            if (vectors) load_ahead(group, ahead);
+            Eight next = {{0, 0}};
+            if (scaled) {
+                uint2 contexts = {steps.word[0] & fraction_mask, steps.word[1] & fraction_mask};
+                *reinterpret_cast<uint2*>(eight_contexts) = contexts;
+                place.next_group(scale.width);
+                if (group + 1 < waiting)
+                    next = scale.eight_at((group + 1) * GROUP + 8 * lane_of_thread(), place.row, place.column);
+            }
+            decode_group(tables, stream, scaled, buffer);
+            if (!vectors) {
+                join_units(group, scale, 0);
+            } else if constexpr (STORED == 2 && OUT == 2 && RAW > 0) {
+                join_pairs(group, steps, ahead);
+            } else {
+                join_runs(group, scale, ahead);
+            }
+            steps = next;
+            // The next group's contexts go where these symbols were.
+            __syncwarp();
+        }
+        for (u32 group = waiting; group < groups; ++group) {
+            if (scaled) write_contexts(group, scale, group - waiting);
+            const u32 left = chunk.units - group * GROUP;
+            decode_part(tables, stream, scaled, buffer + (group - waiting) * GROUP, left < GROUP ? left : GROUP);
+        }
+        stream.end(parts.words_bytes, status);
+        const u32 seed = stream.seed(), seed_at = 2 * lane_of_thread();
+        reinterpret_cast<u16*>(shared_bytes() + buffer + SYMBOLS_BYTES)[lane_of_thread()] = static_cast<u16>(seed);
+        // Those bytes of the seeds that no plane has are 0.
+        const u32 last = plane_bytes(chunk.units, parts.last_piece);
+        const u32 idle = (seed_at >= last ? seed & 0xff : 0) | (seed_at + 1 >= last ? seed >> 8 : 0);
+        note(status, __any_sync(ALL_LANES, idle != 0), STATUS_SEEDS);
+        __syncwarp();
+        for (u32 group = waiting; group < groups; ++group) join_units(group, scale, group - waiting);
+        // Stores of all lanes are before those of escapes.
+        __syncwarp();
+        escapes(status, true);
+        __syncwarp();
+    }
+};
+
+// Decodes the chunks of this CTA's item, one a warp.
+template <u32 STORED, u32 OUT, u32 RAW, class Tables>
+__device__ __forceinline__ void decode_float(const Tables& tables, u32 table_room, const Tensor& tensor, const Chunk* chunks,
+                                             const Item& item, u32* statuses) {
+    const u32 ring = table_room + RING_BYTES * warp_of_thread();
+    const u32 buffer = table_room + RING_BYTES * warps_of_block() + (SYMBOLS_BYTES + SEEDS_BYTES) * warp_of_thread();
+    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
+        const Chunk chunk = chunks[item.first + i];
+        u32 status = STATUS_OK;
+        const FloatParts parts(tensor, chunk, status);
+        FloatChunk<STORED, OUT, RAW, Tables> job = {tensor, chunk, tables, input_of(tensor.input) + chunk.input,
+                                                    output_of(tensor.output) + chunk.output, buffer, parts,
+                                                    FloatSplit(tensor, parts, STORED)};
+        job.decode(ring, status);
+        if (lane_of_thread() == 0) statuses[item.first + i] = status;
+    }
+}
