@@ -1,6 +1,8 @@
 //! The GPU's kernels, run on the CPU: the very sources, compiled by a C++ compiler over `shim.hpp`.
 
+mod damage;
 mod emulator;
+mod random;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,92 @@
+//! Damaged chunks under right checksums: a kernel must say of each what the CPU's decoder says, to the letter,
+//! and touch nothing that is not its own.
+
+use crate::emulator::{Build, Emulator};
+use crate::support::data::Rng;
+use crate::support::judge::open;
+use crate::support::sample::{self, Sample};
+use wcodec::Backend;
+
+/// Checks the tensor that is hit by a change at `byte`.
+fn check(emulator: &mut Emulator, sample: &Sample, mut bytes: Vec<u8>, byte: usize) {
+    let tensors = &sample.layout.tensors;
+    let Some(hit) = tensors.iter().find(|t| t.head.contains(&byte) || t.chunks.iter().any(|c| c.contains(&byte))) else {
+        return;
+    };
+    sample.layout.reseal(&mut bytes);
+    let Ok(decoder) = open(bytes, Backend::Scalar) else { return };
+    let tensor = decoder.tensor(&hit.name).unwrap();
+    // What the shape claims is not limited by the payload here: that is for who allocates.
+    let (cpu, gpu) = (tensor.decode(), emulator.tensor(tensor));
+    match (&cpu, &gpu) {
+        (Ok(cpu), Ok(gpu)) => assert!(cpu == gpu, "{} byte {byte}", hit.name),
+        (Err(cpu), Err(gpu)) => assert_eq!(cpu.to_string(), gpu.to_string(), "{} byte {byte}", hit.name),
+        _ => panic!("{} byte {byte}: {:?}, {:?}", hit.name, cpu.err(), gpu.err()),
+    }
+}
+
+fn flips(build: Build, sample: &Sample, count: u64, seed: u64) {
+    let Some(mut emulator) = Emulator::start(build) else { return };
+    let mut rng = Rng::new(seed);
+    // The ends of chunks, of heads and of parameters are where lengths meet.
+    let tensors = &sample.layout.tensors;
+    let edges: Vec<usize> = tensors
+        .iter()
+        .flat_map(|t| t.chunks.iter().flat_map(|c| [c.start, c.end.saturating_sub(8)]).chain([t.head.start + 16]))
+        .collect();
+    for _ in 0..count {
+        let byte = match rng.below(3) {
+            0 => rng.below(sample.bytes.len() as u64) as usize,
+            1 => edges[rng.below(edges.len() as u64) as usize] + rng.below(16) as usize,
+            _ => {
+                let head = &tensors[rng.below(tensors.len() as u64) as usize].head;
+                head.start + rng.below(head.len() as u64) as usize
+            }
+        };
+        let mut bytes = sample.bytes.clone();
+        let Some(at) = bytes.get_mut(byte) else { continue };
+        *at ^= 1 << rng.below(8);
+        if rng.below(4) == 0 {
+            let to = (byte + 1 + rng.below(40) as usize).min(bytes.len());
+            bytes[byte + 1..to].fill([0, 0xff, 0x80][rng.below(3) as usize]);
+        }
+        check(&mut emulator, sample, bytes, byte);
+    }
+}
+
+#[test]
+fn flips_in_small_chunks() {
+    flips(Build::Fast, sample::small(), 1500, 1);
+}
+
+#[test]
+fn flips_in_small_chunks_checked() {
+    flips(Build::Checked, sample::small(), 500, 2);
+}
+
+#[test]
+fn flips_in_scaled_tiled_and_long_ones() {
+    flips(Build::Fast, sample::rich(), 150, 3);
+}
+
+#[test]
+fn flips_in_scaled_tiled_and_long_ones_checked() {
+    flips(Build::Checked, sample::rich(), 50, 4);
+}
+
+/// States and words that no encoder writes: every lane takes a word in every step.
+#[test]
+fn streams_that_run_ahead_of_their_words() {
+    let Some(mut emulator) = Emulator::start(Build::Checked) else { return };
+    for sample in [sample::small(), sample::rich()] {
+        for t in &sample.layout.tensors {
+            for chunk in t.chunks.iter().filter(|c| c.len() > 128) {
+                let mut bytes = sample.bytes.clone();
+                bytes[chunk.start..chunk.start + 128].fill(0);
+                check(&mut emulator, sample, bytes.clone(), chunk.start);
+                bytes[chunk.start + 128..chunk.end].fill(0);
+                check(&mut emulator, sample, bytes, chunk.start);
+            }
+        }
+    }
+}
