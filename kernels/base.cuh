@@ -3,6 +3,8 @@
 #pragma once
 
 typedef unsigned char u8;
+typedef signed char i8;
+typedef short i16;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -27,6 +29,22 @@ __device__ __forceinline__ void copy_async(void* to, const void* from) {
 
 // Waits for the copies that this thread has begun.
 __device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+// Has the compiler load and compute again what comes from an address, instead of keeping it in registers over a
+// hot loop that has no use for it.
+template <class T>
+__device__ __forceinline__ void forget(const T*& address) {
+    asm volatile("" : "+l"(address));
+}
+
+// Stores to global memory, which the compiler does not know an address that was an integer to be of.
+__device__ __forceinline__ void store(u8* to, uint4 four) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(four.x), "r"(four.y), "r"(four.z), "r"(four.w)
+                 : "memory");
+}
+__device__ __forceinline__ void store(u8* to, uint2 two) {
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(two.x), "r"(two.y) : "memory");
+}
 #endif
 
 constexpr u32 WARP = 32;

@@ -57,11 +57,6 @@ struct FloatParts {
         planes_at = STATES_BYTES + words_bytes;
         escapes_at = chunk.bytes - 4 * escapes;
     }
-
-    // The raw bits of any unit; `seeds` are in shared memory.
-    __device__ __forceinline__ u64 raw_of(const u8* chunk, u32 units, u32 unit, const u8* seeds) const {
-        return raw_bits_of(chunk + planes_at, raw_bits, stored_last, units, unit, seeds);
-    }
 };
 
 // Turns a token and raw bits into a unit.
@@ -94,34 +89,38 @@ struct Pieces {
     }
 };
 
-// Decodes chunks of floats of STORED bytes into ones of OUT bytes. RAW: the raw bits of every unit if that is
-// known when this is compiled, else 0.
-template <u32 STORED, u32 OUT, u32 RAW, class Tables>
+// Decodes a chunk of floats of STORED bytes into ones of OUT bytes. RAW: the raw bits of every unit, and MANTISSA
+// the mantissa bits of its token, if they are known when this is compiled; else RAW is 0.
+template <u32 STORED, u32 OUT, u32 RAW, u32 MANTISSA>
 struct FloatChunk {
     // Units that a lane joins at once, one store of 16 bytes (8 of one byte), and how often that makes a group.
     static constexpr u32 RUN = OUT == 1 ? 8 : 16 / OUT;
     static constexpr u32 ROUNDS = GROUP / (RUN * WARP);
-    // A run's bytes of a plane, in words; of pieces known when this is compiled.
+    // A run's bytes of a plane, in words; the pieces if they are known.
     static constexpr u32 RUN_WORDS = RUN == 8 ? 2 : 1;
     static constexpr u32 PIECES = RAW == 0 ? 1 : Pieces<RAW>::COUNT;
+    // The planes' bytes of this lane's runs, and those bytes.
+    using Planes = const u8* [PIECES];
     struct Ahead {
         u32 word[ROUNDS][PIECES][RUN_WORDS];
     };
 
     const Tensor& tensor;
-    const Chunk& chunk;
-    const Tables& tables;
+    const Chunk chunk;
     const u8* input;
     u8* output;
     u32 buffer;  // this warp's symbols in shared memory, and its seeds after them
+    u32 problem = STATUS_OK;
     FloatParts parts;
     FloatSplit split;
 
-    // The bytes of a plane with the pieces of a run of units from `within` (of the group) on, and how far to
-    // shift them right.
-    template <u32 COUNT>
-    __device__ __forceinline__ static void load_run(const u8* plane, u32 piece, u32 within, u32 (&word)[COUNT]) {
-        const u8* from = plane + within % (GROUP / 8 * piece);
+    __device__ __forceinline__ FloatChunk(const Tensor& tensor, const Chunk* chunk, u32 buffer)
+        : tensor(tensor), chunk(*chunk), input(input_of(tensor.input) + this->chunk.input),
+          output(output_of(tensor.output) + this->chunk.output), buffer(buffer), parts(tensor, this->chunk, problem),
+          split(tensor, parts, STORED) {}
+
+    // Loads the bytes of a plane with the pieces of a run of units.
+    __device__ __forceinline__ static void load_run(const u8* from, u32 (&word)[RUN_WORDS]) {
         if constexpr (RUN == 8) {
             uint2 pair = load<uint2>(from);
             word[0] = pair.x;
@@ -133,34 +132,45 @@ struct FloatChunk {
         }
     }
 
-    __device__ __forceinline__ static u32 shift_of(u32 piece, u32 within) {
-        return within / (GROUP / 8 * piece) * piece;
-    }
+    // How far to shift them right.
+    __device__ __forceinline__ static u32 shift_of(u32 piece, u32 within) { return within / (GROUP / 8 * piece) * piece; }
 
+    // The first unit of a lane's run, in its group.
     __device__ __forceinline__ static u32 within_of(u32 round) { return RUN * (round * WARP + lane_of_thread()); }
 
-    // Loads the raw bits of a full group, so that they arrive while its symbols are decoded.
-    __device__ __forceinline__ void load_ahead(u32 group, Ahead& ahead) const {
+    __device__ __forceinline__ void find_planes(Planes& planes) const {
         if constexpr (RAW > 0) {
             const u8* plane = input + parts.planes_at;
 #pragma unroll
             for (u32 i = 0; i < PIECES; ++i) {
                 const u32 piece = Pieces<RAW>::piece(i);
-#pragma unroll
-                for (u32 round = 0; round < ROUNDS; ++round)
-                    load_run(plane + group * (GROUP / 8) * piece, piece, within_of(round), ahead.word[round][i]);
+                planes[i] = plane + within_of(0) % (GROUP / 8 * piece);
                 plane += plane_bytes(chunk.units, piece);
             }
         }
     }
 
-    // Joins a full group of 16-bit units, two to a register.
-    __device__ __forceinline__ void join_pairs(u32 group, const Eight& steps, const Ahead& ahead) const {
+    // Loads the raw bits of a full group, so that they arrive while its symbols are decoded, and moves on.
+    __device__ __forceinline__ static void load_ahead(Planes& planes, Ahead& ahead) {
+        if constexpr (RAW > 0) {
+#pragma unroll
+            for (u32 i = 0; i < PIECES; ++i) {
+                const u32 bytes = GROUP / 8 * Pieces<RAW>::piece(i);
+#pragma unroll
+                for (u32 round = 0; round < ROUNDS; ++round)
+                    load_run(planes[i] + RUN * WARP * round % bytes, ahead.word[round][i]);
+                planes[i] += bytes;
+            }
+        }
+    }
+
+    // Joins a full group of 16-bit units, two to a register; `to` is where this lane's go.
+    __device__ __forceinline__ void join_pairs(u8* to, const Eight& steps, const Ahead& ahead) const {
         constexpr u32 LOW = RAW - 1, MASK = (1u << (16 - RAW)) - 1;
         constexpr u32 FIRST = Pieces<RAW>::piece(0);
         u32 within = within_of(0);
         const uint2 symbols = *reinterpret_cast<const uint2*>(shared_bytes() + buffer + within);
-        const u32 base_pair = (split.base & MASK) * 0x00010001u, octave = 1u << split.mantissa;
+        const u32 base_pair = split.base * 0x00010001u;
         u32 out[4];
 #pragma unroll
         for (u32 half = 0; half < 2; ++half) {
@@ -188,45 +198,45 @@ struct FloatChunk {
                         raw = raw << piece | __byte_perm(next, 0, spread);
                     }
                 }
-                u32 token = __byte_perm(octaves, 0, spread) * octave + __byte_perm(symbol, 0, spread) + base_pair;
+                // No sum exceeds 16 bits.
+                u32 token = (__byte_perm(octaves, 0, spread) << MANTISSA) + __byte_perm(symbol, 0, spread) + base_pair;
                 token = (token & MASK * 0x00010001u) << LOW;
                 const u32 sign = raw << (15 - LOW) & 0x80008000u;
                 out[2 * half + pair] = sign | token | (raw & ((1u << LOW) - 1) * 0x00010001u);
             }
         }
-        uint4 four = {out[0], out[1], out[2], out[3]};
-        *reinterpret_cast<uint4*>(output + OUT * (group * GROUP + within)) = four;
+        store(to, uint4{out[0], out[1], out[2], out[3]});
     }
 
     // Joins a full group of any units.
+    template <bool SCALED>
     __device__ __forceinline__ void join_runs(u32 group, const Scale& scale, const Ahead& ahead) const {
 #pragma unroll
         for (u32 round = 0; round < ROUNDS; ++round) {
             const u32 within = within_of(round), unit = group * GROUP + within;
             u64 raw[RUN] = {};
-            const u8* plane = input + parts.planes_at;
             auto add = [&](u32 piece, const u32(&word)[RUN_WORDS]) {
                 const u32 shift = shift_of(piece, within), mask = (1u << piece) - 1;
 #pragma unroll
-                for (u32 i = 0; i < RUN; ++i)
-                    raw[i] = raw[i] << piece | (word[i / 4] >> i % 4 * 8 >> shift & mask);
+                for (u32 i = 0; i < RUN; ++i) raw[i] = raw[i] << piece | (word[i / 4] >> i % 4 * 8 >> shift & mask);
             };
             if constexpr (RAW > 0) {
 #pragma unroll
                 for (u32 i = 0; i < PIECES; ++i) add(Pieces<RAW>::piece(i), ahead.word[round][i]);
             } else {
+                const u8* plane = input + parts.planes_at;
 #pragma unroll 1
                 for (u32 left = parts.raw_bits; left > 0;) {
-                    const u32 piece = piece_of(left);
+                    const u32 piece = piece_of(left), bytes = GROUP / 8 * piece;
                     u32 word[RUN_WORDS];
-                    load_run(plane + group * (GROUP / 8) * piece, piece, within, word);
+                    load_run(plane + group * bytes + within % bytes, word);
                     add(piece, word);
                     plane += plane_bytes(chunk.units, piece);
                     left -= piece;
                 }
             }
             Eight steps = {{0, 0}};
-            if (scale.width > 0) steps = scale.eight(unit / 8 * 8);
+            if constexpr (SCALED) steps = Place::of(scale, unit / 8 * 8).load_steps(scale).sum();
             const u8* symbols = shared_bytes() + buffer + within;
             u32 out[RUN * OUT / 4] = {};
 #pragma unroll
@@ -242,9 +252,9 @@ struct FloatChunk {
             }
             u8* to = output + OUT * unit;
             if constexpr (OUT == 1) {
-                *reinterpret_cast<uint2*>(to) = {out[0], out[1]};
+                store(to, uint2{out[0], out[1]});
             } else {
-                *reinterpret_cast<uint4*>(to) = {out[0], out[1], out[2], out[3]};
+                store(to, uint4{out[0], out[1], out[2], out[3]});
             }
         }
     }
@@ -252,12 +262,13 @@ struct FloatChunk {
     // Writes a unit of the chunk, wherever it is.
     __device__ __forceinline__ void store_unit(u32 unit, u32 token) const {
         const u8* seeds = shared_bytes() + buffer + SYMBOLS_BYTES;
-        const u64 value = split.unit(token, parts.raw_of(input, chunk.units, unit, seeds));
-        const u64 wide = widen<STORED, OUT>(value, tensor.widen);
+        const u64 raw =
+            raw_bits_of(input + parts.planes_at, parts.raw_bits, parts.stored_last, chunk.units, unit, seeds);
+        const u64 value = widen<STORED, OUT>(split.unit(token, raw), tensor.widen);
         u8* to = output + static_cast<u64>(OUT) * unit;
         // The caller's buffer may start anywhere.
 #pragma unroll
-        for (u32 i = 0; i < OUT; ++i) to[i] = static_cast<u8>(wide >> 8 * i);
+        for (u32 i = 0; i < OUT; ++i) to[i] = static_cast<u8>(value >> 8 * i);
     }
 
     // Joins a group unit by unit: its symbols are at `slot` of the buffer.
@@ -271,27 +282,25 @@ struct FloatChunk {
         }
     }
 
-    // Checks the escapes, or, `patch`, stores them.
-    __device__ __forceinline__ void escapes(u32& status, bool patch) const {
-        const u8* from = input + parts.escapes_at;
-        bool bad = false;
-#pragma unroll 1
-        for (u32 i = lane_of_thread(); i < parts.escapes; i += WARP) {
-            const u32 escape = word_at(from + 4 * i);
-            const u32 position = escape % (1u << POSITION_BITS), token = escape >> POSITION_BITS;
-            if (patch) {
-                store_unit(position, token);
-                continue;
-            }
-            bad |= position >= chunk.units || token > split.token_mask;
-            bad |= i > 0 && position <= word_at(from + 4 * i - 4) % (1u << POSITION_BITS);
-        }
-        note(status, __any_sync(ALL_LANES, bad), STATUS_ESCAPES);
+    // Escapes follow the raw planes, at any address.
+    __device__ __forceinline__ u32 escape(u32 i) const {
+        const u8* from = input + parts.escapes_at + 4 * i;
+        return load<u8>(from) | load<u8>(from + 1) << 8 | load<u8>(from + 2) << 16 | load<u8>(from + 3) << 24;
     }
 
-    // Escapes follow the raw planes, at any address.
-    __device__ __forceinline__ static u32 word_at(const u8* from) {
-        return load<u8>(from) | load<u8>(from + 1) << 8 | load<u8>(from + 2) << 16 | load<u8>(from + 3) << 24;
+    // What is wrong with the chunk before anything is decoded.
+    __device__ __forceinline__ u32 check() const {
+        bool bad = false;
+        u32 status = problem;
+        if (status != STATUS_OK) return status;
+#pragma unroll 1
+        for (u32 i = lane_of_thread(); i < parts.escapes; i += WARP) {
+            const u32 position = escape(i) % (1u << POSITION_BITS), token = escape(i) >> POSITION_BITS;
+            bad |= position >= chunk.units || token > split.token_mask;
+            bad |= i > 0 && position <= escape(i - 1) % (1u << POSITION_BITS);
+        }
+        note(status, __any_sync(ALL_LANES, bad), STATUS_ESCAPES);
+        return status;
     }
 
     // The context of each unit of a group, one after the other.
@@ -304,59 +313,70 @@ struct FloatChunk {
         }
     }
 
-    __device__ __forceinline__ bool planes_are_aligned() const {
-        if constexpr (RAW > 0)
-            if (parts.raw_bits != RAW) return false;
+    // Whether raw bits and steps can be loaded, and units stored, in vectors.
+    __device__ __forceinline__ bool in_vectors() const {
+        if (RAW > 0 && parts.raw_bits != RAW) return false;
+        if (tensor.width > 0 && !Scale(tensor, chunk).whole) return false;
         return chunk.units % 64 == 0 && parts.planes_at % 8 == 0 && aligned(output, OUT == 1 ? 8 : 16);
     }
 
-    __device__ __forceinline__ void decode(u32 ring, u32& status) {
-        if (status == STATUS_OK) escapes(status, false);
-        if (status != STATUS_OK) return;
-        Stream stream;
-        stream.begin(input, parts.words_bytes, ring);
-        const Scale scale(tensor, chunk);
-        const bool scaled = scale.width > 0, vectors = planes_are_aligned();
-        const u32 groups = (chunk.units + GROUP - 1) / GROUP;
-        // Groups that the seeds have raw bits of wait for the end; the one that is not full is among them.
-        const u32 waiting = parts.stored_last / (GROUP / 8 * parts.last_piece);
-        u8* eight_contexts = shared_bytes() + buffer + 8 * lane_of_thread();
-        const u32 fraction_mask = ((1u << split.fraction) - 1) * 0x01010101u;
+    // Groups that the seeds have raw bits of wait for the stream's end; one that is not full is among them.
+    __device__ __forceinline__ u32 first_waiting() const { return parts.stored_last / (GROUP / 8 * parts.last_piece); }
 
+    // Decodes all groups but those that wait, in vectors.
+    template <bool SCALED, class Tables>
+    __device__ __forceinline__ void decode(const Tables& tables, Stream& stream) const {
+        const Scale scale(tensor, chunk);
+        const u32 waiting = first_waiting();
+        const u32 context_mask = ((1u << split.fraction) - 1) * 0x01010101u;
+        u8* to = output + OUT * within_of(0);
+        Planes planes;
+        find_planes(planes);
         Eight steps = {{0, 0}};
         Place place = {0, 0};
-        if (scaled && waiting > 0) {
+        if (SCALED && waiting > 0) {
             place = Place::of(scale, 8 * lane_of_thread());
-            steps = scale.eight_at(8 * lane_of_thread(), place.row, place.column);
+            steps = place.load_steps(scale).sum();
         }
-        for (u32 group = 0; group < waiting; ++group) {
+#pragma unroll 1
+        for (u32 group = 0; group < waiting; ++group, to += OUT * GROUP) {
+            // What is loaded here arrives while symbols are decoded.
             Ahead ahead;
-            if (vectors) load_ahead(group, ahead);
-            Eight next = {{0, 0}};
-            if (scaled) {
-                uint2 contexts = {steps.word[0] & fraction_mask, steps.word[1] & fraction_mask};
-                *reinterpret_cast<uint2*>(eight_contexts) = contexts;
+            load_ahead(planes, ahead);
+            Parts8 next = {{0, 0}, 0};
+            if constexpr (SCALED) {
+                *reinterpret_cast<uint2*>(shared_bytes() + buffer + 8 * lane_of_thread()) =
+                    uint2{steps.word[0] & context_mask, steps.word[1] & context_mask};
                 place.next_group(scale.width);
-                if (group + 1 < waiting)
-                    next = scale.eight_at((group + 1) * GROUP + 8 * lane_of_thread(), place.row, place.column);
+                if (group + 1 < waiting) next = place.load_steps(scale);
             }
-            decode_group(tables, stream, scaled, buffer);
-            if (!vectors) {
-                join_units(group, scale, 0);
-            } else if constexpr (STORED == 2 && OUT == 2 && RAW > 0) {
-                join_pairs(group, steps, ahead);
+            decode_group<SCALED>(tables, stream, buffer);
+            if constexpr (STORED == 2 && OUT == 2 && RAW > 0) {
+                join_pairs(to, steps, ahead);
             } else {
-                join_runs(group, scale, ahead);
+                join_runs<SCALED>(group, scale, ahead);
             }
-            steps = next;
+            steps = next.sum();
             // The next group's contexts go where these symbols were.
             __syncwarp();
         }
-        for (u32 group = waiting; group < groups; ++group) {
-            if (scaled) write_contexts(group, scale, group - waiting);
-            const u32 left = chunk.units - group * GROUP;
-            decode_part(tables, stream, scaled, buffer + (group - waiting) * GROUP, left < GROUP ? left : GROUP);
+    }
+
+    // Decodes the groups from `first` on one unit at a time: those that wait, or all. Checks the stream's end, and
+    // puts escapes in their places.
+    template <class Tables>
+    __device__ __forceinline__ u32 finish(const Tables& tables, Stream& stream, u32 first) const {
+        const Scale scale(tensor, chunk);
+        const u32 waiting = first_waiting(), groups = (chunk.units + GROUP - 1) / GROUP;
+#pragma unroll 1
+        for (u32 group = first; group < groups; ++group) {
+            const u32 left = chunk.units - group * GROUP, slot = group < waiting ? 0 : group - waiting;
+            if (scale.width > 0) write_contexts(group, scale, slot);
+            decode_part(tables, stream, scale.width > 0, buffer + slot * GROUP, left < GROUP ? left : GROUP);
+            if (group < waiting) join_units(group, scale, 0);
+            __syncwarp();
         }
+        u32 status = STATUS_OK;
         stream.end(parts.words_bytes, status);
         const u32 seed = stream.seed(), seed_at = 2 * lane_of_thread();
         reinterpret_cast<u16*>(shared_bytes() + buffer + SYMBOLS_BYTES)[lane_of_thread()] = static_cast<u16>(seed);
@@ -365,28 +385,42 @@ struct FloatChunk {
         const u32 idle = (seed_at >= last ? seed & 0xff : 0) | (seed_at + 1 >= last ? seed >> 8 : 0);
         note(status, __any_sync(ALL_LANES, idle != 0), STATUS_SEEDS);
         __syncwarp();
+#pragma unroll 1
         for (u32 group = waiting; group < groups; ++group) join_units(group, scale, group - waiting);
         // Stores of all lanes are before those of escapes.
         __syncwarp();
-        escapes(status, true);
+#pragma unroll 1
+        for (u32 i = lane_of_thread(); i < parts.escapes; i += WARP)
+            store_unit(escape(i) % (1u << POSITION_BITS), escape(i) >> POSITION_BITS);
         __syncwarp();
+        return status;
     }
 };
 
 // Decodes the chunks of this CTA's item, one a warp.
-template <u32 STORED, u32 OUT, u32 RAW, class Tables>
+template <u32 STORED, u32 OUT, u32 RAW, u32 MANTISSA, class Tables>
 __device__ __forceinline__ void decode_float(const Tables& tables, u32 table_room, const Tensor& tensor, const Chunk* chunks,
                                              const Item& item, u32* statuses) {
+    using Job = FloatChunk<STORED, OUT, RAW, MANTISSA>;
     const u32 ring = table_room + RING_BYTES * warp_of_thread();
     const u32 buffer = table_room + RING_BYTES * warps_of_block() + (SYMBOLS_BYTES + SEEDS_BYTES) * warp_of_thread();
+#pragma unroll 1
     for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
-        const Chunk chunk = chunks[item.first + i];
-        u32 status = STATUS_OK;
-        const FloatParts parts(tensor, chunk, status);
-        FloatChunk<STORED, OUT, RAW, Tables> job = {tensor, chunk, tables, input_of(tensor.input) + chunk.input,
-                                                    output_of(tensor.output) + chunk.output, buffer, parts,
-                                                    FloatSplit(tensor, parts, STORED)};
-        job.decode(ring, status);
+        const Chunk* chunk = chunks + item.first + i;
+        Stream stream;
+        const Job job(tensor, chunk, buffer);
+        u32 status = job.check();
+        if (status == STATUS_OK) {
+            stream.begin(job.input, job.parts.words_bytes, ring);
+            u32 done = 0;
+            if (job.in_vectors()) {
+                if (tensor.width > 0) job.template decode<true>(tables, stream);
+                else job.template decode<false>(tables, stream);
+                done = job.first_waiting();
+            }
+            forget(chunk);
+            status = Job(tensor, chunk, buffer).finish(tables, stream, done);
+        }
         if (lane_of_thread() == 0) statuses[item.first + i] = status;
     }
 }

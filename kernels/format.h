@@ -6,6 +6,7 @@ constexpr u32 STATE_LOW = 65536;
 constexpr u32 STATES_BYTES = 128;
 constexpr u32 SEEDS_BYTES = 64;
 constexpr u32 GROUP = 256;
+constexpr u32 MAX_PROB_BITS = 12;
 constexpr u32 POSITION_BITS = 20;
 constexpr u32 ESCAPES_BITS = 24;
 constexpr u32 KIND_CODED = 0;

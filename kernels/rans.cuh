@@ -18,15 +18,12 @@ struct Stream {
     u32 ring;         // offset of the ring in shared memory, a multiple of its size
     const u8* words;  // a multiple of 16
 
-    // Fetches what the ring has room for.
+    // Fetches what the ring has room for, at most 16 bytes a lane: as much as a group can take.
     __device__ __forceinline__ void top_up() {
         u32 end = at / 16 * 16 + RING_BYTES;
-#pragma unroll
-        for (u32 round = 0; round < RING_BYTES / 16; round += WARP) {
-            u32 from = filled + 16 * (round + lane_of_thread());
-            if (from < end && from < there) copy_async(shared_bytes() + (ring + from % RING_BYTES), words + from);
-        }
-        filled = end;
+        u32 from = filled + 16 * lane_of_thread();
+        if (from < end && from < there) copy_async(shared_bytes() + (from % RING_BYTES | ring), words + from);
+        filled = end - filled < 16 * WARP ? end : filled + 16 * WARP;
     }
 
     // `chunk`: 128 bytes of states and then `words_bytes` of words; a multiple of 16.
@@ -39,6 +36,7 @@ struct Stream {
         // What the stream before this one has asked for and not needed must not arrive later.
         wait_for_copies();
         __syncwarp();
+        top_up();
         top_up();
     }
 
@@ -64,7 +62,9 @@ struct Stream {
         u32 takers = __ballot_sync(ALL_LANES, low);
         u32 below = (1u << lane_of_thread()) - 1;
         u32 from = (at + 2 * __popc(takers & below)) % RING_BYTES | ring;
-        if (low) state = state << 16 | *reinterpret_cast<const u16*>(shared_bytes() + from);
+        // A lane that takes no word reads the next one all the same: a choice costs less than a branch.
+        u32 word = *reinterpret_cast<const u16*>(shared_bytes() + from);
+        state = low ? state << 16 | word : state;
         at += 2 * __popc(takers);
     }
 
@@ -79,12 +79,12 @@ struct Stream {
 };
 
 // Frequency tables: entry of slot `s` in context `c` is `entries[(c << prob) + s]`, from bit 0 symbol (8
-// bits), slot less the symbol's first slot (12), frequency (12). In shared memory from offset 0 ...
+// bits), slot less the symbol's first slot (12), frequency (12). The usual ones, in shared memory from offset 0 ...
 struct SharedTables {
-    u32 prob;
+    static constexpr u32 prob = MAX_PROB_BITS;
     __device__ __forceinline__ u32 look_up(u32 context, u32 state) const {
         u32 slot = state & ((1u << prob) - 1);
-        return reinterpret_cast<const u32*>(shared_bytes())[context * (1u << prob) + slot];
+        return reinterpret_cast<const u32*>(shared_bytes())[(context << prob) + slot];
     }
 };
 
@@ -123,17 +123,12 @@ __device__ __forceinline__ void decode_step(const Tables& tables, Stream& stream
 }
 
 // Decodes a full group to `buffer` in shared memory.
-template <class Tables>
-__device__ __forceinline__ void decode_group(const Tables& tables, Stream& stream, bool contexts, u32 buffer) {
+template <bool CONTEXTS, class Tables>
+__device__ __forceinline__ void decode_group(const Tables& tables, Stream& stream, u32 buffer) {
     u8* symbols = shared_bytes() + buffer + lane_of_thread();
     stream.begin_group();
-    if (contexts) {
 #pragma unroll
-        for (u32 i = 0; i < GROUP; i += WARP) decode_step<true>(tables, stream, symbols + i);
-    } else {
-#pragma unroll
-        for (u32 i = 0; i < GROUP; i += WARP) decode_step<false>(tables, stream, symbols + i);
-    }
+    for (u32 i = 0; i < GROUP; i += WARP) decode_step<CONTEXTS>(tables, stream, symbols + i);
     // Symbols are seen by all lanes.
     __syncwarp();
 }

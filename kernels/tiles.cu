@@ -1,4 +1,4 @@
-// Kernel of the `tiles` method. A warp decodes a chunk:
+// Kernel of the `tiles` method. Compiled with KERNEL (its name) defined. A warp decodes a chunk:
 //
 //   chunk     states 128 | words | raw bits
 //   sections  a symbol a tile: its predictor | a symbol a tile: its transforms | a symbol a unit
@@ -201,8 +201,8 @@ struct TilesChunk {
 };
 
 extern "C" __global__ void __launch_bounds__(MAX_THREADS)
-    wcodec_tiles(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
-                 u32* __restrict__ statuses, u32 table_room) {
+    KERNEL(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
+           u32* __restrict__ statuses, u32 table_room) {
     const Item item = items[blockIdx.x];
     const Tensor tensor = tensors[item.tensor];
     const AnyTables tables = place_tables(tensor.tables, tensor.contexts << tensor.prob, tensor.prob, table_room);

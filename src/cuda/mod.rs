@@ -18,7 +18,11 @@ pub fn format_header() -> String {
     header::text()
 }
 
-/// The decode kernels: name, and the file in `kernels/` that has it, without its extension.
-pub fn kernels() -> impl Iterator<Item = (String, &'static str)> {
-    Kernel::all().map(|kernel| (kernel.name(), kernel.file()))
+/// The kernels: name, the file in `kernels/` that has it, and what is defined (`NAME=VALUE ...`) when that is
+/// compiled.
+pub fn kernels() -> impl Iterator<Item = (String, &'static str, String)> {
+    Kernel::all().map(|kernel| {
+        let (file, definitions) = kernel.source();
+        (kernel.name(), file, definitions)
+    })
 }

@@ -9,14 +9,12 @@
 //   L name grid threads shared arguments -> 1   launch, and wait for its end
 #include "shim.hpp"
 
-#include "../../kernels/bytes.cu"
-#include "../../kernels/convert.cu"
-#include "../../kernels/float.cu"
-#include "../../kernels/plain.cu"
-#include "../../kernels/tiles.cu"
-
 #include <map>
 #include <string>
+
+#define SOURCES
+#include "kernels.inc"
+#undef SOURCES
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -42,31 +40,30 @@ static void answer(const void* from, size_t len) {
 
 using Decode = void (*)(const Tensor*, const Chunk*, const Item*, u32*, u32);
 
-static const std::map<std::string, Decode> KERNELS = {
-#define KERNEL(name) {#name, name}
+// What a kernel is launched with: four addresses or numbers of 64 bits, and one of 32.
+static void call(Decode kernel, const u64* a, u32 last) {
+    kernel((const Tensor*)a[0], (const Chunk*)a[1], (const Item*)a[2], (u32*)a[3], last);
+}
+
+template <class From, class To>
+void call(void (*kernel)(const From*, To*, u64), const u64* a, u32) {
+    kernel((const From*)a[0], (To*)a[1], a[2]);
+}
+
+using Call = void (*)(const u64*, u32);
+static const std::map<std::string, Call> KERNELS = {
 #include "kernels.inc"
-#undef KERNEL
 };
 
 static void launch() {
     std::string name(take<u32>(), ' ');
     read_all(name.data(), name.size());
     const u32 grid = take<u32>(), threads = take<u32>(), shared = take<u32>();
-    u64 a[4];
-    for (u64& argument : a) argument = take<u64>();
+    u64 arguments[4];
+    for (u64& argument : arguments) argument = take<u64>();
     const u32 last = take<u32>();
-    if (name == "wcodec_u32_of_u16") {
-        shim::launch(grid, threads, shared, [&] { wcodec_u32_of_u16((const u16*)a[0], (u32*)a[1], a[2]); });
-    } else if (name == "wcodec_i16_of_i8") {
-        shim::launch(grid, threads, shared, [&] { wcodec_i16_of_i8((const signed char*)a[0], (short*)a[1], a[2]); });
-    } else if (name == "wcodec_f16_of_f8_e5m2") {
-        shim::launch(grid, threads, shared, [&] { wcodec_f16_of_f8_e5m2((const u8*)a[0], (u16*)a[1], a[2]); });
-    } else {
-        const Decode kernel = KERNELS.at(name);
-        shim::launch(grid, threads, shared, [&] {
-            kernel((const Tensor*)a[0], (const Chunk*)a[1], (const Item*)a[2], (u32*)a[3], last);
-        });
-    }
+    const Call kernel = KERNELS.at(name);
+    shim::launch(grid, threads, shared, [&] { kernel(arguments, last); });
     const u8 done = 1;
     answer(&done, 1);
 }

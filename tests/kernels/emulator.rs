@@ -27,8 +27,7 @@ fn compile(build: Build) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{build:?}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let names: Vec<String> = wcodec::cuda::kernels().map(|(name, _)| format!("KERNEL({name})")).collect();
-    std::fs::write(folder.join("kernels.inc"), names.join(",\n")).unwrap();
+    std::fs::write(folder.join("kernels.inc"), kernels()).unwrap();
     let program = folder.join("device");
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
     let mut command = Command::new(&compiler);
@@ -47,6 +46,20 @@ fn compile(build: Build) -> Option<PathBuf> {
         }
     }
     Some(program)
+}
+
+/// Every kernel's source with its definitions, and then a list of them by name.
+fn kernels() -> String {
+    let (mut sources, mut list) = (String::new(), String::new());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+    for (name, file, definitions) in wcodec::cuda::kernels() {
+        let pairs: Vec<(&str, &str)> = definitions.split(' ').filter_map(|d| d.split_once('=')).collect();
+        pairs.iter().for_each(|(key, value)| sources += &format!("#define {key} {value}\n"));
+        sources += &format!("#include {:?}\n", folder.join(file));
+        pairs.iter().for_each(|(key, _)| sources += &format!("#undef {key}\n"));
+        list += &format!("{{{name:?}, [](const u64* a, u32 last) {{ call({name}, a, last); }}}},\n");
+    }
+    format!("#ifdef SOURCES\n{sources}#else\n{list}#endif\n")
 }
 
 pub struct Emulator {

@@ -9,16 +9,19 @@ mod support;
 
 use emulator::{Build, Emulator, SIZE};
 use std::path::Path;
-use wcodec::cuda::{Encoded, GpuSize, format_header};
+use wcodec::cuda::{Encoded, GpuSize, format_header, kernels};
 use wcodec::{Backend, DecodeOptions, Decoder};
 
+/// What the code says of the kernels, and `kernels/compile.py` reads.
 #[test]
-fn the_header_is_what_the_code_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/format.h");
-    let stored = std::fs::read_to_string(&path).unwrap_or_default();
-    if stored != format_header() {
-        std::fs::write(&path, format_header()).unwrap();
-        panic!("kernels/format.h was not what the code says, and was written again: compile the kernels anew");
+fn written_files_are_what_the_code_says() {
+    let lines = kernels().map(|(name, file, definitions)| format!("{name} {file} {definitions}\n"));
+    for (name, text) in [("format.h", format_header()), ("kernels.txt", lines.collect())] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(name);
+        if std::fs::read_to_string(&path).unwrap_or_default() != text {
+            std::fs::write(&path, text).unwrap();
+            panic!("kernels/{name} was not what the code says, and was written again: run kernels/compile.py");
+        }
     }
 }
 

@@ -227,6 +227,14 @@ T __ldg(const T* from) {
     return *from;
 }
 
+template <class T>
+void forget(const T*&) {}
+
+template <class T>
+void store(unsigned char* to, T what) {
+    *reinterpret_cast<T*>(to) = what;
+}
+
 inline void copy_async(void* to, const void* from) {
     if (uintptr_t(to) % 16 || uintptr_t(from) % 16) shim::die("a copy of 16 bytes from or to an odd address");
     shim::current->copies.emplace_back(to, from);

@@ -5,6 +5,7 @@ use super::{launch, order, plain, status, widen};
 use crate::codec::tiles::{context, unit};
 use crate::codec::{bytes, float};
 use crate::entropy::rans;
+use crate::format::MAX_PROB_BITS;
 use crate::plane::{hybrid, raw};
 use crate::predict::tile::Predictor;
 use crate::transform::{self, Transform};
@@ -18,6 +19,7 @@ pub(crate) fn text() -> String {
         ("STATES_BYTES", rans::STATES_BYTES as u64),
         ("SEEDS_BYTES", size_of::<rans::Seeds>() as u64),
         ("GROUP", raw::GROUP as u64),
+        ("MAX_PROB_BITS", MAX_PROB_BITS.into()),
         ("POSITION_BITS", float::ESCAPE_POSITION_BITS.into()),
         ("ESCAPES_BITS", float::ESCAPES_BITS.into()),
         ("KIND_CODED", bytes::CODED),

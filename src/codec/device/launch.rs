@@ -22,27 +22,41 @@ pub(crate) enum Kernel {
     /// Units of so many bits.
     Bytes(u32),
     Tiles,
+    /// Not a method's: numbers that have been decoded become another type's.
+    Convert(Conversion),
 }
 
-/// Splits that have a kernel of their own: stored bits and raw bits.
-const SPLITS: [(u32, u32); 5] = [(16, 6), (16, 5), (16, 9), (16, 8), (32, 22)];
+/// Types that Candle has not, as ones that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Conversion {
+    U16ToU32,
+    I8ToI16,
+    /// F8_E5M2 is the upper byte of F16.
+    F8E5M2ToF16,
+}
+
+/// Splits that have a kernel of their own: stored bits, raw bits, mantissa bits of a token. BF16 with 2 and 3
+/// mantissa bits in a token, F16 likewise, F32 with 2.
+const SPLITS: [(u32, u32, u32); 5] = [(16, 6, 2), (16, 5, 3), (16, 9, 2), (16, 8, 3), (32, 22, 2)];
 
 impl Kernel {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let any = [(8, 8), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)];
         let any = any.map(|(stored, out)| Self::Float(stored, out, 0));
-        let splits = SPLITS.map(|(bits, raw)| Self::Float(bits, bits, raw));
+        let splits = SPLITS.map(|(bits, raw, _)| Self::Float(bits, bits, raw));
         let bytes = [8, 16, 32, 64].map(Self::Bytes);
         let rest = [Self::Raw, Self::Constant, Self::Tiles];
-        any.into_iter().chain(splits).chain(bytes).chain(rest)
+        let conversions = [Conversion::U16ToU32, Conversion::I8ToI16, Conversion::F8E5M2ToF16];
+        let conversions = conversions.map(Self::Convert);
+        any.into_iter().chain(splits).chain(bytes).chain(rest).chain(conversions)
     }
 
-    /// The kernel for floats: `raw` if the units of all chunks have as many raw bits, and the tables fit into
-    /// shared memory.
-    pub(crate) fn float(stored: u32, out: u32, raw: Option<u32>) -> Self {
-        let split = raw.filter(|&raw| stored == out && SPLITS.contains(&(stored, raw)));
-        Self::Float(stored, out, split.unwrap_or(0))
+    /// The kernel for floats; `split` is the raw bits of the units of all chunks, if they have as many, and the
+    /// mantissa bits of tokens.
+    pub(crate) fn float(stored: u32, out: u32, split: Option<(u32, u32)>) -> Self {
+        let split = split.filter(|&(raw, mantissa)| stored == out && SPLITS.contains(&(stored, raw, mantissa)));
+        Self::Float(stored, out, split.map_or(0, |(raw, _)| raw))
     }
 
     /// Its name.
@@ -54,16 +68,34 @@ impl Kernel {
             Self::Float(stored, out, raw) => format!("wcodec_float_{stored}_{out}_{raw}"),
             Self::Bytes(bits) => format!("wcodec_bytes_{bits}"),
             Self::Tiles => "wcodec_tiles".into(),
+            Self::Convert(Conversion::U16ToU32) => "wcodec_u32_of_u16".into(),
+            Self::Convert(Conversion::I8ToI16) => "wcodec_i16_of_i8".into(),
+            Self::Convert(Conversion::F8E5M2ToF16) => "wcodec_f16_of_f8_e5m2".into(),
         }
     }
 
-    /// The file in `kernels/` that has it, without its extension.
-    pub(crate) fn file(self) -> &'static str {
+    /// The file in `kernels/` that has it, and what is defined for that.
+    pub(crate) fn source(self) -> (&'static str, String) {
+        let name = format!("KERNEL={}", self.name());
         match self {
-            Self::Raw | Self::Constant => "plain",
-            Self::Float(..) => "float",
-            Self::Bytes(_) => "bytes",
-            Self::Tiles => "tiles",
+            Self::Raw => ("raw.cu", name),
+            Self::Constant => ("constant.cu", name),
+            Self::Float(stored, out, raw) => {
+                let split = SPLITS.iter().find(|split| (split.0, split.1) == (stored, raw));
+                let (stored, out, mantissa) = (stored / 8, out / 8, split.map_or(0, |split| split.2));
+                let numbers = format!("STORED_BYTES={stored} OUT_BYTES={out} RAW_BITS={raw} MANTISSA_BITS={mantissa}");
+                ("float.cu", format!("{name} {numbers}"))
+            }
+            Self::Bytes(bits) => ("bytes.cu", format!("{name} UNIT_BYTES={}", bits / 8)),
+            Self::Tiles => ("tiles.cu", name),
+            Self::Convert(conversion) => {
+                let (from, to, shift) = match conversion {
+                    Conversion::U16ToU32 => ("u16", "u32", 0),
+                    Conversion::I8ToI16 => ("i8", "i16", 0),
+                    Conversion::F8E5M2ToF16 => ("u8", "u16", 8),
+                };
+                ("convert.cu", format!("{name} FROM={from} TO={to} SHIFT={shift}"))
+            }
         }
     }
 
@@ -72,6 +104,7 @@ impl Kernel {
         match self {
             Self::Raw | Self::Constant | Self::Float(..) | Self::Bytes(8) => MAX_THREADS / WARP,
             Self::Bytes(_) | Self::Tiles => 4,
+            Self::Convert(_) => 8,
         }
     }
 
@@ -80,7 +113,7 @@ impl Kernel {
         const GROUP: u32 = crate::plane::raw::GROUP as u32;
         const SEEDS: u32 = size_of::<crate::entropy::rans::Seeds>() as u32;
         match self {
-            Self::Raw | Self::Constant => 0,
+            Self::Raw | Self::Constant | Self::Convert(_) => 0,
             Self::Float(..) => RING_BYTES + SYMBOLS_BYTES + SEEDS,
             Self::Bytes(8) => RING_BYTES + GROUP,
             Self::Bytes(bits) => RING_BYTES * (bits / 8) + GROUP * (bits / 8 + 1),
