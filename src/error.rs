@@ -112,6 +112,14 @@ pub enum Error {
         /// What was asked of the allocator.
         bytes: u64,
     },
+    /// A GPU could not do what was asked of it: [`GpuProblem`] says what to do.
+    #[error("GPU: {what}")]
+    Gpu {
+        /// What to do next, as a type.
+        problem: GpuProblem,
+        /// What happened, and what to do about it.
+        what: String,
+    },
     /// A model could not be run: the text is Candle's or the tokenizer's.
     #[error("running the model: {0}")]
     Compute(String),
@@ -182,6 +190,22 @@ pub enum HubProblem {
     Digest,
     /// Network use is switched off, and the file is not in the cache: go online once.
     Offline,
+}
+
+/// Why a GPU did not do what was asked of it, by what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GpuProblem {
+    /// No GPU, or no driver: decode on the CPU.
+    Missing,
+    /// GPU or driver is older than the kernels need: update the driver, or decode on the CPU.
+    TooOld,
+    /// Not enough GPU memory: free some, or decode on the CPU.
+    OutOfMemory,
+    /// The GPU is gone, or refuses all work after a fault: the process has to start again.
+    Lost,
+    /// Something else.
+    Failed,
 }
 
 /// Status and range in a message.

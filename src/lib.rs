@@ -47,7 +47,7 @@ pub use decoder::{DecodeOptions, Decoder, Tensor};
 pub use dtype::DType;
 #[cfg(feature = "encode")]
 pub use encoder::{EncodeOptions, Encoder, Report, TensorReport, TensorSpec};
-pub use error::{Error, HubProblem, Location, Result, Section};
+pub use error::{Error, GpuProblem, HubProblem, Location, Result, Section};
 pub use limits::Limits;
 pub use progress::Progress;
 #[cfg(any(feature = "safetensors", feature = "candle"))]

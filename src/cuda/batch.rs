@@ -88,6 +88,11 @@ impl Part<'_> {
         end.saturating_sub(self.chunks.start * size)
     }
 
+    /// The tensor's name.
+    pub fn name(&self) -> &str {
+        self.encoded.tensor.info().name()
+    }
+
     /// Encoded bytes.
     pub fn encoded_len(&self) -> u64 {
         self.encoded.encoded_len(self.chunks.clone())

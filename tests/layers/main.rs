@@ -50,7 +50,7 @@ const BESIDE: &[(&str, &str)] = &[
 
 /// Crates that not everyone may name, and the files (or folders) that may.
 const CRATES: &[(&str, &[&str])] = &[
-    ("candle_core", &["candle", "model", "eval", "bin"]),
+    ("candle_core", &["candle", "cuda", "model", "eval", "bin"]),
     ("candle_nn", &["candle", "model", "eval", "bin"]),
     ("clap", &["bin"]),
     ("clap_complete", &["bin"]),
@@ -117,6 +117,8 @@ const ENCODING: &[&str] = &[
 const UNSAFE: &[&str] = &[
     "candle/memory.rs",
     "container/mapped.rs",
+    "cuda/decoder.rs",
+    "cuda/staging.rs",
     "entropy/rans/avx2.rs",
     "entropy/rans/avx512.rs",
     "entropy/rans/avx512_search.rs",

@@ -128,6 +128,7 @@ impl From<wcodec::Error> for Failure {
             Error::Input { .. } => "input",
             Error::Differs { .. } => "differs",
             Error::OutOfMemory { .. } => "out-of-memory",
+            Error::Gpu { .. } => "gpu",
             Error::Compute(_) => "compute",
             Error::Cancelled => "cancelled",
             Error::Hub { problem, .. } => hub_kind(*problem),
