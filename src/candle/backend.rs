@@ -23,17 +23,19 @@ use std::sync::{Arc, Weak};
 /// lists names and shapes while a `VarBuilder` serves a model.
 #[derive(Clone)]
 pub struct WcodecBackend {
-    shards: Arc<Shards>,
+    pub(super) shards: Arc<Shards>,
 }
 
-struct Shards {
+pub(super) struct Shards {
     decoders: Vec<Decoder>,
     /// Names in the order in which models mostly ask, each with its file.
     tensors: Vec<(String, usize)>,
     by_name: HashMap<String, usize>,
-    ahead: Ahead,
+    pub(super) ahead: Ahead,
     huge_pages: bool,
     last_error: LastError,
+    #[cfg(feature = "cuda")]
+    pub(super) gpu: super::GpuDecode,
 }
 
 impl std::fmt::Debug for WcodecBackend {
@@ -130,6 +132,8 @@ impl WcodecBackend {
                 ahead,
                 huge_pages: options.huge_pages,
                 last_error: LastError::default(),
+                #[cfg(feature = "cuda")]
+                gpu: options.gpu,
             }),
         };
         if options.check {
@@ -226,6 +230,12 @@ impl WcodecBackend {
     /// `CannotFindTensor`; wcodec's errors, which [`wcodec_error`](super::wcodec_error) finds.
     pub fn raw_tensor(&self, name: &str, device: &Device) -> candle_core::Result<candle_core::Tensor> {
         let i = self.position(name)?;
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(gpu) = device
+            && let Some(tensor) = self.load_bytes_on_gpu(i, gpu)?
+        {
+            return Ok(tensor);
+        }
         convert::decode_raw(&self.shards.tensor(i)?)?.to_device(device)
     }
 
@@ -280,6 +290,12 @@ impl WcodecBackend {
     }
 
     fn load(&self, i: usize, dtype: DType, device: &Device) -> candle_core::Result<candle_core::Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(gpu) = device
+            && let Some(tensor) = self.load_on_gpu(i, gpu)?
+        {
+            return tensor.to_dtype(dtype);
+        }
         // Conversion is the device's work, as in Candle's own backends.
         let convert = device.is_cpu().then_some(dtype);
         let ready = self.shards.ahead.take(i, convert);
@@ -317,7 +333,7 @@ fn decode_ahead(shards: &Weak<Shards>, i: usize, convert: Option<DType>) {
 }
 
 impl Shards {
-    fn tensor(&self, i: usize) -> Result<Tensor<'_>> {
+    pub(super) fn tensor(&self, i: usize) -> Result<Tensor<'_>> {
         let (name, file) = &self.tensors[i];
         self.decoders[*file].tensor(name)
     }

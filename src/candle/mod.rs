@@ -37,6 +37,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # GPUs
+//!
+//! With the feature `cuda`, a `VarBuilder` on a `Device::Cuda` uploads the encoded bytes and decodes them there,
+//! into the storage of its tensors, several tensors at a time; [`LoadOptions::gpu`] says what happens where the
+//! GPU cannot. On other devices than the CPU and NVIDIA's GPUs tensors are decoded on the CPU and copied.
+//!
 //! # Element types
 //!
 //! | stored | in Candle |
@@ -54,11 +60,15 @@
 mod backend;
 mod build;
 mod convert;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod error;
 mod expected;
 #[cfg(feature = "hub")]
 mod hub;
 mod memory;
+#[cfg(feature = "cuda")]
+mod op;
 mod options;
 mod prefetch;
 #[cfg(feature = "safetensors")]
@@ -71,7 +81,9 @@ pub use error::wcodec_error;
 pub use expected::{ExpectedTensor, model_tensors};
 #[cfg(feature = "hub")]
 pub use hub::HubLoad;
-pub use options::LoadOptions;
+#[cfg(feature = "cuda")]
+pub use op::DecodeOp;
+pub use options::{GpuDecode, LoadOptions};
 #[cfg(feature = "safetensors")]
 pub use safetensors::SafetensorsBackend;
 pub use sharded::{ShardedBackend, ShardedVarBuilder};

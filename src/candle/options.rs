@@ -19,8 +19,24 @@ pub struct LoadOptions {
     /// into the first use of memory. In a virtual machine that hands freed memory back to its host
     /// (free page reporting), they can cost time instead, if memory was freed just before.
     pub huge_pages: bool,
+    /// Where to decode what goes to a GPU. Default [`GpuDecode::Always`].
+    pub gpu: GpuDecode,
     /// How to decode.
     pub decode: DecodeOptions,
+}
+
+/// Where a tensor is decoded that a `VarBuilder` on an NVIDIA GPU asks for. It says nothing without the feature
+/// `cuda`: then it is the CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GpuDecode {
+    /// There; if that fails, so does the request.
+    #[default]
+    Always,
+    /// There; if that fails, on the CPU, from where it is copied.
+    OrCpu,
+    /// On the CPU, from where it is copied.
+    Never,
 }
 
 impl Default for LoadOptions {
@@ -30,6 +46,7 @@ impl Default for LoadOptions {
             ahead_bytes: 256 << 20,
             map: true,
             huge_pages: true,
+            gpu: GpuDecode::default(),
             decode: DecodeOptions::default(),
         }
     }
@@ -57,6 +74,12 @@ impl LoadOptions {
     /// Whether to ask for huge pages.
     pub fn huge_pages(mut self, huge_pages: bool) -> Self {
         self.huge_pages = huge_pages;
+        self
+    }
+
+    /// Where to decode what goes to a GPU.
+    pub fn gpu(mut self, gpu: GpuDecode) -> Self {
+        self.gpu = gpu;
         self
     }
 

@@ -70,6 +70,14 @@ pub(super) struct Started {
     bytes: u64,
 }
 
+#[cfg(feature = "cuda")]
+impl Started {
+    /// Which tensor it is.
+    pub(super) fn tensor(&self) -> usize {
+        self.tensor
+    }
+}
+
 impl Ahead {
     /// For tensors of these names, in natural order.
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>, budget: u64) -> Self {

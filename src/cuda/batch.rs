@@ -35,6 +35,18 @@ impl<'d> Encoded<'d> {
         Ok(Self { tensor, plan })
     }
 
+    /// Of a head that has been read before.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn with_plan(tensor: Tensor<'d>, plan: Arc<Plan>) -> Self {
+        Self { tensor, plan }
+    }
+
+    /// The head.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
     /// The tensor.
     pub fn tensor(&self) -> Tensor<'d> {
         self.tensor
@@ -51,6 +63,24 @@ impl<'d> Encoded<'d> {
         range.end - range.start
     }
 
+    /// Reads the encoded bytes of all chunks into `to`, and checks their checksums.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`].
+    ///
+    /// # Panics
+    /// If `to` is not `encoded_len(0..chunks())` long.
+    pub fn read(&self, to: &mut [u8]) -> Result<()> {
+        assert!(to.len() as u64 == self.encoded_len(0..self.chunks()), "as many bytes");
+        self.tensor.read_encoded(&self.plan, 0..self.chunks(), to)
+    }
+
+    /// Decodes, on the CPU, what [`Encoded::read`] gives.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn decode_on_cpu(&self, from: &[u8], out: &mut [u8]) -> Result<()> {
+        self.tensor.decode_encoded(&self.plan, from, out)
+    }
+
     /// Bytes that a chunk decodes to, the last one perhaps fewer.
     pub fn chunk_bytes(&self) -> u64 {
         self.plan.chunk_bytes() as u64
@@ -65,6 +95,7 @@ impl<'d> Encoded<'d> {
         Part {
             encoded: self.clone(),
             chunks,
+            resident: None,
         }
     }
 }
@@ -74,6 +105,8 @@ impl<'d> Encoded<'d> {
 pub struct Part<'d> {
     encoded: Encoded<'d>,
     chunks: Range<u64>,
+    /// Where the GPU has its encoded bytes already.
+    resident: Option<u64>,
 }
 
 impl Part<'_> {
@@ -86,6 +119,17 @@ impl Part<'_> {
         let size = self.encoded.chunk_bytes();
         let end = (self.chunks.end * size).min(self.encoded.tensor.info().byte_len());
         end.saturating_sub(self.chunks.start * size)
+    }
+
+    /// The same, its encoded bytes (as [`Encoded::read`] gives them) being at an address of the GPU already, a
+    /// multiple of 16. Their checksums are not checked again; whatever they are, kernels stay within them.
+    ///
+    /// # Safety
+    /// They are there, all [`Part::encoded_len`] of them, until the part has been decoded.
+    #[allow(unsafe_code)]
+    pub unsafe fn resident(mut self, address: u64) -> Self {
+        self.resident = Some(address);
+        self
     }
 
     /// The tensor's name.
@@ -176,7 +220,7 @@ impl<'d> Batch<'d> {
                 rows: cursor.take(description.rows.len() as u64),
                 columns: cursor.take(description.columns.len() as u64),
                 classes: cursor.take(description.classes.len() as u64),
-                payload: cursor.take(part.encoded_len()),
+                payload: cursor.take(if part.resident.is_some() { 0 } else { part.encoded_len() }),
                 scratch: 0..0,
             };
             let chunks = (part.chunks.end - part.chunks.start) as u32;
@@ -277,7 +321,7 @@ impl<'d> Batch<'d> {
         for (job, &output) in self.jobs.iter().zip(outputs) {
             let (d, s) = (&job.description, &job.sections);
             let tensor = wire::Tensor {
-                input: place(&s.payload),
+                input: job.part.resident.unwrap_or_else(|| place(&s.payload)),
                 output,
                 tables: place(&s.tables),
                 rows: place(&s.rows),
@@ -302,7 +346,7 @@ impl<'d> Batch<'d> {
         for status in statuses.as_chunks_mut().0 {
             *status = status::NOT_RUN.to_le_bytes();
         }
-        for job in &self.jobs {
+        for job in self.jobs.iter().filter(|job| job.part.resident.is_none()) {
             let Range { start, end } = job.sections.payload;
             let (tensor, plan) = (job.part.encoded.tensor, job.part.plan());
             tensor.read_encoded(plan, job.part.chunks.clone(), &mut image[start as usize..end as usize])?;

@@ -22,6 +22,8 @@ pub use batch::{Batch, Encoded, Part};
 #[cfg(feature = "cuda")]
 pub use decoder::{CudaDecoder, Pending, is_available};
 pub use launch::{GpuSize, Launch};
+#[cfg(all(feature = "cuda", feature = "candle"))]
+pub(crate) use problem::when;
 
 use crate::codec::device::{header, launch::Kernel};
 

@@ -5,7 +5,7 @@ use candle_core::cuda::cudarc::driver::DriverError;
 use candle_core::cuda::cudarc::driver::sys::CUresult as R;
 
 /// Turns what the driver said when doing something into an error.
-pub(super) fn when(doing: impl Into<String>) -> impl FnOnce(DriverError) -> Error {
+pub(crate) fn when(doing: impl Into<String>) -> impl FnOnce(DriverError) -> Error {
     let doing = doing.into();
     move |DriverError(code)| {
         let problem = problem(code);

@@ -57,6 +57,30 @@ impl Tensor<'_> {
         jobs.into_iter().try_for_each(one)
     }
 
+    /// Decodes all chunks from their encoded bytes, as `read_encoded` gives them.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn decode_encoded(&self, plan: &Plan, from: &[u8], out: &mut [u8]) -> Result<()> {
+        use crate::codec::ChunkJob;
+        use rayon::prelude::*;
+        let all = Self::encoded_range(plan, 0..plan.chunks());
+        if from.len() as u64 != all.end - all.start || out.len() as u64 != self.info.byte_len() {
+            let name = self.info.name();
+            return Err(Error::usage(format!("not the encoded bytes of tensor {name:?}")));
+        }
+        let mut jobs: Vec<ChunkJob<'_>> = (0..)
+            .zip(out.chunks_mut(plan.chunk_bytes()))
+            .map(|(index, out)| {
+                let range = plan.range(index);
+                let bytes = &from[(range.start - all.start) as usize..(range.end - all.start) as usize];
+                ChunkJob { index, bytes, out }
+            })
+            .collect();
+        jobs.par_chunks_mut(plan.in_flight()).try_for_each(|jobs| {
+            plan.decode(self.decoder.backend, jobs)
+                .map_err(|problem| self.error(problem, Some(plan)))
+        })
+    }
+
     /// The error of a chunk that a decoder elsewhere has a problem with.
     pub(crate) fn chunk_error(&self, plan: &Plan, chunk: u64, what: &str) -> Error {
         self.error(Problem::Chunk(chunk, what.into()), Some(plan))

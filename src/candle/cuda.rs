@@ -1,0 +1,216 @@
+//! Tensors that are born on the GPU.
+#![allow(unsafe_code)]
+
+use super::backend::{Shards, WcodecBackend};
+use super::convert;
+use super::options::GpuDecode;
+use crate::codec::device::launch::Conversion;
+use crate::cuda::cudarc::driver::{CudaSlice, CudaViewMut, DeviceRepr};
+use crate::cuda::{CudaDecoder, Encoded, when};
+use crate::{DType, Error, Result, Tensor};
+use candle_core::cuda::CudaStorageSlice as Slice;
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, Device, Storage, Tensor as CandleTensor};
+
+impl WcodecBackend {
+    /// A tensor on a GPU, in its stored type, decoded there; with it, those that the model asks for next. `None` if
+    /// the options leave it to the CPU.
+    pub(super) fn load_on_gpu(&self, i: usize, device: &CudaDevice) -> candle_core::Result<Option<CandleTensor>> {
+        let shards = &self.shards;
+        if shards.gpu == GpuDecode::Never {
+            return Ok(None);
+        }
+        if let Some(tensor) = shards.ahead.take(i, None) {
+            return tensor.to_device(&Device::Cuda(device.clone())).map(Some);
+        }
+        let memory = |i| shards.tensor(i).map_or(u64::MAX, |tensor| convert::memory(&tensor, None));
+        let planned = shards.ahead.plan(i, memory);
+        let started: Vec<_> = planned.into_iter().filter_map(|next| shards.ahead.start(next)).collect();
+        let all: Vec<usize> = [i].into_iter().chain(started.iter().map(|s| s.tensor())).collect();
+        // The error of another tensor comes again where the model asks for that one.
+        let decoded = match decode(shards, &all, device) {
+            Err(_) if all.len() > 1 => decode(shards, &all[..1], device),
+            decoded => decoded,
+        };
+        let (result, mut others) = match decoded {
+            Ok(tensors) => {
+                let mut tensors = tensors.into_iter();
+                (Ok(tensors.next()), tensors)
+            }
+            Err(error) => (Err(error), Vec::new().into_iter()),
+        };
+        started.into_iter().for_each(|one| shards.ahead.finish(one, others.next(), None));
+        match result {
+            Err(Error::Gpu { .. }) if shards.gpu == GpuDecode::OrCpu => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(tensor) => Ok(tensor),
+        }
+    }
+}
+
+impl WcodecBackend {
+    /// The bytes of a tensor on a GPU, decoded there. `None` as above.
+    pub(super) fn load_bytes_on_gpu(&self, i: usize, device: &CudaDevice) -> candle_core::Result<Option<CandleTensor>> {
+        let tensor = self.shards.tensor(i)?;
+        match self.shards.gpu {
+            GpuDecode::Never => Ok(None),
+            gpu => match decode_bytes(&tensor, device) {
+                Err(Error::Gpu { .. }) if gpu == GpuDecode::OrCpu => Ok(None),
+                decoded => Ok(Some(decoded?)),
+            },
+        }
+    }
+}
+
+fn decode_bytes(tensor: &Tensor<'_>, device: &CudaDevice) -> Result<CandleTensor> {
+    let (len, stream) = (tensor.info().byte_len() as usize, device.cuda_stream());
+    // SAFETY: the decoder writes all of it before anything reads it.
+    let mut bytes = unsafe { take::<u8>(device, len)? };
+    if len > 0 {
+        let decoder = CudaDecoder::of(stream.context())?;
+        decoder.decode_all(&stream, vec![(Encoded::new(*tensor)?, bytes.as_view_mut())], &())?;
+    }
+    let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(bytes, device.clone()));
+    Ok(CandleTensor::from_storage(storage, len, BackpropOp::none(), false))
+}
+
+/// Decodes tensors of a backend on a GPU, in their stored types.
+fn decode(shards: &Shards, tensors: &[usize], device: &CudaDevice) -> Result<Vec<CandleTensor>> {
+    let tensors: Vec<Tensor<'_>> = tensors.iter().map(|&i| shards.tensor(i)).collect::<Result<_>>()?;
+    let decoded = decode_tensors(&tensors, device)?;
+    tensors.iter().for_each(Tensor::release);
+    Ok(decoded)
+}
+
+/// Decodes tensors on a GPU.
+pub(super) fn decode_tensors(tensors: &[Tensor<'_>], device: &CudaDevice) -> Result<Vec<CandleTensor>> {
+    let stream = device.cuda_stream();
+    let decoder = CudaDecoder::of(stream.context())?;
+    let mut targets = tensors.iter().map(|t| Target::new(t, device)).collect::<Result<Vec<_>>>()?;
+    let filled = tensors.iter().zip(&mut targets).filter(|(t, _)| t.info().byte_len() > 0);
+    let jobs = filled
+        .map(|(tensor, target)| Ok((Encoded::new(*tensor)?, target.encoded_to()?)))
+        .collect::<Result<Vec<_>>>()?;
+    decoder.decode_all(&stream, jobs, &())?;
+    let converted = tensors.iter().zip(targets).map(|(tensor, target)| {
+        let tensor = target.finish(tensor, &decoder, device)?;
+        Ok(tensor)
+    });
+    let converted = converted.collect::<Result<Vec<_>>>()?;
+    // Another thread's stream knows nothing of this one's.
+    stream.synchronize().map_err(when("decoding"))?;
+    Ok(converted)
+}
+
+/// GPU memory for a tensor.
+pub(super) struct Target {
+    slice: Slice,
+    /// Bytes of a type that Candle has not, to be converted into `slice`.
+    stored: Option<(CudaSlice<u8>, Conversion)>,
+}
+
+/// Memory for `len` elements, at least one: the driver gives none for none.
+///
+/// # Safety
+/// They are not set.
+unsafe fn take<T: DeviceRepr>(device: &CudaDevice, len: usize) -> Result<CudaSlice<T>> {
+    // SAFETY: the caller's.
+    let slice = unsafe { device.cuda_stream().alloc(len.max(1)) };
+    slice.map_err(when(format!("taking GPU memory for {len} elements")))
+}
+
+impl Target {
+    pub(super) fn new(tensor: &Tensor<'_>, device: &CudaDevice) -> Result<Self> {
+        let info = tensor.info();
+        let bytes = info.byte_len() as usize;
+        let conversion = match info.dtype() {
+            DType::U16 => Some(Conversion::U16ToU32),
+            DType::I8 => Some(Conversion::I8ToI16),
+            DType::F8_E5M2 => Some(Conversion::F8E5M2ToF16),
+            _ => None,
+        };
+        let stored = match conversion {
+            // SAFETY: the decoder writes all of it before anything reads it.
+            Some(conversion) => Some((unsafe { take(device, bytes)? }, conversion)),
+            None => None,
+        };
+        let name = info.name();
+        // SAFETY: as above; what is converted, by the conversion.
+        let slice = unsafe {
+            match info.dtype() {
+                DType::U8 | DType::BOOL => Slice::U8(take(device, bytes)?),
+                DType::U32 => Slice::U32(take(device, bytes / 4)?),
+                DType::U16 => Slice::U32(take(device, bytes / 2)?),
+                DType::I16 => Slice::I16(take(device, bytes / 2)?),
+                DType::I8 => Slice::I16(take(device, bytes)?),
+                DType::I32 => Slice::I32(take(device, bytes / 4)?),
+                DType::I64 => Slice::I64(take(device, bytes / 8)?),
+                DType::F16 => Slice::F16(take(device, bytes / 2)?),
+                DType::F8_E5M2 => Slice::F16(take(device, bytes)?),
+                DType::BF16 => Slice::BF16(take(device, bytes / 2)?),
+                DType::F32 => Slice::F32(take(device, bytes / 4)?),
+                DType::F64 => Slice::F64(take(device, bytes / 8)?),
+                DType::F8_E4M3 => Slice::F8E4M3(take(device, bytes)?),
+                DType::F4 => Slice::F4(take(device, bytes)?),
+                DType::F6_E2M3 => Slice::F6E2M3(take(device, bytes)?),
+                DType::F6_E3M2 => Slice::F6E3M2(take(device, bytes)?),
+                DType::F8_E8M0 => Slice::F8E8M0(take(device, bytes)?),
+                other => {
+                    return Err(Error::usage(format!(
+                        "tensor {name:?}: Candle has no type for {other}: take its raw_tensor"
+                    )));
+                }
+            }
+        };
+        Ok(Self { slice, stored })
+    }
+
+    /// Where the decoded bytes go.
+    pub(super) fn encoded_to(&mut self) -> Result<CudaViewMut<'_, u8>> {
+        match &mut self.stored {
+            Some((stored, _)) => Ok(stored.as_view_mut()),
+            None => bytes_of(&mut self.slice),
+        }
+    }
+
+    fn finish(mut self, tensor: &Tensor<'_>, decoder: &CudaDecoder, device: &CudaDevice) -> Result<CandleTensor> {
+        let info = tensor.info();
+        if let (Some((stored, conversion)), true) = (&self.stored, info.byte_len() > 0) {
+            let count = info.byte_len() as usize / info.dtype().unit_bytes();
+            let mut to = bytes_of(&mut self.slice)?;
+            decoder.convert(&device.cuda_stream(), *conversion, &stored.as_view(), &mut to, count)?;
+        }
+        let storage = Storage::Cuda(self.into_storage(device));
+        Ok(CandleTensor::from_storage(storage, info.shape(), BackpropOp::none(), false))
+    }
+
+    /// What it is when nothing is to be converted.
+    pub(super) fn into_storage(self, device: &CudaDevice) -> CudaStorage {
+        CudaStorage {
+            slice: self.slice,
+            device: device.clone(),
+        }
+    }
+}
+
+/// The bytes of a slice.
+fn bytes_of(slice: &mut Slice) -> Result<CudaViewMut<'_, u8>> {
+    fn view<T>(slice: &mut CudaSlice<T>) -> Option<CudaViewMut<'_, u8>> {
+        let bytes = slice.len() * size_of::<T>();
+        // SAFETY: it has so many bytes, and every pattern of them is a number.
+        unsafe { slice.transmute_mut(bytes) }
+    }
+    let view = match slice {
+        Slice::U8(s) | Slice::F4(s) | Slice::F6E2M3(s) | Slice::F6E3M2(s) | Slice::F8E8M0(s) => view(s),
+        Slice::U32(s) => view(s),
+        Slice::I16(s) => view(s),
+        Slice::I32(s) => view(s),
+        Slice::I64(s) => view(s),
+        Slice::BF16(s) => view(s),
+        Slice::F16(s) => view(s),
+        Slice::F32(s) => view(s),
+        Slice::F64(s) => view(s),
+        Slice::F8E4M3(s) => view(s),
+    };
+    view.ok_or_else(|| Error::usage("a tensor's memory is shorter than it is"))
+}
