@@ -23,9 +23,16 @@ impl WcodecBackend {
         if let Some(tensor) = shards.ahead.take(i, None) {
             return tensor.to_device(&Device::Cuda(device.clone())).map(Some);
         }
-        let memory = |i| shards.tensor(i).map_or(u64::MAX, |tensor| convert::memory(&tensor, None));
+        let memory = |i| {
+            shards
+                .tensor(i)
+                .map_or(u64::MAX, |tensor| convert::memory(&tensor, None))
+        };
         let planned = shards.ahead.plan(i, memory);
-        let started: Vec<_> = planned.into_iter().filter_map(|next| shards.ahead.start(next)).collect();
+        let started: Vec<_> = planned
+            .into_iter()
+            .filter_map(|next| shards.ahead.start(next))
+            .collect();
         let all: Vec<usize> = [i].into_iter().chain(started.iter().map(|s| s.tensor())).collect();
         // The error of another tensor comes again where the model asks for that one.
         let decoded = match decode(shards, &all, device) {
@@ -39,7 +46,9 @@ impl WcodecBackend {
             }
             Err(error) => (Err(error), Vec::new().into_iter()),
         };
-        started.into_iter().for_each(|one| shards.ahead.finish(one, others.next(), None));
+        started
+            .into_iter()
+            .for_each(|one| shards.ahead.finish(one, others.next(), None));
         match result {
             Err(Error::Gpu { .. }) if shards.gpu == GpuDecode::OrCpu => Ok(None),
             Err(error) => Err(error.into()),
@@ -86,8 +95,14 @@ fn decode(shards: &Shards, tensors: &[usize], device: &CudaDevice) -> Result<Vec
 pub(super) fn decode_tensors(tensors: &[Tensor<'_>], device: &CudaDevice) -> Result<Vec<CandleTensor>> {
     let stream = device.cuda_stream();
     let decoder = CudaDecoder::of(stream.context())?;
-    let mut targets = tensors.iter().map(|t| Target::new(t, device)).collect::<Result<Vec<_>>>()?;
-    let filled = tensors.iter().zip(&mut targets).filter(|(t, _)| t.info().byte_len() > 0);
+    let mut targets = tensors
+        .iter()
+        .map(|t| Target::new(t, device))
+        .collect::<Result<Vec<_>>>()?;
+    let filled = tensors
+        .iter()
+        .zip(&mut targets)
+        .filter(|(t, _)| t.info().byte_len() > 0);
     let jobs = filled
         .map(|(tensor, target)| Ok((Encoded::new(*tensor)?, target.encoded_to()?)))
         .collect::<Result<Vec<_>>>()?;
@@ -181,7 +196,12 @@ impl Target {
             decoder.convert(&device.cuda_stream(), *conversion, &stored.as_view(), &mut to, count)?;
         }
         let storage = Storage::Cuda(self.into_storage(device));
-        Ok(CandleTensor::from_storage(storage, info.shape(), BackpropOp::none(), false))
+        Ok(CandleTensor::from_storage(
+            storage,
+            info.shape(),
+            BackpropOp::none(),
+            false,
+        ))
     }
 
     /// What it is when nothing is to be converted.

@@ -91,7 +91,10 @@ impl<'d> Encoded<'d> {
     /// # Panics
     /// If it has no such chunks.
     pub fn part(&self, chunks: Range<u64>) -> Part<'d> {
-        assert!(chunks.start <= chunks.end && chunks.end <= self.chunks(), "no such chunks");
+        assert!(
+            chunks.start <= chunks.end && chunks.end <= self.chunks(),
+            "no such chunks"
+        );
         Part {
             encoded: self.clone(),
             chunks,

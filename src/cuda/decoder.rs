@@ -7,7 +7,9 @@ use super::staging::{CopyStream, Slot};
 use super::{Batch, GpuSize, Launch, Part};
 use crate::codec::device::launch::{Conversion, Kernel};
 use crate::error::{Error, GpuProblem, Result};
-use candle_core::cuda::cudarc::driver::sys::{CUdevice_attribute_enum as Device, CUfunction_attribute_enum as Function};
+use candle_core::cuda::cudarc::driver::sys::{
+    CUdevice_attribute_enum as Device, CUfunction_attribute_enum as Function,
+};
 use candle_core::cuda::cudarc::driver::{
     CudaContext, CudaEvent, CudaFunction, CudaStream, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, LaunchConfig,
     PushKernelArg,
@@ -38,7 +40,9 @@ pub struct CudaDecoder {
 
 impl std::fmt::Debug for CudaDecoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CudaDecoder").field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("CudaDecoder")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,7 +115,9 @@ impl CudaDecoder {
         for (part, output) in &jobs {
             if part.byte_len() != output.len() as u64 {
                 let (want, got) = (part.byte_len(), output.len());
-                return Err(Error::usage(format!("a part takes a buffer of {want} bytes, not {got}")));
+                return Err(Error::usage(format!(
+                    "a part takes a buffer of {want} bytes, not {got}"
+                )));
             }
         }
         let (parts, mut outputs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
@@ -178,7 +184,9 @@ impl CudaDecoder {
         let module = self.context.load_module(Ptx::from_src(source)).map_err(loading())?;
         let function = module.load_function(name).map_err(loading())?;
         let most = Function::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        function.set_attribute(most, self.size.shared_bytes as i32).map_err(loading())?;
+        function
+            .set_attribute(most, self.size.shared_bytes as i32)
+            .map_err(loading())?;
         functions.insert(name.to_owned(), function.clone());
         Ok(function)
     }
@@ -244,7 +252,9 @@ impl Flight<'_> {
         done.synchronize().map_err(when("decoding"))?;
         let statuses = self.batch.statuses();
         match &mut self.slot {
-            Some(slot) => self.batch.finish(&slot.host()?[statuses.start as usize..statuses.end as usize]),
+            Some(slot) => self
+                .batch
+                .finish(&slot.host()?[statuses.start as usize..statuses.end as usize]),
             None => Ok(()),
         }
     }

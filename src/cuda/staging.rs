@@ -55,14 +55,20 @@ impl CopyStream {
     /// Waits for all uploads.
     pub(super) fn synchronize(&self) {
         // SAFETY: the stream is alive. An error comes again where its results are wanted.
-        let _ = self.context.bind_to_thread().map(|()| unsafe { result::stream::synchronize(self.raw) });
+        let _ = self
+            .context
+            .bind_to_thread()
+            .map(|()| unsafe { result::stream::synchronize(self.raw) });
     }
 }
 
 impl Drop for CopyStream {
     fn drop(&mut self) {
         // SAFETY: the stream is ours, and this is its end.
-        let _ = self.context.bind_to_thread().map(|()| unsafe { result::stream::destroy(self.raw) });
+        let _ = self
+            .context
+            .bind_to_thread()
+            .map(|()| unsafe { result::stream::destroy(self.raw) });
     }
 }
 
@@ -86,7 +92,9 @@ impl Slot {
         };
         let slot = Self {
             host: host.map_err(when(format!("taking {host_len} bytes of pinned memory")))?,
-            device: device.map_err(when(format!("taking {device_len} bytes of GPU memory for encoded tensors")))?,
+            device: device.map_err(when(format!(
+                "taking {device_len} bytes of GPU memory for encoded tensors"
+            )))?,
         };
         // Other streams use it.
         stream.synchronize().map_err(when("using the GPU"))?;
@@ -115,6 +123,7 @@ impl Slot {
         let from = self.address() + range.start as u64;
         let to = &mut self.host()?[range];
         // SAFETY: the slot has that range on both sides; the caller keeps it.
-        unsafe { result::memcpy_dtoh_async(to, from, stream.cu_stream()) }.map_err(when("reading back what kernels say"))
+        unsafe { result::memcpy_dtoh_async(to, from, stream.cu_stream()) }
+            .map_err(when("reading back what kernels say"))
     }
 }

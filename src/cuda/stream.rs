@@ -29,7 +29,9 @@ impl CudaDecoder {
             let (want, got) = (encoded.tensor().info().byte_len(), output.len() as u64);
             if want != got {
                 let name = encoded.tensor().info().name();
-                return Err(Error::usage(format!("tensor {name:?} takes a buffer of {want} bytes, not {got}")));
+                return Err(Error::usage(format!(
+                    "tensor {name:?} takes a buffer of {want} bytes, not {got}"
+                )));
             }
             let (address, written) = output.device_ptr_mut(stream);
             for (part, offset) in cut(encoded) {
@@ -75,6 +77,11 @@ fn cut<'d>(encoded: &Encoded<'d>) -> Vec<(Part<'d>, u64)> {
     let per = chunks.div_ceil(count).max(1);
     let starts = (0..chunks).step_by(per as usize);
     starts
-        .map(|start| (encoded.part(start..chunks.min(start + per)), start * encoded.chunk_bytes()))
+        .map(|start| {
+            (
+                encoded.part(start..chunks.min(start + per)),
+                start * encoded.chunk_bytes(),
+            )
+        })
         .collect()
 }

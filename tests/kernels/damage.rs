@@ -1,23 +1,28 @@
 //! Damaged chunks under right checksums: a kernel must say of each what the CPU's decoder says, to the letter,
 //! and touch nothing that is not its own.
 
-use crate::emulator::{Build, Emulator};
+use crate::gpu::{Build, Gpu};
 use crate::support::data::Rng;
 use crate::support::judge::open;
 use crate::support::sample::{self, Sample};
 use wcodec::Backend;
 
 /// Checks the tensor that is hit by a change at `byte`.
-fn check(emulator: &mut Emulator, sample: &Sample, mut bytes: Vec<u8>, byte: usize) {
+fn check(gpu: &mut Gpu, sample: &Sample, mut bytes: Vec<u8>, byte: usize) {
     let tensors = &sample.layout.tensors;
-    let Some(hit) = tensors.iter().find(|t| t.head.contains(&byte) || t.chunks.iter().any(|c| c.contains(&byte))) else {
+    let Some(hit) = tensors
+        .iter()
+        .find(|t| t.head.contains(&byte) || t.chunks.iter().any(|c| c.contains(&byte)))
+    else {
         return;
     };
     sample.layout.reseal(&mut bytes);
-    let Ok(decoder) = open(bytes, Backend::Scalar) else { return };
+    let Ok(decoder) = open(bytes, Backend::Scalar) else {
+        return;
+    };
     let tensor = decoder.tensor(&hit.name).unwrap();
     // What the shape claims is not limited by the payload here: that is for who allocates.
-    let (cpu, gpu) = (tensor.decode(), emulator.tensor(tensor));
+    let (cpu, gpu) = (tensor.decode(), gpu.tensor(tensor));
     match (&cpu, &gpu) {
         (Ok(cpu), Ok(gpu)) => assert!(cpu == gpu, "{} byte {byte}", hit.name),
         (Err(cpu), Err(gpu)) => assert_eq!(cpu.to_string(), gpu.to_string(), "{} byte {byte}", hit.name),
@@ -26,13 +31,18 @@ fn check(emulator: &mut Emulator, sample: &Sample, mut bytes: Vec<u8>, byte: usi
 }
 
 fn flips(build: Build, sample: &Sample, count: u64, seed: u64) {
-    let Some(mut emulator) = Emulator::start(build) else { return };
+    let Some(mut gpu) = Gpu::start(build) else { return };
     let mut rng = Rng::new(seed);
     // The ends of chunks, of heads and of parameters are where lengths meet.
     let tensors = &sample.layout.tensors;
     let edges: Vec<usize> = tensors
         .iter()
-        .flat_map(|t| t.chunks.iter().flat_map(|c| [c.start, c.end.saturating_sub(8)]).chain([t.head.start + 16]))
+        .flat_map(|t| {
+            t.chunks
+                .iter()
+                .flat_map(|c| [c.start, c.end.saturating_sub(8)])
+                .chain([t.head.start + 16])
+        })
         .collect();
     for _ in 0..count {
         let byte = match rng.below(3) {
@@ -50,7 +60,7 @@ fn flips(build: Build, sample: &Sample, count: u64, seed: u64) {
             let to = (byte + 1 + rng.below(40) as usize).min(bytes.len());
             bytes[byte + 1..to].fill([0, 0xff, 0x80][rng.below(3) as usize]);
         }
-        check(&mut emulator, sample, bytes, byte);
+        check(&mut gpu, sample, bytes, byte);
     }
 }
 
@@ -77,15 +87,17 @@ fn flips_in_scaled_tiled_and_long_ones_checked() {
 /// States and words that no encoder writes: every lane takes a word in every step.
 #[test]
 fn streams_that_run_ahead_of_their_words() {
-    let Some(mut emulator) = Emulator::start(Build::Checked) else { return };
+    let Some(mut gpu) = Gpu::start(Build::Checked) else {
+        return;
+    };
     for sample in [sample::small(), sample::rich()] {
         for t in &sample.layout.tensors {
             for chunk in t.chunks.iter().filter(|c| c.len() > 128) {
                 let mut bytes = sample.bytes.clone();
                 bytes[chunk.start..chunk.start + 128].fill(0);
-                check(&mut emulator, sample, bytes.clone(), chunk.start);
+                check(&mut gpu, sample, bytes.clone(), chunk.start);
                 bytes[chunk.start + 128..chunk.end].fill(0);
-                check(&mut emulator, sample, bytes, chunk.start);
+                check(&mut gpu, sample, bytes, chunk.start);
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Random tensors of every dtype, many shapes and kinds, against the scalar decoder.
 
-use crate::emulator::{Build, Emulator};
+use crate::files::{check_file, open};
+use crate::gpu::{Build, Gpu};
 use crate::support::data::{Kind, Rng, fill};
-use crate::{check_file, open};
 use wcodec::{DType, Effort, EncodeOptions, Encoder, TensorSpec};
 
 /// Encodes tensors and checks that the kernels decode them.
-fn check(emulator: &mut Emulator, tensors: Vec<(DType, Vec<usize>, Kind)>, effort: Effort, seed: u64) {
+fn check(gpu: &mut Gpu, tensors: Vec<(DType, Vec<usize>, Kind)>, effort: Effort, seed: u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.wcodec");
     let specs: Vec<TensorSpec> = tensors
@@ -16,40 +16,51 @@ fn check(emulator: &mut Emulator, tensors: Vec<(DType, Vec<usize>, Kind)>, effor
         .collect();
     let mut encoder = Encoder::create(&path, specs.clone(), EncodeOptions::lossless().effort(effort)).unwrap();
     for (i, ((dtype, shape, kind), spec)) in tensors.iter().zip(&specs).enumerate() {
-        encoder.add(&spec.name, &fill(*kind, *dtype, shape, seed + i as u64)).unwrap();
+        encoder
+            .add(&spec.name, &fill(*kind, *dtype, shape, seed + i as u64))
+            .unwrap();
     }
     encoder.finish().unwrap();
-    check_file(emulator, &open(&path));
+    check_file(gpu, &open(&path));
 }
 
 #[test]
 fn every_dtype_and_kind() {
-    let Some(mut emulator) = Emulator::start(Build::Checked) else { return };
+    let Some(mut gpu) = Gpu::start(Build::Checked) else {
+        return;
+    };
     for (seed, effort) in (0..).zip(Effort::ALL) {
         let all = DType::ALL.iter().filter(|d| d.bits() >= 8);
         let tensors = all.enumerate().flat_map(|(i, &dtype)| {
             let kind = move |k: usize| Kind::ALL[(i + k + seed as usize) % Kind::ALL.len()];
             let shapes = [vec![37, 64], vec![1, 7], vec![5, 1], vec![29, 33], vec![3, 321]];
-            shapes.into_iter().enumerate().map(move |(k, shape)| (dtype, shape, kind(k)))
+            shapes
+                .into_iter()
+                .enumerate()
+                .map(move |(k, shape)| (dtype, shape, kind(k)))
         });
-        check(&mut emulator, tensors.collect(), effort, 100 * seed);
+        check(&mut gpu, tensors.collect(), effort, 100 * seed);
     }
 }
 
 /// Every number of units up to some groups: the ends of planes, and what the seeds carry of them.
 #[test]
 fn every_length() {
-    let Some(mut emulator) = Emulator::start(Build::Checked) else { return };
+    let Some(mut gpu) = Gpu::start(Build::Checked) else {
+        return;
+    };
     for dtype in [DType::BF16, DType::F8_E4M3, DType::F32] {
-        let lengths = (1..=40).chain([63, 64, 65, 255, 256, 257, 300, 511, 512, 513, 700, 767, 768, 769, 1023, 1024, 1029]);
+        let lengths = (1..=40).chain([
+            63, 64, 65, 255, 256, 257, 300, 511, 512, 513, 700, 767, 768, 769, 1023, 1024, 1029,
+        ]);
         let tensors = lengths.map(|n| (dtype, vec![n], if n % 2 == 0 { Kind::Normal } else { Kind::Special }));
-        check(&mut emulator, tensors.collect(), Effort::Fast, 7);
+        check(&mut gpu, tensors.collect(), Effort::Fast, 7);
     }
 }
 
 #[test]
 fn large_and_odd() {
-    let Some(mut emulator) = Emulator::start(Build::Fast) else { return };
+    let Some(mut gpu) = Gpu::start(Build::Fast) else { return };
     let mut rng = Rng::new(3);
     let mut tensors = vec![
         (DType::BF16, vec![300, 1024], Kind::Scaled),
@@ -71,5 +82,5 @@ fn large_and_odd() {
         let shape = vec![1 + rng.below(150) as usize, 1 + rng.below(500) as usize];
         tensors.push((dtype, shape, Kind::ALL[rng.below(Kind::ALL.len() as u64) as usize]));
     }
-    check(&mut emulator, tensors, Effort::Default, 50);
+    check(&mut gpu, tensors, Effort::Default, 50);
 }

@@ -54,7 +54,9 @@ pub(crate) fn text() -> String {
         ("SYMBOLS_BYTES", launch::SYMBOLS_BYTES.into()),
         ("VALUES", launch::VALUES.into()),
     ];
-    let mut text = String::from("// Written by a test from the Rust definitions (tests/kernels): not edited by hand.\n#pragma once\n\n");
+    let mut text = String::from(
+        "// Written by a test from the Rust definitions (tests/kernels): not edited by hand.\n#pragma once\n\n",
+    );
     for (name, value) in numbers {
         text += &format!("constexpr u32 {name} = {value};\n");
     }

@@ -49,7 +49,11 @@ impl Kernel {
         let rest = [Self::Raw, Self::Constant, Self::Tiles];
         let conversions = [Conversion::U16ToU32, Conversion::I8ToI16, Conversion::F8E5M2ToF16];
         let conversions = conversions.map(Self::Convert);
-        any.into_iter().chain(splits).chain(bytes).chain(rest).chain(conversions)
+        any.into_iter()
+            .chain(splits)
+            .chain(bytes)
+            .chain(rest)
+            .chain(conversions)
     }
 
     /// The kernel for floats; `split` is the raw bits of the units of all chunks, if they have as many, and the

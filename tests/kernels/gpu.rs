@@ -31,12 +31,25 @@ fn compile(build: Build) -> Option<PathBuf> {
     let program = folder.join("device");
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
     let mut command = Command::new(&compiler);
-    command.args(["-std=c++17", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-parentheses", "-Wno-clobbered", "-g"]);
+    command.args([
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unknown-pragmas",
+        "-Wno-parentheses",
+        "-Wno-clobbered",
+        "-g",
+    ]);
     match build {
         Build::Fast => command.arg("-O2"),
         Build::Checked => command.args(["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]),
     };
-    command.arg("-I").arg(&folder).arg("-o").arg(&program).arg(source.join("device.cpp"));
+    command
+        .arg("-I")
+        .arg(&folder)
+        .arg("-o")
+        .arg(&program)
+        .arg(source.join("device.cpp"));
     match command.status() {
         Ok(status) => assert!(status.success(), "the kernels do not compile"),
         Err(e) => {
@@ -54,7 +67,9 @@ fn kernels() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
     for (name, file, definitions) in wcodec::cuda::kernels() {
         let pairs: Vec<(&str, &str)> = definitions.split(' ').filter_map(|d| d.split_once('=')).collect();
-        pairs.iter().for_each(|(key, value)| sources += &format!("#define {key} {value}\n"));
+        pairs
+            .iter()
+            .for_each(|(key, value)| sources += &format!("#define {key} {value}\n"));
         sources += &format!("#include {:?}\n", folder.join(file));
         pairs.iter().for_each(|(key, _)| sources += &format!("#undef {key}\n"));
         list += &format!("{{{name:?}, [](const u64* a, u32 last) {{ call({name}, a, last); }}}},\n");
@@ -62,7 +77,7 @@ fn kernels() -> String {
     format!("#ifdef SOURCES\n{sources}#else\n{list}#endif\n")
 }
 
-pub struct Emulator {
+pub struct Gpu {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
@@ -74,7 +89,7 @@ pub const SIZE: GpuSize = GpuSize {
     shared_bytes: 227 << 10,
 };
 
-impl Emulator {
+impl Gpu {
     pub fn start(build: Build) -> Option<Self> {
         let mut child = Command::new(program(build)?)
             .env("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0")
@@ -87,13 +102,17 @@ impl Emulator {
     }
 
     fn send(&mut self, parts: &[&[u8]]) {
-        parts.iter().for_each(|part| self.input.write_all(part).expect("the emulator ended"));
+        parts
+            .iter()
+            .for_each(|part| self.input.write_all(part).expect("the emulator ended"));
     }
 
     fn receive(&mut self, len: usize) -> Vec<u8> {
         self.input.flush().unwrap();
         let mut bytes = vec![0; len];
-        self.output.read_exact(&mut bytes).expect("the emulator ended: a kernel did what it must not");
+        self.output
+            .read_exact(&mut bytes)
+            .expect("the emulator ended: a kernel did what it must not");
         bytes
     }
 
@@ -133,7 +152,10 @@ impl Emulator {
         let base = self.allocate(batch.device_len());
         let outputs: Vec<(u64, u64)> = batch.output_lens().map(|len| (self.allocate(len + odd), len)).collect();
         let result = self.run(&batch, base, &outputs.iter().map(|o| o.0 + odd).collect::<Vec<_>>());
-        let decoded = outputs.iter().map(|&(address, len)| self.read(address + odd, len)).collect();
+        let decoded = outputs
+            .iter()
+            .map(|&(address, len)| self.read(address + odd, len))
+            .collect();
         outputs.iter().for_each(|o| self.free(o.0));
         self.free(base);
         result.map(|()| decoded)
@@ -151,7 +173,12 @@ impl Emulator {
         self.poison(base + last, batch.device_len() - last);
         for launch in batch.launches() {
             let (arguments, room) = batch.arguments(launch, base);
-            self.launch(&launch.name(), [launch.grid, launch.threads, launch.shared_bytes], arguments, room);
+            self.launch(
+                &launch.name(),
+                [launch.grid, launch.threads, launch.shared_bytes],
+                arguments,
+                room,
+            );
         }
         let statuses = batch.statuses();
         let statuses = self.read(base + statuses.start, statuses.end - statuses.start);
@@ -166,7 +193,7 @@ impl Emulator {
     }
 }
 
-impl Drop for Emulator {
+impl Drop for Gpu {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,0 +1,50 @@
+//! Whole files, against the scalar decoder.
+
+use crate::gpu::{Build, Gpu, SIZE};
+use std::path::Path;
+use wcodec::cuda::{Encoded, GpuSize};
+use wcodec::{Backend, DecodeOptions, Decoder};
+
+pub fn open(path: &Path) -> Decoder {
+    Decoder::open_with(path, DecodeOptions::default().backend(Backend::Scalar)).unwrap()
+}
+
+/// Every tensor of a file by itself, then all of them in one batch, on buffers that are not aligned, with the
+/// shared memory of a small GPU, and in parts.
+pub fn check_file(gpu: &mut Gpu, decoder: &Decoder) {
+    let expected: Vec<Vec<u8>> = decoder.tensors().map(|t| t.decode().unwrap()).collect();
+    for (tensor, expected) in decoder.tensors().zip(&expected) {
+        let recipe = tensor.info().recipe_text();
+        let got = gpu.tensor(tensor).unwrap();
+        assert!(got == *expected, "{}: {recipe}", tensor.info().name());
+    }
+    let encoded: Vec<Encoded<'_>> = decoder.tensors().map(|t| Encoded::new(t).unwrap()).collect();
+    let all = || encoded.iter().map(|e| e.part(0..e.chunks())).collect::<Vec<_>>();
+    assert!(gpu.decode(all(), SIZE, 0).unwrap() == expected, "one batch");
+    assert!(gpu.decode(all(), SIZE, 1).unwrap() == expected, "odd addresses");
+    let small = GpuSize {
+        processors: 1,
+        shared_bytes: 48 << 10,
+    };
+    assert!(gpu.decode(all(), small, 0).unwrap() == expected, "little shared memory");
+    for (one, expected) in encoded.iter().zip(&expected).filter(|(one, _)| one.chunks() > 1) {
+        let middle = one.chunks() / 2;
+        let parts = vec![one.part(middle..one.chunks()), one.part(0..middle)];
+        let got = gpu.decode(parts, SIZE, 0).unwrap();
+        assert!([&got[1][..], &got[0]].concat() == *expected, "in parts");
+    }
+}
+
+#[test]
+fn golden_files() {
+    let Some(mut gpu) = Gpu::start(Build::Checked) else {
+        return;
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        eprintln!("{}", file.display());
+        check_file(&mut gpu, &open(&file));
+    }
+}
