@@ -127,6 +127,7 @@ impl CudaDecoder {
         let flight = self.enqueue(stream, batch, &addresses)?;
         Ok(Pending {
             flight,
+            repeated: false,
             outputs: PhantomData,
         })
     }
@@ -235,10 +236,21 @@ impl Flight<'_> {
         // SAFETY: `drop` and `finish` wait for the slot's use to end before it is free again.
         let uploaded = unsafe { self.decoder.copies.upload(slot, len)? };
         self.stream.wait(&uploaded).map_err(when("waiting for an upload"))?;
+        self.launch(base)?;
+        self.read_statuses()
+    }
+
+    fn launch(&self, base: u64) -> Result<()> {
         for launch in self.batch.launches() {
             let (arrays, room) = self.batch.arguments(launch, base);
             self.decoder.launch(&self.stream, launch, arrays, room)?;
         }
+        Ok(())
+    }
+
+    /// Has the stream read back what the kernels before it say.
+    fn read_statuses(&mut self) -> Result<()> {
+        let Some(slot) = &mut self.slot else { return Ok(()) };
         let statuses = self.batch.statuses();
         // SAFETY: as above.
         unsafe { slot.download(statuses.start as usize..statuses.end as usize, &self.stream)? };
@@ -299,16 +311,30 @@ impl CudaDecoder {
 #[must_use = "only `wait` says whether the tensors were sound"]
 pub struct Pending<'d, 'o> {
     flight: Flight<'d>,
+    repeated: bool,
     /// The GPU writes them.
     outputs: PhantomData<&'o mut [u8]>,
 }
 
 impl Pending<'_, '_> {
+    /// Decodes the same once more: the encoded bytes are on the GPU. For who measures kernels.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    pub fn again(&mut self) -> Result<()> {
+        self.repeated = true;
+        let base = self.flight.slot.as_ref().map_or(0, Slot::address);
+        self.flight.launch(base)
+    }
+
     /// Waits until the parts are decoded.
     ///
     /// # Errors
     /// [`Error::Corrupt`], of the first chunk that is not sound, as the CPU's decoder gives it; [`Error::Gpu`].
-    pub fn wait(self) -> Result<()> {
+    pub fn wait(mut self) -> Result<()> {
+        if self.repeated {
+            self.flight.read_statuses()?;
+        }
         self.flight.finish()
     }
 }

@@ -1,5 +1,7 @@
 //! `wcodec bench`.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod measure;
 mod report;
 
@@ -10,7 +12,7 @@ use crate::input;
 use crate::memory;
 use crate::output;
 use crate::progress::Display;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use measure::Decoding;
 #[cfg(feature = "eval")]
 pub(crate) use measure::median;
@@ -32,12 +34,17 @@ Decoding: all tensors from the encoded file in memory into one buffer, with ever
 CPU and 1, 2, 4, ... threads. After each run the same bytes are copied into the same buffer with as \
 many threads: the speed limit of any decoder.
 
+With --device cuda, in a build that has it: the GPU's kernels by its own clock, from and to its memory, \
+and a copy of the same bytes in turns with them, through more memory than its caches hold; then files in \
+the system's cache to tensors on the GPU, by this library and by Candle from safetensors.
+
 Every run's result is compared with the original; if a byte differs, that is an error. Results are \
 medians; a measurement is not repeated after 30 seconds. Memory is what was taken beyond the buffers.")]
 #[command(after_help = "\
 Examples:
   wcodec bench model.safetensors
   wcodec bench model.wcodec --threads 1 --backend avx2
+  wcodec bench model.wcodec --device cuda
   wcodec bench model.safetensors --effort default --runs 9 --json > results.json")]
 pub(crate) struct Bench {
     /// Safetensors file, or .wcodec file, which is restored first; or hf://ORG/MODEL[@REVISION]/FILE
@@ -46,13 +53,27 @@ pub(crate) struct Bench {
     /// This effort only [default: all; decoding is that of effort default]
     #[arg(long, value_enum)]
     effort: Option<Effort>,
+    /// What decodes
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// Runs of each measurement
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// The CPU, with every backend
+    Cpu,
+    /// The first NVIDIA GPU
+    Cuda,
+}
+
 impl Bench {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        if self.device == Device::Cuda && !cfg!(feature = "cuda") {
+            return Err(Failure::usage("this wcodec was built without the feature `cuda`"));
+        }
         let local = input::local_file(&self.file, global)?;
         let progress = Display::new("measuring", global);
         let runs = self.runs as usize;
@@ -71,7 +92,7 @@ impl Bench {
             .map_or_else(|| Backend::available().collect(), |backend| vec![backend]);
         let backend = global.backend.map_or_else(Backend::detect, Ok)?;
         let effort = self.effort.map_or(wcodec::Effort::Default, wcodec::Effort::from);
-        let efforts = if self.effort.is_some() {
+        let efforts = if self.effort.is_some() || self.device == Device::Cuda {
             vec![effort]
         } else {
             wcodec::Effort::ALL.to_vec()
@@ -101,6 +122,16 @@ impl Bench {
         let encoded: Arc<[u8]> = encoded.into();
         let tensors = measure::open(&encoded, backend)?.tensors().len();
         let data = data_of(&original)?;
+        #[cfg(feature = "cuda")]
+        if self.device == Device::Cuda {
+            let files = (&*scratch.path().join("encoded.wcodec"), &*input);
+            let report = cuda::run(&encoded, data, files, runs, &progress)?;
+            drop(progress);
+            return match global.json {
+                true => output::print_json(&report.json(&self.file)),
+                false => output::print(&report.text(&self.file)),
+            };
+        }
         let mut decoding = Decoding {
             encoded,
             original: data,
