@@ -40,10 +40,10 @@ const BUSY: u32 = 2;
 pub(super) fn plan_launches(parts: &mut [(Kernel, u32)], counts: &[u32], gpu: GpuSize) -> (Vec<Launch>, Vec<Item>) {
     let room = |kernel: Kernel| gpu.shared_bytes.saturating_sub(kernel.warps() * kernel.warp_bytes());
     for (kernel, tables) in parts.iter_mut() {
-        if kernel.needs_shared_tables() && *tables > room(*kernel) {
-            if let Kernel::Float(stored, out, _) = *kernel {
-                *kernel = Kernel::Float(stored, out, 0);
-            }
+        if let Kernel::Float(stored, out, 1..) = *kernel
+            && *tables > room(*kernel)
+        {
+            *kernel = Kernel::Float(stored, out, 0);
         }
     }
     let firsts: Vec<u32> = counts

@@ -61,7 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "rayon",
         &[
-            "decoder.rs",
+            "decoder",
             "encoder.rs",
             "codec/encode/mod.rs",
             "candle",

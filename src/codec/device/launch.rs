@@ -124,9 +124,4 @@ impl Kernel {
             Self::Tiles => RING_BYTES + 8 * VALUES,
         }
     }
-
-    /// Whether it takes tables from shared memory only.
-    pub(crate) fn needs_shared_tables(self) -> bool {
-        matches!(self, Self::Float(_, _, raw) if raw > 0)
-    }
 }
