@@ -5,6 +5,7 @@ use crate::gpu::{Build, Gpu};
 use crate::support::data::Rng;
 use crate::support::judge::open;
 use crate::support::sample::{self, Sample};
+use crate::support::wire::{Bits, Hand};
 use wcodec::Backend;
 
 /// Checks the tensor that is hit by a change at `byte`.
@@ -101,4 +102,35 @@ fn streams_that_run_ahead_of_their_words() {
             }
         }
     }
+}
+
+/// A stream that every decoder takes, and no encoder writes: 31 lanes stay at state 0 with a word of 0 in every step,
+/// until their last two words lead them out; lane 0 takes words in three steps of four. So words begin at odd places
+/// of a kernel's ring, and are taken faster than it is filled for a group of steps.
+#[test]
+fn a_word_for_nearly_every_symbol() {
+    // The words that count are the last of a group, one of those that find the ring short.
+    const STEPS: usize = 19 * 8 + 1;
+    let Some(mut gpu) = Gpu::start(Build::Checked) else {
+        return;
+    };
+    // The first symbol has one slot of 4096: a state is shifted right by 12 bits.
+    let mut chunk = (1u32 << 28).to_le_bytes().to_vec();
+    chunk.resize(128, 0);
+    for step in 0..STEPS {
+        if step % 4 > 0 {
+            chunk.extend([0, 0]);
+        }
+        // State 2 has the second symbol's second slot: 1, and with the last word 2^16.
+        let word = if step == STEPS - 2 { 2u16 } else { 0 };
+        chunk.extend([word.to_le_bytes(); 31].as_flattened());
+    }
+    chunk.resize(chunk.len().next_multiple_of(16), 0);
+    let parameters = Bits::default().bits(0, 2).bits(0, 8).table(7, &[1, 4095]).finish();
+    let units = 32 * STEPS as u64;
+    let recipe = format!("bytes columns=0 tables=1 prob=12 chunk={units}");
+    let file = Hand::new().tensor("w", "U8", &[units], &recipe, &parameters, &[(&chunk, 0)]);
+    let decoder = open(file.bytes(), Backend::Scalar).unwrap();
+    let tensor = decoder.tensor("w").unwrap();
+    assert!(gpu.tensor(tensor).unwrap() == tensor.decode().unwrap());
 }
