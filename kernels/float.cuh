@@ -77,6 +77,16 @@ struct FloatSplit {
     }
 };
 
+// An unsigned integer of at least so many bytes.
+template <u32 BYTES>
+struct Bits {
+    using Word = u32;
+};
+template <>
+struct Bits<8> {
+    using Word = u64;
+};
+
 // The pieces of RAW raw bits, known when this is compiled.
 template <u32 RAW>
 struct Pieces {
@@ -129,6 +139,19 @@ struct FloatChunk {
             word[0] = load<u32>(from);
         } else {
             word[0] = load<u16>(from);
+        }
+    }
+
+    // The same, of symbols in shared memory.
+    __device__ __forceinline__ static void shared_run(const u8* from, u32 (&word)[RUN_WORDS]) {
+        if constexpr (RUN == 8) {
+            const uint2 pair = *reinterpret_cast<const uint2*>(from);
+            word[0] = pair.x;
+            word[1] = pair.y;
+        } else if constexpr (RUN == 4) {
+            word[0] = *reinterpret_cast<const u32*>(from);
+        } else {
+            word[0] = *reinterpret_cast<const u16*>(from);
         }
     }
 
@@ -208,13 +231,30 @@ struct FloatChunk {
         store(to, uint4{out[0], out[1], out[2], out[3]});
     }
 
+    // Byte `i` of a run's.
+    __device__ __forceinline__ static u32 byte_of(const u32 (&word)[RUN_WORDS], u32 i) { return word[i / 4] >> i % 4 * 8 & 0xff; }
+
+    // The steps of a run: lane l has those of units 8 l to 8 l + 7 of the group.
+    __device__ __forceinline__ static void steps_of_run(const Eight& steps, u32 within, u32 (&word)[RUN_WORDS]) {
+        if constexpr (RUN == 8) {
+            word[0] = steps.word[0];
+            word[1] = steps.word[1];
+        } else {
+            const u32 low = __shfl_sync(ALL_LANES, steps.word[0], within / 8);
+            const u32 high = __shfl_sync(ALL_LANES, steps.word[1], within / 8);
+            word[0] = (within % 8 < 4 ? low : high) >> within % 4 * 8;
+        }
+    }
+
     // Joins a full group of any units.
     template <bool SCALED>
-    __device__ __forceinline__ void join_runs(u32 group, const Scale& scale, const Ahead& ahead) const {
+    __device__ __forceinline__ void join_runs(u32 group, const Eight& steps, const Ahead& ahead) const {
+        using Value = typename Bits<STORED>::Word;
+        const u32 kept = RAW > 0 ? RAW - 1 : split.kept, zeros = RAW > 0 ? 0 : split.zeros;
 #pragma unroll
         for (u32 round = 0; round < ROUNDS; ++round) {
             const u32 within = within_of(round), unit = group * GROUP + within;
-            u64 raw[RUN] = {};
+            Value raw[RUN] = {};
             auto add = [&](u32 piece, const u32(&word)[RUN_WORDS]) {
                 const u32 shift = shift_of(piece, within), mask = (1u << piece) - 1;
 #pragma unroll
@@ -235,19 +275,22 @@ struct FloatChunk {
                     left -= piece;
                 }
             }
-            Eight steps = {{0, 0}};
-            if constexpr (SCALED) steps = Place::of(scale, unit / 8 * 8).load_steps(scale).sum();
-            const u8* symbols = shared_bytes() + buffer + within;
+            u32 symbols[RUN_WORDS], step[RUN_WORDS] = {};
+            shared_run(shared_bytes() + buffer + within, symbols);
+            if constexpr (SCALED) steps_of_run(steps, within, step);
             u32 out[RUN * OUT / 4] = {};
 #pragma unroll
             for (u32 i = 0; i < RUN; ++i) {
-                const u32 step = RUN == 8 ? steps.byte(i) : steps.byte(unit % 8 + i);
-                const u64 value = widen<STORED, OUT>(split.unit(split.token(symbols[i], step), raw[i]), tensor.widen);
+                const u32 octaves = byte_of(step, i) >> split.fraction;
+                const u32 token = split.base + byte_of(symbols, i) + (octaves << (RAW > 0 ? MANTISSA : split.mantissa));
+                const Value value = raw[i] >> kept << (8 * STORED - 1) | static_cast<Value>(token & split.token_mask) << kept + zeros |
+                                    (raw[i] & (static_cast<Value>(1) << kept) - 1) << zeros;
+                const u64 wide = widen<STORED, OUT>(value, tensor.widen);
                 if constexpr (OUT == 8) {
-                    out[2 * i] = static_cast<u32>(value);
-                    out[2 * i + 1] = static_cast<u32>(value >> 32);
+                    out[2 * i] = static_cast<u32>(wide);
+                    out[2 * i + 1] = static_cast<u32>(wide >> 32);
                 } else {
-                    out[i * OUT / 4] |= static_cast<u32>(value) << i * OUT % 4 * 8;
+                    out[i * OUT / 4] |= static_cast<u32>(wide) << i * OUT % 4 * 8;
                 }
             }
             u8* to = output + OUT * unit;
@@ -354,7 +397,7 @@ struct FloatChunk {
             if constexpr (STORED == 2 && OUT == 2 && RAW > 0) {
                 join_pairs(to, steps, ahead);
             } else {
-                join_runs<SCALED>(group, scale, ahead);
+                join_runs<SCALED>(group, steps, ahead);
             }
             steps = next.sum();
             // The next group's contexts go where these symbols were.
