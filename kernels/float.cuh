@@ -91,11 +91,11 @@ struct Bits<8> {
 template <u32 RAW>
 struct Pieces {
     static constexpr u32 COUNT = RAW / 8 + (RAW >> 2 & 1) + (RAW >> 1 & 1) + (RAW & 1);
+    // The pieces after the whole bytes. No loop: in an unrolled loop over `i` every size is a constant.
+    static constexpr u32 REST = RAW % 8, TOP = piece_of(REST), NEXT = piece_of(REST - TOP);
     // Bits of piece `i`.
-    __device__ static constexpr u32 piece(u32 i) {
-        u32 left = RAW;
-        for (; i > 0; --i) left -= piece_of(left);
-        return piece_of(left);
+    __device__ __forceinline__ static constexpr u32 piece(u32 i) {
+        return i + 1 <= RAW / 8 ? 8 : i == RAW / 8 ? TOP : i == RAW / 8 + 1 ? NEXT : 1;
     }
 };
 
