@@ -50,3 +50,26 @@ fn golden_files() {
         check_file(&mut gpu, &open(&file));
     }
 }
+
+/// Files that `WCODEC_TEST_FILES` names, with colons between them: real models.
+#[test]
+fn files_of_ones_own() {
+    let Some(files) = std::env::var_os("WCODEC_TEST_FILES") else {
+        eprintln!("SKIPPED: WCODEC_TEST_FILES names no files");
+        return;
+    };
+    let Some(mut gpu) = Gpu::start(Build::Fast) else {
+        return;
+    };
+    for path in std::env::split_paths(&files) {
+        for tensor in open(&path).tensors() {
+            let (name, recipe) = (tensor.info().name(), tensor.info().recipe_text());
+            let decoded = gpu.tensor(tensor).unwrap();
+            assert!(
+                decoded == tensor.decode().unwrap(),
+                "{}: {name}: {recipe}",
+                path.display()
+            );
+        }
+    }
+}
