@@ -6,145 +6,16 @@
 //! ```
 
 use super::launch::{GpuSize, Launch, plan_launches};
-use crate::codec::Plan;
+use super::part::Part;
 use crate::codec::device::{Description, launch::Kernel, status, wire};
 use crate::error::{Error, Result};
 use crate::{Tensor, limits::MAX_CHUNKS_AT_ONCE};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Sections start at multiples of this: what allocators align to, and more than any kernel needs.
 const ALIGNMENT: u64 = 256;
 /// At least so far apart, so that a test sees a kernel go past the end of one.
 const GAP: u64 = 16;
-
-/// A tensor with its head read: chunks of it can be put into batches.
-#[derive(Clone, Debug)]
-pub struct Encoded<'d> {
-    tensor: Tensor<'d>,
-    plan: Arc<Plan>,
-}
-
-impl<'d> Encoded<'d> {
-    /// Reads a tensor's head.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`], [`Error::Unsupported`].
-    pub fn new(tensor: Tensor<'d>) -> Result<Self> {
-        let plan = Arc::new(tensor.head()?);
-        Ok(Self { tensor, plan })
-    }
-
-    /// Of a head that has been read before.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn with_plan(tensor: Tensor<'d>, plan: Arc<Plan>) -> Self {
-        Self { tensor, plan }
-    }
-
-    /// The head.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn plan(&self) -> &Arc<Plan> {
-        &self.plan
-    }
-
-    /// The tensor.
-    pub fn tensor(&self) -> Tensor<'d> {
-        self.tensor
-    }
-
-    /// How many chunks it has.
-    pub fn chunks(&self) -> u64 {
-        self.plan.chunks()
-    }
-
-    /// Encoded bytes of some chunks.
-    pub fn encoded_len(&self, chunks: Range<u64>) -> u64 {
-        let range = Tensor::encoded_range(&self.plan, chunks);
-        range.end - range.start
-    }
-
-    /// Reads the encoded bytes of all chunks into `to`, and checks their checksums.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`].
-    ///
-    /// # Panics
-    /// If `to` is not `encoded_len(0..chunks())` long.
-    pub fn read(&self, to: &mut [u8]) -> Result<()> {
-        assert!(to.len() as u64 == self.encoded_len(0..self.chunks()), "as many bytes");
-        self.tensor.read_encoded(&self.plan, 0..self.chunks(), to)
-    }
-
-    /// Decodes, on the CPU, what [`Encoded::read`] gives.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn decode_on_cpu(&self, from: &[u8], out: &mut [u8]) -> Result<()> {
-        self.tensor.decode_encoded(&self.plan, from, out)
-    }
-
-    /// Bytes that a chunk decodes to, the last one perhaps fewer.
-    pub fn chunk_bytes(&self) -> u64 {
-        self.plan.chunk_bytes() as u64
-    }
-
-    /// Some of its chunks, or all: `0..chunks()`.
-    ///
-    /// # Panics
-    /// If it has no such chunks.
-    pub fn part(&self, chunks: Range<u64>) -> Part<'d> {
-        assert!(
-            chunks.start <= chunks.end && chunks.end <= self.chunks(),
-            "no such chunks"
-        );
-        Part {
-            encoded: self.clone(),
-            chunks,
-            resident: None,
-        }
-    }
-}
-
-/// Consecutive chunks of a tensor.
-#[derive(Clone, Debug)]
-pub struct Part<'d> {
-    encoded: Encoded<'d>,
-    chunks: Range<u64>,
-    /// Where the GPU has its encoded bytes already.
-    resident: Option<u64>,
-}
-
-impl Part<'_> {
-    fn plan(&self) -> &Plan {
-        &self.encoded.plan
-    }
-
-    /// Bytes that it decodes to.
-    pub fn byte_len(&self) -> u64 {
-        let size = self.encoded.chunk_bytes();
-        let end = (self.chunks.end * size).min(self.encoded.tensor.info().byte_len());
-        end.saturating_sub(self.chunks.start * size)
-    }
-
-    /// The same, its encoded bytes (as [`Encoded::read`] gives them) being at an address of the GPU already, a
-    /// multiple of 16. Their checksums are not checked again; whatever they are, kernels stay within them.
-    ///
-    /// # Safety
-    /// They are there, all [`Part::encoded_len`] of them, until the part has been decoded.
-    #[allow(unsafe_code)]
-    pub unsafe fn resident(mut self, address: u64) -> Self {
-        self.resident = Some(address);
-        self
-    }
-
-    /// The tensor's name.
-    pub fn name(&self) -> &str {
-        self.encoded.tensor.info().name()
-    }
-
-    /// Encoded bytes.
-    pub fn encoded_len(&self) -> u64 {
-        self.encoded.encoded_len(self.chunks.clone())
-    }
-}
 
 /// Where the sections of a part are, from the start of the batch's memory; empty for what there is not.
 struct Sections {

@@ -9,6 +9,7 @@ mod batch;
 #[cfg(feature = "cuda")]
 mod decoder;
 mod launch;
+mod part;
 #[cfg(feature = "cuda")]
 mod problem;
 #[cfg(any(feature = "cuda", test))]
@@ -18,10 +19,11 @@ mod staging;
 #[cfg(feature = "cuda")]
 mod stream;
 
-pub use batch::{Batch, Encoded, Part};
+pub use batch::Batch;
 #[cfg(feature = "cuda")]
 pub use decoder::{CudaDecoder, Pending, is_available};
 pub use launch::{GpuSize, Launch};
+pub use part::{Encoded, Part};
 #[cfg(all(feature = "cuda", feature = "candle"))]
 pub(crate) use problem::when;
 
