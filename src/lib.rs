@@ -30,6 +30,7 @@ pub mod model;
 mod plane;
 mod predict;
 mod progress;
+mod quant;
 #[cfg(any(feature = "safetensors", feature = "candle"))]
 mod shards;
 mod simd;

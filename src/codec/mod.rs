@@ -4,6 +4,7 @@ pub(crate) mod bytes;
 #[cfg(feature = "encode")]
 pub(crate) mod encode;
 pub(crate) mod float;
+pub(crate) mod levels;
 mod plan;
 mod tiles;
 mod tokens;
