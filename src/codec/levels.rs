@@ -13,7 +13,7 @@ use crate::predict::scale::Scale;
 use crate::quant::{Float, LEVEL_LIMIT, Steps, ZERO_SYMBOL, dequantise};
 
 /// Bits of an escape's position; its level has the rest of 32.
-pub(crate) const ESCAPE_POSITION_BITS: u32 = 20;
+pub(crate) const ESCAPE_POSITION_BITS: u32 = 17;
 /// Bytes of an escape.
 pub(crate) const ESCAPE_BYTES: usize = 4;
 

@@ -243,9 +243,13 @@ impl Recipe {
                 }
             }
         };
+        let most = match method {
+            Method::Levels { .. } => super::MAX_LEVELS_CHUNK_UNITS,
+            _ => super::MAX_CHUNK_UNITS,
+        };
         Ok(Self {
             method,
-            chunk: number("chunk", 1, super::MAX_CHUNK_UNITS)?,
+            chunk: number("chunk", 1, most)?,
         })
     }
 }

@@ -45,6 +45,15 @@ pub(crate) fn nearest(weights: &[f32], steps: Steps) -> Option<Levels> {
     Levels::new(levels, steps)
 }
 
+/// Raises the steps of rows whose levels would be beyond the limit, with room for what is fed back.
+pub(crate) fn raise(weights: &[f32], rows: &mut [f32], columns: &[f32]) {
+    const MOST: f32 = LEVEL_LIMIT as f32 / 1.5;
+    for (weights, row) in weights.chunks(columns.len().max(1)).zip(rows) {
+        let largest = weights.iter().zip(columns).map(|(w, c)| w.abs() / c);
+        *row = row.max(largest.fold(0.0, f32::max) / MOST);
+    }
+}
+
 /// Root of the mean square. Sums have one order: the same everywhere.
 pub(crate) fn rms(weights: &[f32]) -> f64 {
     let sum: f64 = weights.iter().map(|&w| f64::from(w) * f64::from(w)).sum();

@@ -163,6 +163,9 @@ fn recipes_out_of_range() {
         "bytes columns=0 tables=2 prob=12 chunk=65536".into(),
         "bytes columns=8 tables=17 prob=12 chunk=65536".into(),
         "bytes columns=8 tables=0 prob=12 chunk=65536".into(),
+        "levels columns=8 tables=1 prob=12 chunk=131073".into(),
+        "levels columns=0 tables=1 prob=12 chunk=65536".into(),
+        "levels columns=8 tables=17 prob=12 chunk=65536".into(),
         "tiles shape=4x64 columns=8 prob=12 chunk=65536".into(),
         "tiles shape=16x16 columns=0 prob=12 chunk=65536".into(),
     ] {
@@ -392,9 +395,9 @@ fn levels() {
     let chunk = [0, 0, 4, 0].repeat(32);
     let decoded = decode_all(&hand("F32", 4, &good, &chunk, 0).bytes()).unwrap();
     assert_eq!(decoded[0].1.as_ref().unwrap().0, (-1f32).to_le_bytes().repeat(8));
-    let escaped = |position: u32, level: u32| [&chunk[..], &(level << 20 | position).to_le_bytes()].concat();
-    let decoded = decode_all(&hand("F32", 4, &good, &escaped(7, 4095), 1).bytes()).unwrap();
-    assert_eq!(decoded[0].1.as_ref().unwrap().0[28..], 2047f32.to_le_bytes());
+    let escaped = |position: u32, level: u32| [&chunk[..], &(level << 17 | position).to_le_bytes()].concat();
+    let decoded = decode_all(&hand("F32", 4, &good, &escaped(7, 32767), 1).bytes()).unwrap();
+    assert_eq!(decoded[0].1.as_ref().unwrap().0[28..], 16383f32.to_le_bytes());
 
     for base in [0, 15, 189, 255] {
         let parameters = steps(base).table(0, &[1024, 1024]).finish();

@@ -62,10 +62,10 @@ def levels(payload):
         for chunk, end, symbol in zip(batch, ends, symbols):
             level = symbol - 128
             entries = np.frombuffer(chunk.data[end:], "<u4")
-            positions = (entries & 0xFFFFF).astype(np.int64)
+            positions = (entries & 0x1FFFF).astype(np.int64)
             need((np.diff(positions) > 0).all(), "place of an escape")
             need((positions < chunk.count).all(), "place of an escape")
-            level[positions] = (entries >> 20).astype(np.int64) - 2048
+            level[positions] = (entries >> 17).astype(np.int64) - 16384
             i, j = np.divmod(np.arange(chunk.first, chunk.first + chunk.count), recipe["columns"])
             result[at] = rounded(level * (row[i] * column[j]), payload.dtype).tobytes()
             at += 1

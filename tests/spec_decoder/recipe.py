@@ -51,6 +51,7 @@ def parse(text, dtype, units):
     if method == "levels":
         need(dtype in ("BF16", "F16", "F32") and columns > 0, "dtype or columns")
         need(1 <= p["tables"] <= 16, "tables")
+        need(p["chunk"] <= 1 << 17, "chunk")
     if method == "tiles":
         need(p["shape"] in SHAPES and columns > 0, "shape or columns")
         need(p["chunk"] % (SHAPES[p["shape"]][0] * columns) == 0, "chunk")

@@ -9,13 +9,13 @@ use crate::context::Classes;
 use crate::cost::{COST_BITS, entropy, log2};
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
-use crate::format::{MAX_PROB_BITS, Method, Recipe};
+use crate::format::{MAX_LEVELS_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe};
 use crate::predict::{scale::Scale, scale_fit};
 use crate::quant::nearest::noise;
 use crate::quant::{Float, LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
 
-/// Units of a chunk, about.
-const CHUNK: usize = 1 << 17;
+/// Units of a chunk, about: a balanced one has at most half as many more.
+const CHUNK: usize = MAX_LEVELS_CHUNK_UNITS as usize * 5 / 8;
 /// Bits of an octave in the scale of the levels.
 const FRACTION_BITS: u32 = 3;
 /// Bits of an escape in the chunk, besides the symbol that stands in for it.
