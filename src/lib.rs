@@ -4,6 +4,8 @@
 pub mod analysis;
 mod backend;
 mod bits;
+#[cfg(feature = "eval")]
+pub mod calibrate;
 #[cfg(feature = "candle")]
 pub mod candle;
 #[cfg(feature = "safetensors")]

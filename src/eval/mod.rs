@@ -13,7 +13,7 @@
 mod datasets;
 mod documents;
 mod items;
-mod models;
+pub(crate) mod models;
 mod paired;
 mod prompt;
 mod score;
@@ -22,7 +22,7 @@ mod task;
 mod text;
 mod tokens;
 mod verdict;
-mod weights;
+pub(crate) mod weights;
 mod windows;
 
 pub use documents::read_text;

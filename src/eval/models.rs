@@ -100,7 +100,7 @@ impl Models {
     }
 }
 
-fn beside(weights: &Path, name: &str) -> PathBuf {
+pub(crate) fn beside(weights: &Path, name: &str) -> PathBuf {
     if weights.is_dir() {
         weights.join(name)
     } else {
@@ -108,7 +108,7 @@ fn beside(weights: &Path, name: &str) -> PathBuf {
     }
 }
 
-fn read_config(path: &Path) -> Result<ModelConfig> {
+pub(crate) fn read_config(path: &Path) -> Result<ModelConfig> {
     let json = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
     ModelConfig::parse(&json, &display(path))
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// A `VarBuilder` over a `.wcodec` or safetensors file, a shard index of either, or a folder with
 /// files of one of the two kinds.
-pub(super) fn open(path: &Path, dtype: DType, options: LoadOptions) -> Result<VarBuilder<'static>> {
+pub(crate) fn open(path: &Path, dtype: DType, options: LoadOptions) -> Result<VarBuilder<'static>> {
     let is_safetensors = if path.is_dir() {
         let has = |extension| shards(path, extension).is_ok();
         match (has("wcodec"), has("safetensors")) {

@@ -1,6 +1,10 @@
 //! Quantisation: a weight is an integer level times the step of its row and the step of its column.
 
 mod dequantise;
+#[cfg(feature = "eval")]
+pub(crate) mod factor;
+#[cfg(feature = "eval")]
+pub(crate) mod feedback;
 #[cfg(feature = "encode")]
 mod levels;
 #[cfg(feature = "encode")]
@@ -18,4 +22,4 @@ pub(crate) const ZERO_SYMBOL: i16 = 128;
 #[cfg(feature = "encode")]
 pub(crate) const MAX_MAGNITUDE: usize = 127;
 /// Levels are above minus this, and below it.
-pub(crate) const LEVEL_LIMIT: i16 = 2048;
+pub(crate) const LEVEL_LIMIT: i16 = 1 << 14;

@@ -5,6 +5,7 @@ mod forward;
 mod known;
 #[cfg(feature = "cli")]
 mod program;
+mod quantised;
 mod tasks;
 mod texts;
 

@@ -9,6 +9,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+#[cfg(feature = "eval")]
+use wcodec::calibrate::{self, Calibration};
 use wcodec::checkpoint::{self, Lossy};
 use wcodec::{EncodeOptions, Report};
 
@@ -57,6 +59,18 @@ pub(crate) struct Encode {
     /// Keep every bit of the tensors of this name, * for any characters
     #[arg(long, value_name = "PATTERN", requires = "bits")]
     lossless: Vec<String>,
+    /// Calibrate on a text like those that the model is for
+    #[cfg(feature = "eval")]
+    #[arg(long, value_name = "TEXT", requires = "bits")]
+    calibrate: Option<PathBuf>,
+    /// Tokens of the text that are used
+    #[cfg(feature = "eval")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
+    calibration_tokens: usize,
+    /// Keep the statistics of the calibration in this folder, for other rates
+    #[cfg(feature = "eval")]
+    #[arg(long, value_name = "FOLDER", requires = "calibrate")]
+    statistics: Option<PathBuf>,
     /// Replace an output that exists (of a folder, files of the same names)
     #[arg(long, short)]
     force: bool,
@@ -99,7 +113,16 @@ impl Encode {
         options: &EncodeOptions,
         lossy: &Lossy,
         progress: &Display,
+        global: &Global,
     ) -> wcodec::Result<Vec<Report>> {
+        #[cfg(feature = "eval")]
+        if let Some(text) = &self.calibrate {
+            let mut calibration = Calibration::new(text);
+            calibration.folder = self.statistics.clone();
+            calibration.tokens = self.calibration_tokens;
+            let calibrating = Display::counting("calibrating", "tokens through layers", global);
+            return calibrate::encode(input, to, options, lossy, &calibration, [&calibrating, progress]);
+        }
         checkpoint::encode_lossy(input, to, options, lossy, progress)
     }
 
@@ -122,7 +145,7 @@ impl Encode {
                 Some(bits) => {
                     let mut lossy = Lossy::bits(bits);
                     lossy.lossless = self.lossless.clone();
-                    self.quantise(input, &to, &options, &lossy, &progress)?
+                    self.quantise(input, &to, &options, &lossy, &progress, global)?
                 }
             }
         };
