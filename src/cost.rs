@@ -35,6 +35,19 @@ pub(crate) fn log2_f32(x: f32) -> i64 {
     (exponent << COST_BITS) + mantissa
 }
 
+/// `2^x` for `|x| < 1000`, by sums and products alone: the same on every platform.
+pub(crate) fn exp2(x: f64) -> f64 {
+    let whole = x.round();
+    let y = (x - whole) * std::f64::consts::LN_2;
+    // The series of the exponential function; |y| is below 0.35.
+    let (mut term, mut sum) = (1.0, 1.0);
+    for n in 1..18 {
+        term *= y / f64::from(n);
+        sum += term;
+    }
+    sum * f64::from_bits(((whole as i64 + 1023) as u64) << 52)
+}
+
 /// Order-0 cost of counted symbols, in 2^-16 bits: `sum c * log2(total / c)`.
 pub(crate) fn entropy(counts: &[u64]) -> u64 {
     let total: u64 = counts.iter().sum();
@@ -58,6 +71,9 @@ mod tests {
         }
         for x in [1e-30f32, 0.02, 1.0, 1.5, 3e7] {
             assert!((log2_f32(x) as f64 / 65536.0 - f64::from(x).log2()).abs() < 4e-5, "{x}");
+        }
+        for x in [-130.7, -1.5, 0.0, 0.3, 7.9] {
+            assert!((exp2(x) / x.exp2() - 1.0).abs() < 1e-15, "{x}");
         }
         assert_eq!(entropy(&[5, 5, 0]), 10 << 16);
     }

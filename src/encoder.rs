@@ -1,7 +1,7 @@
 //! Writing `.wcodec` files.
 
 use crate::backend::Backend;
-use crate::codec::encode::{self, Effort, Encoded, Input};
+use crate::codec::encode::{self, Effort, Encoded, Input, levels::Quantised};
 use crate::container::Writer;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -83,6 +83,8 @@ pub struct TensorReport {
     pub encoded: u64,
     /// The recipe, as the index has it.
     pub recipe: String,
+    /// Squared error of a quantised tensor against its squared weights.
+    pub noise: Option<f64>,
 }
 
 /// What was made of a file.
@@ -103,6 +105,47 @@ pub(crate) struct SourceFile {
     /// Everything before its data.
     pub(crate) header: Vec<u8>,
     pub(crate) bytes: u64,
+    /// Whether tensors may be quantised: decoding gives another file then.
+    pub(crate) lossy: bool,
+}
+
+/// SHA-256 digests of files in hexadecimal.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceDigests {
+    /// Of the file that decoding gives.
+    pub(crate) restored: String,
+    /// Of the file that was encoded, where it is another.
+    pub(crate) original: Option<String>,
+}
+
+impl SourceDigests {
+    /// Digests in their full length, for the room that they take.
+    fn widest(lossy: bool) -> Self {
+        let digest = "0".repeat(64);
+        Self {
+            original: lossy.then(|| digest.clone()),
+            restored: digest,
+        }
+    }
+}
+
+/// What a tensor holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// Data of which every bit is kept, little-endian and row-major.
+    Exact(&'a [u8]),
+    /// A quantised matrix.
+    Quantised(&'a Quantised),
+}
+
+impl Content<'_> {
+    /// What decoding gives.
+    pub(crate) fn decoded(&self) -> &[u8] {
+        match self {
+            Self::Exact(data) => data,
+            Self::Quantised(quantised) => &quantised.decoded,
+        }
+    }
 }
 
 /// Writes one file. Tensors are declared first, then added in that order; the file appears under its
@@ -114,12 +157,18 @@ pub struct Encoder {
     path: PathBuf,
     specs: Vec<TensorSpec>,
     /// Tensors that are encoded but not yet written: that is done while the next are encoded.
-    pending: Vec<(Encoded, blake3::Hash)>,
+    pending: Vec<Pending>,
     entries: Vec<TensorEntry<'static>>,
     reports: Vec<TensorReport>,
     source: Option<(SourceFile, [u64; 2])>,
     /// A write has failed: what is in the file is not known.
     broken: bool,
+}
+
+struct Pending {
+    encoded: Encoded,
+    digest: blake3::Hash,
+    noise: Option<f64>,
 }
 
 impl Encoder {
@@ -150,17 +199,21 @@ impl Encoder {
                 spec.shape, spec.name
             )));
         }
+        let lossy = source.as_ref().is_some_and(|s| s.lossy);
         // Room for the index with every number and recipe at its longest.
         let widest = index_json(
-            source.as_ref().map(|source| (source, [u64::MAX; 2], "0".repeat(64))),
+            source
+                .as_ref()
+                .map(|source| (source, [u64::MAX; 2], SourceDigests::widest(lossy))),
             specs
                 .iter()
-                .map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32])))
+                .map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32]), None))
                 .collect(),
         )?;
         let recipe_len = |spec: &TensorSpec| {
             let columns = spec.shape.iter().product::<usize>().to_string().len();
-            80 + columns
+            // The noise of a quantised tensor has at most 40 characters with its name.
+            80 + columns + if lossy { 40 } else { 0 }
         };
         let numbers = |_: &TensorSpec| 3 * (20 - offset_digits(&specs));
         let room =
@@ -202,19 +255,21 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::add`].
     pub fn add_batch(&mut self, tensors: &[(&str, &[u8])]) -> Result<()> {
-        self.add_releasing(tensors, &|_, _| ())
+        let exact = |&(name, data)| (name, Content::Exact(data));
+        self.add_contents(&tensors.iter().map(exact).collect::<Vec<_>>(), &|_, _| ())
     }
 
     /// As [`Encoder::add_batch`]; `used` is told of bytes of a tensor, counted in the batch, that will
     /// hardly be read again.
-    pub(crate) fn add_releasing(
+    pub(crate) fn add_contents(
         &mut self,
-        tensors: &[(&str, &[u8])],
+        tensors: &[(&str, Content)],
         used: &(dyn Fn(usize, Range<usize>) + Sync),
     ) -> Result<()> {
         self.whole()?;
         let first = self.entries.len() + self.pending.len();
-        for (i, (name, data)) in tensors.iter().enumerate() {
+        for (i, (name, content)) in tensors.iter().enumerate() {
+            let data = content.decoded();
             let Some(spec) = self.specs.get(first + i) else {
                 return Err(Error::usage(format!("tensor {name:?} was not declared")));
             };
@@ -232,17 +287,23 @@ impl Encoder {
         let specs = self.specs[first..first + tensors.len()].to_vec();
         let (effort, backend) = (self.effort, self.backend);
         let one = |i: usize| {
-            let (spec, data) = (&specs[i], tensors[i].1);
-            let input = Input {
-                dtype: spec.dtype,
-                shape: &spec.shape,
-                data,
-                backend,
-                used: &|part| used(i, part),
-            };
+            let (spec, content) = (&specs[i], &tensors[i].1);
             // Hashing comes first: it reads the data in order, which brings it into the cache.
-            let digest = blake3::hash(data);
-            (encode::encode(input, effort), digest)
+            let digest = blake3::hash(content.decoded());
+            let (encoded, noise) = match content {
+                Content::Exact(data) => {
+                    let input = Input {
+                        dtype: spec.dtype,
+                        shape: &spec.shape,
+                        data,
+                        backend,
+                        used: &|part| used(i, part),
+                    };
+                    (encode::encode(input, effort), None)
+                }
+                Content::Quantised(q) => (q.plan.encode(backend, &q.levels), Some(q.noise)),
+            };
+            Pending { encoded, digest, noise }
         };
         #[cfg(feature = "parallel")]
         {
@@ -252,7 +313,12 @@ impl Encoder {
             written?;
             self.pending = encoded;
             // More is not held back: it would be in memory beside the next.
-            if tensors.iter().map(|(_, data)| data.len()).sum::<usize>() > MOST_PENDING {
+            if tensors
+                .iter()
+                .map(|(_, content)| content.decoded().len())
+                .sum::<usize>()
+                > MOST_PENDING
+            {
                 self.write_pending()?;
             }
         }
@@ -280,18 +346,19 @@ impl Encoder {
     }
 
     fn write_all_pending(&mut self) -> Result<()> {
-        for (encoded, digest) in std::mem::take(&mut self.pending) {
+        for Pending { encoded, digest, noise } in std::mem::take(&mut self.pending) {
             let spec = &self.specs[self.entries.len()];
             let parts = std::iter::once(&encoded.head[..]).chain(encoded.chunks.iter().map(|c| &c[..]));
             let [offset, len] = self.writer.payload(parts, CHUNK_ALIGNMENT)?;
             let recipe = encoded.recipe.to_string();
-            self.entries
-                .push(entry(spec, &recipe, [offset, len, encoded.head.len() as u64], digest));
+            let data = [offset, len, encoded.head.len() as u64];
+            self.entries.push(entry(spec, &recipe, data, digest, noise));
             self.reports.push(TensorReport {
                 name: spec.name.clone(),
                 bytes: spec.byte_len().unwrap_or(0),
                 encoded: len,
                 recipe,
+                noise,
             });
         }
         Ok(())
@@ -302,10 +369,11 @@ impl Encoder {
     /// # Errors
     /// [`Error::Usage`] if a declared tensor was not added; [`Error::Io`].
     pub fn finish(self) -> Result<Report> {
-        self.finish_with("")
+        self.finish_with(SourceDigests::widest(false))
     }
 
-    pub(crate) fn finish_with(mut self, sha256: &str) -> Result<Report> {
+    /// As [`Encoder::finish`]; the digests are those of the source, if there is one.
+    pub(crate) fn finish_with(mut self, digests: SourceDigests) -> Result<Report> {
         self.whole()?;
         self.write_pending()?;
         if let Some(missing) = self.specs.get(self.entries.len()) {
@@ -316,10 +384,7 @@ impl Encoder {
             )));
         }
         let header = self.source.as_ref().map_or(0, |(source, _)| source.header.len() as u64);
-        let source = self
-            .source
-            .as_ref()
-            .map(|(source, range)| (source, *range, sha256.to_owned()));
+        let source = self.source.as_ref().map(|(source, range)| (source, *range, digests));
         let encoded = self.writer.finish(index_json(source, self.entries)?)?;
         let bytes = header + self.reports.iter().map(|r| r.bytes).sum::<u64>();
         Ok(Report {
@@ -340,7 +405,13 @@ fn offset_digits(specs: &[TensorSpec]) -> usize {
     (longest * 2 + (1 << 32)).to_string().len().min(20)
 }
 
-fn entry(spec: &TensorSpec, recipe: &str, data: [u64; 3], digest: blake3::Hash) -> TensorEntry<'static> {
+fn entry(
+    spec: &TensorSpec,
+    recipe: &str,
+    data: [u64; 3],
+    digest: blake3::Hash,
+    noise: Option<f64>,
+) -> TensorEntry<'static> {
     TensorEntry {
         name: spec.name.clone().into(),
         dtype: spec.dtype.name().into(),
@@ -348,14 +419,16 @@ fn entry(spec: &TensorSpec, recipe: &str, data: [u64; 3], digest: blake3::Hash) 
         recipe: recipe.to_owned().into(),
         data,
         digest: digest.to_hex().as_str().to_owned().into(),
+        noise,
     }
 }
 
-fn index_json(source: Option<(&SourceFile, [u64; 2], String)>, tensors: Vec<TensorEntry>) -> Result<Vec<u8>> {
-    let source = source.map(|(file, header, sha256)| SourceEntry {
+fn index_json(source: Option<(&SourceFile, [u64; 2], SourceDigests)>, tensors: Vec<TensorEntry>) -> Result<Vec<u8>> {
+    let source = source.map(|(file, header, digests)| SourceEntry {
         format: "safetensors".into(),
         bytes: file.bytes,
-        sha256: sha256.into(),
+        sha256: digests.restored.into(),
+        original: digests.original.map(Into::into),
         header,
         checksum: format!("{:016x}", checksum(&file.header)).into(),
     });

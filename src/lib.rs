@@ -4,6 +4,8 @@
 pub mod analysis;
 mod backend;
 mod bits;
+#[cfg(feature = "eval")]
+pub mod calibrate;
 #[cfg(feature = "candle")]
 pub mod candle;
 #[cfg(feature = "safetensors")]
@@ -32,6 +34,7 @@ pub mod model;
 mod plane;
 mod predict;
 mod progress;
+mod quant;
 #[cfg(any(feature = "safetensors", feature = "candle"))]
 mod shards;
 mod simd;

@@ -1,6 +1,6 @@
 //! What encoding a checkpoint would save, from a sample.
 
-use super::Original;
+use super::original::{Original, OriginalTensor};
 use crate::Effort;
 use crate::backend::Backend;
 use crate::codec::encode::{Input, encode};
@@ -18,24 +18,30 @@ const SAMPLE: usize = 1 << 20;
 pub fn estimate(path: &Path) -> Result<u64> {
     let original = Original::open(path)?;
     let backend = Backend::detect()?;
-    let of_tensor = |tensor: &super::original::OriginalTensor| -> f64 {
-        let (data, spec) = (original.data(tensor), &tensor.spec);
-        let row = spec.shape.first().map_or(data.len(), |&rows| data.len() / rows.max(1));
-        let rows = (SAMPLE / row.max(1)).max(1);
-        if row == 0 || rows * row >= data.len() || spec.dtype.bits() < 8 {
-            return if data.len() <= SAMPLE {
-                size(backend, spec.dtype, &spec.shape, data)
-            } else {
-                data.len() as f64
-            };
-        }
-        let mut shape = spec.shape.clone();
-        shape[0] = rows;
-        let part = &data[..rows * row];
-        size(backend, spec.dtype, &shape, part) * data.len() as f64 / part.len() as f64
-    };
-    let payloads: f64 = original.tensors().iter().map(of_tensor).sum();
+    let payloads: f64 = original
+        .tensors()
+        .iter()
+        .map(|t| of_tensor(backend, &original, t))
+        .sum();
     Ok(payloads as u64 + original.header().len() as u64)
+}
+
+/// Encoded bytes of a tensor, from its first rows.
+pub(super) fn of_tensor(backend: Backend, original: &Original, tensor: &OriginalTensor) -> f64 {
+    let (data, spec) = (original.data(tensor), &tensor.spec);
+    let row = spec.shape.first().map_or(data.len(), |&rows| data.len() / rows.max(1));
+    let rows = (SAMPLE / row.max(1)).max(1);
+    if row == 0 || rows * row >= data.len() || spec.dtype.bits() < 8 {
+        return if data.len() <= SAMPLE {
+            size(backend, spec.dtype, &spec.shape, data)
+        } else {
+            data.len() as f64
+        };
+    }
+    let mut shape = spec.shape.clone();
+    shape[0] = rows;
+    let part = &data[..rows * row];
+    size(backend, spec.dtype, &shape, part) * data.len() as f64 / part.len() as f64
 }
 
 fn size(backend: Backend, dtype: crate::DType, shape: &[usize], data: &[u8]) -> f64 {

@@ -9,6 +9,7 @@
 
 mod estimate;
 mod folder;
+mod lossy;
 mod original;
 mod plan;
 mod publish;
@@ -17,15 +18,19 @@ mod tests;
 mod verify;
 
 pub use estimate::estimate;
+pub use lossy::{Lossy, encode_lossy};
+#[cfg(feature = "eval")]
+pub(crate) use lossy::{Quantising, encode_with, strength};
 pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder, verify_only};
 
+use crate::codec::encode::levels::Quantised;
 use crate::container::NewFile;
-use crate::encoder::{EncodeOptions, Encoder, Report, SourceFile};
+use crate::encoder::{Content, EncodeOptions, Encoder, Report, SourceDigests, SourceFile};
 use crate::error::{Error, Result, display};
 use crate::progress::Progress;
-use crate::{DecodeOptions, Decoder};
-use original::{Original, PART};
+use crate::{DecodeOptions, Decoder, TensorSpec};
+use original::{Original, OriginalTensor, PART};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -59,13 +64,32 @@ pub fn encode_only(
     progress: &dyn Progress,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
+    let lossless = |_: &[Original]| Ok(None);
+    encode_as(input, output, options, &lossless, progress, wanted)
+}
+
+/// What quantises the tensors of some files: made for all of them together.
+type Quantiser<'a> = dyn Fn(&[Original]) -> Result<Option<Box<Quantise<'a>>>> + 'a;
+
+/// The quantised tensor; `None` where every bit is kept.
+type Quantise<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<Option<Quantised>> + Sync + 'a;
+
+fn encode_as(
+    input: &Path,
+    output: &Path,
+    options: &EncodeOptions,
+    quantiser: &Quantiser,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<Vec<Report>> {
     refuse_same(input, output)?;
     if input.is_dir() {
-        return folder::encode(input, output, options, progress, wanted);
+        return folder::encode(input, output, options, quantiser, progress, wanted);
     }
-    let original = Original::open(input)?;
-    progress.start(original.len());
-    encode_file(&original, output, options, progress).map(|report| vec![report])
+    let originals = [Original::open(input)?];
+    let quantise = quantiser(&originals)?;
+    progress.start(originals[0].len());
+    encode_file(&originals[0], output, options, quantise.as_deref(), progress).map(|report| vec![report])
 }
 
 /// Decodes a `.wcodec` file to the safetensors file that it was made from, or a folder with all its
@@ -99,12 +123,21 @@ pub fn decode_only(
     decode_file(&decoder, output, progress)
 }
 
-fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, progress: &dyn Progress) -> Result<Report> {
+fn encode_file(
+    original: &Original,
+    output: &Path,
+    options: &EncodeOptions,
+    quantise: Option<&Quantise>,
+    progress: &dyn Progress,
+) -> Result<Report> {
     let specs = original.tensors().iter().map(|t| t.spec.clone()).collect();
     let source = SourceFile {
         header: original.header().to_vec(),
         bytes: original.len(),
+        lossy: quantise.is_some(),
     };
+    let mut restored = Sha256::new();
+    restored.update(original.header());
     let mut encoder = Encoder::create_with(output, specs, *options, Some(source))?;
     let ended = AtomicBool::new(false);
     // The digest of the whole file is sequential: it runs beside the encoding.
@@ -120,8 +153,20 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
                 bytes <= BATCH
             });
             let (batch, later) = rest.split_at(fits.count().max(1));
-            let tensors: Vec<_> = batch.iter().map(|t| (t.spec.name.as_str(), original.data(t))).collect();
-            encoder.add_releasing(&tensors, &|i, part| original.release_used(&batch[i], part))?;
+            let quantised = match quantise {
+                Some(quantise) => lossy::quantise_batch(original, batch, quantise)?,
+                None => Vec::new(),
+            };
+            let content = |(i, t): (usize, &OriginalTensor)| match quantised.get(i) {
+                Some(Some(quantised)) => Content::Quantised(quantised),
+                _ => Content::Exact(original.data(t)),
+            };
+            let contents: Vec<_> = batch.iter().enumerate().map(content).collect();
+            if quantise.is_some() {
+                contents.iter().for_each(|c| restored.update(c.decoded()));
+            }
+            let tensors: Vec<_> = batch.iter().map(|t| t.spec.name.as_str()).zip(contents).collect();
+            encoder.add_contents(&tensors, &|i, part| original.release_used(&batch[i], part))?;
             for t in batch {
                 original.release(t.data.clone());
                 progress.advance(t.data.len() as u64, &t.spec.name);
@@ -136,7 +181,18 @@ fn encode_file(original: &Original, output: &Path, options: &EncodeOptions, prog
             .map_err(|_| Error::usage("the digest thread ended early"))?
             .ok_or(Error::Cancelled)
     })?;
-    encoder.finish_with(&digest)
+    encoder.finish_with(match quantise {
+        None => SourceDigests {
+            restored: digest,
+            original: None,
+        },
+        Some(_) => {
+            let restored = hex(&restored.finalize());
+            // If nothing could be quantised, it is the same file.
+            let original = (restored != digest).then_some(digest);
+            SourceDigests { restored, original }
+        }
+    })
 }
 
 fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Result<()> {
@@ -161,10 +217,7 @@ fn decode_file(decoder: &Decoder, output: &Path, progress: &dyn Progress) -> Res
     if let Some(source) = decoder.index().source() {
         let got = hex(&hasher.finalize());
         if got != source.sha256 {
-            let what = format!(
-                "the restored file has SHA-256 {got}, the original had {}",
-                source.sha256
-            );
+            let what = format!("the restored file has SHA-256 {got}, it must have {}", source.sha256);
             return Err(crate::Location::new(crate::Section::Data)
                 .file(decoder.name())
                 .corrupt(what));

@@ -20,8 +20,11 @@ pub struct Verified {
     pub tensors: usize,
     /// Decoded bytes of those tensors.
     pub bytes: u64,
-    /// Files whose restored bytes have the original's SHA-256.
+    /// Files whose restored bytes have the SHA-256 that they must have: the original's, where nothing was
+    /// quantised.
     pub sources: usize,
+    /// Files of quantised weights: what they restore is not what was encoded.
+    pub quantised: usize,
     /// Files that were compared with their original, byte for byte.
     pub compared: usize,
 }
@@ -32,6 +35,7 @@ impl Verified {
         self.tensors += other.tensors;
         self.bytes += other.bytes;
         self.sources += other.sources;
+        self.quantised += other.quantised;
         self.compared += other.compared;
     }
 }
@@ -115,7 +119,10 @@ pub fn verify_decoder(decoder: &Decoder, against: Option<&Path>, progress: &dyn 
                 t.spec.dtype == info.dtype() && t.spec.shape == info.shape() && original.has(t, &data)
             });
             if !same {
-                return Err(at().differs("it is missing from the original, or differs from it"));
+                return Err(at().differs(match info.noise() {
+                    Some(_) => "it was quantised, and is not the original's",
+                    None => "it is missing from the original, or differs from it",
+                }));
             }
         }
         hasher.update(&data);
@@ -129,9 +136,10 @@ pub fn verify_decoder(decoder: &Decoder, against: Option<&Path>, progress: &dyn 
     if let Some(source) = decoder.index().source() {
         if hex(&hasher.finalize()) != source.sha256 {
             let at = Location::new(Section::Data).file(decoder.name());
-            return Err(at.corrupt("the restored file does not have the original's SHA-256"));
+            return Err(at.corrupt("the restored file does not have the SHA-256 that it must have"));
         }
         verified.sources = 1;
+        verified.quantised = usize::from(source.original.is_some());
     }
     verified.compared = usize::from(original.is_some());
     Ok(verified)

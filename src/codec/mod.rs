@@ -6,6 +6,7 @@ pub(crate) mod device;
 #[cfg(feature = "encode")]
 pub(crate) mod encode;
 pub(crate) mod float;
+pub(crate) mod levels;
 mod plan;
 mod tiles;
 mod tokens;

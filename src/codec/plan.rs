@@ -1,6 +1,6 @@
 //! What it takes to decode a tensor's chunks: its parsed and checked head.
 
-use super::{Problem, bytes::ByteCoder, float::FloatCoder, tiles::TileCoder};
+use super::{Problem, bytes::ByteCoder, float::FloatCoder, levels::LevelCoder, tiles::TileCoder};
 use crate::backend::Backend;
 use crate::entropy::rans::{MAX_IN_FLIGHT, STATES_BYTES};
 use crate::format::head::{ChunkEntry, Head};
@@ -24,6 +24,7 @@ pub(super) enum Coder {
     Constant([u8; 8]),
     Float(FloatCoder),
     Bytes(ByteCoder),
+    Levels(LevelCoder),
     Tiles(TileCoder),
 }
 
@@ -82,7 +83,10 @@ impl Plan {
             Ok(Some((rows, columns)))
         };
         let parameters = head.parameters;
-        let has_extra = matches!(recipe.method, Method::Float { .. } | Method::Tiles { .. });
+        let has_extra = matches!(
+            recipe.method,
+            Method::Float { .. } | Method::Levels { .. } | Method::Tiles { .. }
+        );
         if !has_extra && head.chunks.iter().any(|c| c.extra != 0) {
             return Err(unknown("a chunk has an extra number, which its method does not have"));
         }
@@ -110,6 +114,10 @@ impl Plan {
             Method::Bytes { columns, tables, prob } => {
                 let coder = ByteCoder::parse(dtype.unit_bytes(), scale(columns)?, tables as usize, prob, parameters);
                 Coder::Bytes(coder.map_err(&unknown)?)
+            }
+            Method::Levels { columns, tables, prob } => {
+                let coder = LevelCoder::parse(dtype, scale(columns)?, tables as usize, prob, parameters);
+                Coder::Levels(coder.map_err(&unknown)?)
             }
             Method::Tiles { shape, columns, prob } => {
                 let (_, columns) = rows(columns)?;
@@ -141,6 +149,7 @@ impl Plan {
                 Coder::Constant(_) => true,
                 Coder::Float(coder) => len >= coder.least_len(units, entry.extra),
                 Coder::Bytes(coder) => len >= coder.least_len(units),
+                Coder::Levels(coder) => coder.holds(len, entry.extra),
                 Coder::Tiles(_) => len >= STATES_BYTES,
             };
             if !holds {
@@ -234,6 +243,7 @@ impl Plan {
         match &self.coder {
             Coder::Float(coder) => return coder.decode(backend, chunks),
             Coder::Bytes(coder) => return coder.decode(backend, chunks),
+            Coder::Levels(coder) => return coder.decode(backend, chunks),
             _ => {}
         }
         for chunk in chunks {

@@ -110,7 +110,7 @@ impl ModelFiles {
         Ok(all)
     }
 
-    pub(super) fn read_config(path: &Path) -> Result<ModelConfig> {
+    pub(crate) fn read_config(path: &Path) -> Result<ModelConfig> {
         let json = fs::read(path).map_err(Error::io(format!("reading {}", display(path))))?;
         ModelConfig::parse(&json, &display(path))
     }

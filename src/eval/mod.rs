@@ -30,7 +30,7 @@ mod task;
 mod text;
 mod tokens;
 mod verdict;
-mod weights;
+pub(crate) mod weights;
 mod windows;
 mod wire;
 

@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 
 /// A `VarBuilder` over a model's weights.
-pub(super) fn open(
+pub(crate) fn open(
     files: &ModelFiles,
     dtype: DType,
     device: &Device,

@@ -38,6 +38,9 @@ pub(crate) struct SourceEntry<'a> {
     pub(crate) header: [u64; 2],
     /// XXH3-64 of the kept header, 16 hexadecimal digits.
     pub(crate) checksum: Cow<'a, str>,
+    /// SHA-256 of the file that was encoded, where decoding gives another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) original: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,6 +53,9 @@ pub(crate) struct TensorEntry<'a> {
     pub(crate) data: [u64; 3],
     /// BLAKE3 of the decoded bytes, 64 hexadecimal digits.
     pub(crate) digest: Cow<'a, str>,
+    /// Squared error of a quantised tensor against its squared weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) noise: Option<f64>,
 }
 
 impl IndexFile<'_> {
@@ -73,13 +79,15 @@ pub struct Index {
     by_name: HashMap<String, usize>,
 }
 
-/// The safetensors file that was encoded.
+/// The safetensors file that decoding gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
     /// Its size in bytes.
     pub bytes: u64,
     /// Its SHA-256, as the Hub lists it.
     pub sha256: String,
+    /// SHA-256 of the file that was encoded. `None` if it is the same file: nothing was lost.
+    pub original: Option<String>,
     pub(crate) header_offset: u64,
     pub(crate) header_len: u64,
     pub(crate) header_checksum: u64,
@@ -98,6 +106,7 @@ pub struct TensorInfo {
     encoded_len: u64,
     head_len: u64,
     digest: blake3::Hash,
+    noise: Option<f64>,
 }
 
 impl TensorInfo {
@@ -149,6 +158,12 @@ impl TensorInfo {
     /// BLAKE3 of the decoded data.
     pub fn digest(&self) -> [u8; 32] {
         *self.digest.as_bytes()
+    }
+
+    /// Squared error of a quantised tensor against its squared weights, as the writer measured it. `None`
+    /// if nothing was lost.
+    pub fn noise(&self) -> Option<f64> {
+        self.noise
     }
 
     /// Units that the codec counts in (see `DType::unit_bytes`).
@@ -220,12 +235,17 @@ impl Index {
                     .ok()
                     .filter(|_| digits(&s.checksum, 16));
                 let header_checksum = header_checksum.ok_or_else(|| at().corrupt("its checksum is not 16 digits"))?;
-                if !digits(&s.sha256, 64) {
+                if [Some(&s.sha256), s.original.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .any(|d| !digits(d, 64))
+                {
                     return Err(at().corrupt("its SHA-256 is no digest"));
                 }
                 Some(SourceInfo {
                     bytes: s.bytes,
                     sha256: s.sha256.into_owned(),
+                    original: s.original.map(Cow::into_owned),
                     header_offset,
                     header_len,
                     header_checksum,
@@ -343,6 +363,7 @@ impl TensorInfo {
                 .ok()
                 .filter(|d| d.to_hex().as_str() == entry.digest)
                 .ok_or_else(|| at().corrupt("its digest is no digest"))?,
+            noise: entry.noise,
         })
     }
 }

@@ -19,6 +19,9 @@ pub const CHUNK_ALIGNMENT: u64 = 16;
 /// Most units of a chunk: what an escape's position has room for.
 pub const MAX_CHUNK_UNITS: u64 = 1 << 20;
 
+/// Most units of a chunk of levels: an escape's position has less room, its level more.
+pub(crate) const MAX_LEVELS_CHUNK_UNITS: u64 = 1 << 17;
+
 /// Most rows, and most columns, of a matrix with scale prediction: each has a step in memory, which
 /// may take next to no bits in the file.
 pub const MAX_SCALE_STEPS: u64 = 1 << 24;

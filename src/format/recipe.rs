@@ -44,6 +44,15 @@ pub enum Method {
         /// Bits of a probability.
         prob: u32,
     },
+    /// Integer levels times a step a row and a step a column.
+    Levels {
+        /// Columns of the matrix.
+        columns: u64,
+        /// Frequency tables.
+        tables: u32,
+        /// Bits of a probability.
+        prob: u32,
+    },
     /// Tiles with prediction and transforms.
     Tiles {
         /// Rows and columns of a tile.
@@ -101,6 +110,7 @@ impl Method {
             Self::Constant => "constant",
             Self::Float { .. } => "float",
             Self::Bytes { .. } => "bytes",
+            Self::Levels { .. } => "levels",
             Self::Tiles { .. } => "tiles",
         }
     }
@@ -123,7 +133,7 @@ impl fmt::Display for Recipe {
                     " stored={stored} mantissa={mantissa} columns={columns} fraction={fraction} prob={prob}"
                 )?;
             }
-            Method::Bytes { columns, tables, prob } => {
+            Method::Bytes { columns, tables, prob } | Method::Levels { columns, tables, prob } => {
                 write!(f, " columns={columns} tables={tables} prob={prob}")?;
             }
             Method::Tiles { shape, columns, prob } => {
@@ -152,7 +162,7 @@ impl Recipe {
         let keys: &[&str] = match name {
             "raw" | "constant" => &["chunk"],
             "float" => &["stored", "mantissa", "columns", "fraction", "prob", "chunk"],
-            "bytes" => &["columns", "tables", "prob", "chunk"],
+            "bytes" | "levels" => &["columns", "tables", "prob", "chunk"],
             "tiles" => &["shape", "columns", "prob", "chunk"],
             _ => return Err(RecipeError::Unknown(format!("recipe {text:?}: unknown method"))),
         };
@@ -216,6 +226,11 @@ impl Recipe {
                     prob: prob()?,
                 }
             }
+            "levels" => Method::Levels {
+                columns: number("columns", 1, u64::MAX)?,
+                tables: number("tables", 1, MAX_TABLES as u64)? as u32,
+                prob: prob()?,
+            },
             _ => {
                 let shape = TileShape::ALL
                     .into_iter()
@@ -228,9 +243,13 @@ impl Recipe {
                 }
             }
         };
+        let most = match method {
+            Method::Levels { .. } => super::MAX_LEVELS_CHUNK_UNITS,
+            _ => super::MAX_CHUNK_UNITS,
+        };
         Ok(Self {
             method,
-            chunk: number("chunk", 1, super::MAX_CHUNK_UNITS)?,
+            chunk: number("chunk", 1, most)?,
         })
     }
 }

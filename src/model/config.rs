@@ -42,26 +42,26 @@ pub(super) enum RopeScaling {
 /// A model's kind and sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    pub(super) family: Family,
-    pub(super) hidden: usize,
-    pub(super) intermediate: usize,
-    pub(super) vocab: usize,
-    pub(super) layers: usize,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) head_dim: usize,
-    pub(super) positions: usize,
-    pub(super) norm_eps: f64,
+    pub(crate) family: Family,
+    pub(crate) hidden: usize,
+    pub(crate) intermediate: usize,
+    pub(crate) vocab: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) positions: usize,
+    pub(crate) norm_eps: f64,
     pub(super) rope_theta: f32,
     pub(super) rope_scaling: RopeScaling,
-    pub(super) tied: bool,
+    pub(crate) tied: bool,
     /// Of queries, keys and values.
-    pub(super) qkv_bias: bool,
-    pub(super) output_bias: bool,
-    pub(super) mlp_bias: bool,
+    pub(crate) qkv_bias: bool,
+    pub(crate) output_bias: bool,
+    pub(crate) mlp_bias: bool,
     /// Tokens that attention reaches back, and the first layer where that holds.
-    pub(super) window: Option<(usize, usize)>,
-    pub(super) bos: Option<u32>,
+    pub(crate) window: Option<(usize, usize)>,
+    pub(crate) bos: Option<u32>,
 }
 
 #[derive(Deserialize)]

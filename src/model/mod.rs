@@ -16,8 +16,10 @@ mod causal;
 mod config;
 mod layer;
 mod rope;
+pub(crate) mod traced;
 mod tree;
 
 pub use causal::CausalModel;
 pub use config::{Family, ModelConfig};
+pub(crate) use rope::frequencies;
 pub use tree::Tree;

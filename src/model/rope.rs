@@ -11,7 +11,7 @@ pub(super) struct Rope {
 }
 
 /// Frequency of each pair of a head's elements, in radians a position.
-pub(super) fn frequencies(config: &ModelConfig) -> Vec<f32> {
+pub(crate) fn frequencies(config: &ModelConfig) -> Vec<f32> {
     let dim = config.head_dim;
     let plain = (0..dim)
         .step_by(2)

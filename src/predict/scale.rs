@@ -27,6 +27,16 @@ impl Scale {
         (!columns.is_empty() && highest(&rows) + highest(&columns) <= 255).then_some(Self { rows, columns })
     }
 
+    /// The step of each row.
+    pub(crate) fn rows(&self) -> &[u8] {
+        &self.rows
+    }
+
+    /// The step of each column.
+    pub(crate) fn columns(&self) -> &[u8] {
+        &self.columns
+    }
+
     /// Writes the steps of elements `first..first + out.len()` of the row-major matrix.
     ///
     /// # Panics

@@ -70,7 +70,15 @@ fn every_bit_of_a_small_file_under_new_checksums() {
 
 #[test]
 fn many_bits_of_a_rich_file() {
-    let sample = sample::rich();
+    many_bits(sample::rich());
+}
+
+#[test]
+fn many_bits_of_levels() {
+    many_bits(sample::quantised());
+}
+
+fn many_bits(sample: &Sample) {
     let mut rng = Rng::new(11);
     let heads: Vec<usize> = sample.layout.tensors.iter().flat_map(|t| t.head.clone()).collect();
     for round in 0..1500 / STEP.min(10) {

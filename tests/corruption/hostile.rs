@@ -163,6 +163,9 @@ fn recipes_out_of_range() {
         "bytes columns=0 tables=2 prob=12 chunk=65536".into(),
         "bytes columns=8 tables=17 prob=12 chunk=65536".into(),
         "bytes columns=8 tables=0 prob=12 chunk=65536".into(),
+        "levels columns=8 tables=1 prob=12 chunk=131073".into(),
+        "levels columns=0 tables=1 prob=12 chunk=65536".into(),
+        "levels columns=8 tables=17 prob=12 chunk=65536".into(),
         "tiles shape=4x64 columns=8 prob=12 chunk=65536".into(),
         "tiles shape=16x16 columns=0 prob=12 chunk=65536".into(),
     ] {
@@ -366,4 +369,69 @@ fn narrow_floats_that_do_not_widen() {
         let hand = Hand::new().tensor("t", dtype, &[8], &recipe, &table(0, &HALF), &[(&good, 0)]);
         fails(&hand, Section::Head, "widen");
     }
+}
+
+#[test]
+fn levels() {
+    let steps = |base: u64| {
+        Bits::default()
+            .bits(base, 8)
+            .bits(0, 1)
+            .bits(0, 8)
+            .bits(0, 1)
+            .bits(0, 8)
+            .bits(0, 1)
+            .bits(0, 8)
+            .bits(0, 1)
+            .bits(0, 8)
+    };
+    let hand = |dtype: &str, columns: u64, parameters: &[u8], chunk: &[u8], escapes: u32| {
+        let recipe = format!("levels columns={columns} tables=1 prob=12 chunk=65536");
+        Hand::new().tensor("t", dtype, &[8], &recipe, parameters, &[(chunk, escapes)])
+    };
+    // Magnitudes 0 and 1 alike: level 0 has half the room, -1 and 1 a quarter each.
+    let good = steps(114).table(0, &[1024, 1024]).finish();
+    // Lanes that end where they began after a level of -1, the first slots.
+    let chunk = [0, 0, 4, 0].repeat(32);
+    let decoded = decode_all(&hand("F32", 4, &good, &chunk, 0).bytes()).unwrap();
+    assert_eq!(decoded[0].1.as_ref().unwrap().0, (-1f32).to_le_bytes().repeat(8));
+    let escaped = |position: u32, level: u32| [&chunk[..], &(level << 17 | position).to_le_bytes()].concat();
+    let decoded = decode_all(&hand("F32", 4, &good, &escaped(7, 32767), 1).bytes()).unwrap();
+    assert_eq!(decoded[0].1.as_ref().unwrap().0[28..], 16383f32.to_le_bytes());
+
+    for base in [0, 15, 189, 255] {
+        let parameters = steps(base).table(0, &[1024, 1024]).finish();
+        fails(&hand("F32", 4, &parameters, &chunk, 0), Section::Head, "base");
+    }
+    for base in [16, 188] {
+        let parameters = steps(base).table(0, &[1024, 1024]).finish();
+        assert!(
+            decode_all(&hand("F16", 4, &parameters, &chunk, 0).bytes()).unwrap()[0]
+                .1
+                .is_ok()
+        );
+    }
+    fails(&hand("F32", 3, &good, &chunk, 0), Section::Head, "do not divide");
+    fails(&hand("I16", 4, &good, &chunk, 0), Section::Head, "BF16, F16 and F32");
+    let far = steps(114).table(127, &[1024, 1024]).finish();
+    fails(&hand("F32", 4, &far, &chunk, 0), Section::Head, "above 127");
+    let sum = steps(114).table(0, &[2048, 2048]).finish();
+    fails(&hand("F32", 4, &sum, &chunk, 0), Section::Head, "frequency");
+    fails(&hand("F32", 4, &good[..4], &chunk, 0), Section::Head, "cut off");
+    fails(&hand("F32", 4, &good, &chunk[..127], 0), Section::Chunk, "127 bytes");
+    fails(&hand("F32", 4, &good, &chunk, 1), Section::Chunk, "128 bytes");
+    fails(
+        &hand("F32", 4, &good, &escaped(8, 0), 1),
+        Section::Chunk,
+        "out of range",
+    );
+    fails(
+        &hand("F32", 4, &good, &escaped(0, 0), 0),
+        Section::Chunk,
+        "words do not end",
+    );
+    let twice = [&escaped(3, 0)[..], &escaped(3, 0)[128..]].concat();
+    fails(&hand("F32", 4, &good, &twice, 2), Section::Chunk, "out of order");
+    let seeded = [1, 0, 4, 0].repeat(32);
+    fails(&hand("F32", 4, &good, &seeded, 0), Section::Chunk, "seeds");
 }

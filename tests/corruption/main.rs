@@ -13,7 +13,12 @@ use wcodec::{Backend, Decoder};
 
 #[test]
 fn the_samples_use_every_method() {
-    let recipes = [sample::small().recipes(), sample::rich().recipes()].concat();
+    let recipes = [
+        sample::small().recipes(),
+        sample::rich().recipes(),
+        sample::quantised().recipes(),
+    ]
+    .concat();
     let any = |what: &str, test: &dyn Fn(&str) -> bool| {
         assert!(recipes.iter().any(|r| test(r)), "no sample has {what}: {recipes:#?}");
     };
@@ -26,10 +31,14 @@ fn the_samples_use_every_method() {
         r.starts_with("float") && !r.contains("columns=0")
     });
     any("bytes", &|r| r.starts_with("bytes") && r.contains("tables=1 "));
+    any("levels", &|r| r.starts_with("levels"));
     any("tiles", &|r| r.starts_with("tiles"));
     any("bytes with thresholds", &|r| {
         r.starts_with("bytes") && !r.contains("tables=1 ")
     });
+    let levels = sample::quantised();
+    let outliers = &levels.layout.tensors[0];
+    assert!(levels.bytes[outliers.head.start + 20] > 0, "no escape among the levels");
     let sample = sample::small();
     let escapes = |t: &support::wire::Payload| sample.bytes[t.head.start + 20] > 0;
     assert!(
@@ -44,7 +53,7 @@ fn the_samples_use_every_method() {
 
 #[test]
 fn undamaged_samples_decode() {
-    for sample in [sample::small(), sample::rich()] {
+    for sample in [sample::small(), sample::rich(), sample::quantised()] {
         let results = judge::decode_all(&sample.bytes).unwrap();
         for ((name, want), (_, got)) in sample.tensors.iter().zip(results) {
             let (data, right) = got.unwrap();

@@ -12,6 +12,7 @@ mod known;
 mod pages;
 #[cfg(feature = "cli")]
 mod program;
+mod quantised;
 mod tasks;
 mod texts;
 

@@ -26,13 +26,14 @@ const LAYERS: &[&[&str]] = &[
         "error", "dtype", "limits", "bits", "cost", "spread", "backend", "simd", "progress",
     ],
     &["format", "shards"],
-    &["plane", "predict", "transform", "entropy", "context"],
+    &["plane", "predict", "transform", "entropy", "context", "quant"],
     &["codec", "container"],
     &["decoder", "encoder"],
     &["cuda"],
     &["checkpoint", "hub", "candle", "analysis"],
     &["model"],
     &["eval"],
+    &["calibrate"],
     &["bin"],
 ];
 
@@ -44,14 +45,17 @@ const BESIDE: &[(&str, &str)] = &[
     ("simd", "backend"),
     // Scale steps are entropy-coded; tile modes name transforms.
     ("predict", "entropy"),
+    // Steps are coded as scales are; weights are read as planes are.
+    ("quant", "predict"),
+    ("quant", "plane"),
     // A hub's repository gives a `VarBuilder`.
     ("candle", "hub"),
 ];
 
 /// Crates that not everyone may name, and the files (or folders) that may.
 const CRATES: &[(&str, &[&str])] = &[
-    ("candle_core", &["candle", "cuda", "model", "eval", "bin"]),
-    ("candle_nn", &["candle", "model", "eval", "bin"]),
+    ("candle_core", &["candle", "cuda", "model", "eval", "calibrate", "bin"]),
+    ("candle_nn", &["candle", "model", "eval", "calibrate", "bin"]),
     ("clap", &["bin"]),
     ("clap_complete", &["bin"]),
     ("indicatif", &["bin"]),
@@ -64,6 +68,10 @@ const CRATES: &[(&str, &[&str])] = &[
             "decoder",
             "encoder.rs",
             "codec/encode/mod.rs",
+            "checkpoint/lossy.rs",
+            "quant/factor.rs",
+            "quant/feedback.rs",
+            "calibrate/statistics.rs",
             "candle",
             "eval",
             "bin",
@@ -82,7 +90,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokenizers", &["eval", "bin"]),
     ("minijinja", &["bin"]),
     ("rustix", &["bin/wcodec/baseline/load.rs"]),
-    ("safetensors", &["checkpoint", "candle/safetensors.rs", "candle/mod.rs"]),
+    (
+        "safetensors",
+        &[
+            "checkpoint",
+            "candle/safetensors.rs",
+            "candle/mod.rs",
+            "calibrate/store.rs",
+        ],
+    ),
     (
         "serde_json",
         &[
@@ -107,6 +123,9 @@ const ENCODING: &[&str] = &[
     "encoder",
     "scale_fit",
     "cost",
+    "factor",
+    "feedback",
+    "nearest",
     "BitWriter",
     "EncodeTables",
     "NewFile",

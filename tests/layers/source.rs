@@ -79,7 +79,7 @@ fn is_test(attribute: &str) -> bool {
 
 /// Whether an attribute keeps an item out of a build that only decodes.
 pub fn is_gate(attribute: &str) -> bool {
-    let features = ["encode", "safetensors", "cli"];
+    let features = ["encode", "safetensors", "eval", "cli"];
     is_test(attribute)
         || attribute.starts_with("#[cfg(")
             && features

@@ -16,6 +16,7 @@ import sys
 import container
 import hashes
 from float_method import float_method
+from levels_method import levels
 from simple_methods import bytes_method, constant, raw
 from tiles_method import tiles_method
 
@@ -24,6 +25,7 @@ METHODS = {
     "constant": constant,
     "float": float_method,
     "bytes": bytes_method,
+    "levels": levels,
     "tiles": tiles_method,
 }
 

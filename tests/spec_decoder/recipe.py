@@ -10,6 +10,7 @@ PARAMETERS = {
     "constant": ["chunk"],
     "float": ["stored", "mantissa", "columns", "fraction", "prob", "chunk"],
     "bytes": ["columns", "tables", "prob", "chunk"],
+    "levels": ["columns", "tables", "prob", "chunk"],
     "tiles": ["shape", "columns", "prob", "chunk"],
 }
 NARROWER = {"F32": ["BF16", "F16"], "C64": ["BF16", "F16"], "F64": ["F32"]}
@@ -47,6 +48,10 @@ def parse(text, dtype, units):
     if method == "bytes":
         need(1 <= p["tables"] <= (16 if columns else 1), "tables")
         need(columns == 0 or UNIT_BYTES[dtype] == 1, "a matrix of units of several bytes")
+    if method == "levels":
+        need(dtype in ("BF16", "F16", "F32") and columns > 0, "dtype or columns")
+        need(1 <= p["tables"] <= 16, "tables")
+        need(p["chunk"] <= 1 << 17, "chunk")
     if method == "tiles":
         need(p["shape"] in SHAPES and columns > 0, "shape or columns")
         need(p["chunk"] % (SHAPES[p["shape"]][0] * columns) == 0, "chunk")

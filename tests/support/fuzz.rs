@@ -51,13 +51,14 @@ pub fn arbitrary_bytes(data: &[u8]) {
             let tables = if columns == 0 { 1 } else { 1 + input.byte() % 16 };
             let shape_of_tile = input.pick(&["16x16", "8x32", "32x8"]);
             let mantissa = input.byte() % 5;
-            let recipe = match input.byte() % 5 {
+            let recipe = match input.byte() % 6 {
                 0 => format!("raw chunk={chunk}"),
                 1 => format!("constant chunk={chunk}"),
                 2 => format!(
                     "float stored={stored} mantissa={mantissa} columns={columns} fraction={fraction} prob={prob} chunk={chunk}"
                 ),
                 3 => format!("bytes columns={columns} tables={tables} prob={prob} chunk={chunk}"),
+                4 => format!("levels columns={columns} tables={tables} prob={prob} chunk={chunk}"),
                 _ => format!("tiles shape={shape_of_tile} columns={columns} prob={prob} chunk={chunk}"),
             };
             let escapes = u32::from(input.byte());
@@ -73,7 +74,7 @@ pub fn arbitrary_bytes(data: &[u8]) {
 /// A good file with some of its bytes changed, its checksums left or made right.
 pub fn mutated_file(data: &[u8]) {
     let mut input = Input(data);
-    let sample = sample::small();
+    let sample = [sample::small(), sample::quantised()][usize::from(input.byte() % 2)];
     let mut bytes = sample.bytes.clone();
     let sealed = input.byte() % 4 > 0;
     for _ in 0..1 + input.byte() % 16 {
@@ -235,6 +236,7 @@ fn files() -> &'static [Vec<u8>] {
             file(DType::BF16, &[40, 512], Kind::Scaled, Effort::Default),
             file(DType::I8, &[64, 256], Kind::Scaled, Effort::Default),
             file(DType::F32, &[64, 64], Kind::Smooth, Effort::Max),
+            sample::quantised().bytes.clone(),
         ]
     })
 }

@@ -2,7 +2,9 @@
 
 use super::data::{Kind, Rng, fill};
 use super::wire::Layout;
+use std::path::Path;
 use std::sync::OnceLock;
+use wcodec::checkpoint::Lossy;
 use wcodec::{DType, Decoder, Effort, EncodeOptions, checkpoint};
 
 /// A file, where its parts are, and what its tensors decode to.
@@ -16,9 +18,28 @@ type Tensor = (&'static str, DType, Vec<usize>, Vec<u8>);
 
 impl Sample {
     fn new(tensors: Vec<Tensor>, effort: Effort) -> Self {
+        Self::written(&tensors, |input, output| {
+            checkpoint::encode(input, output, &EncodeOptions::lossless().effort(effort), &()).unwrap();
+        })
+    }
+
+    /// Of quantised tensors.
+    fn quantised(tensors: Vec<Tensor>, bits: f64) -> Self {
+        let mut sample = Self::written(&tensors, |input, output| {
+            let options = EncodeOptions::lossless();
+            checkpoint::encode_lossy(input, output, &options, &Lossy::bits(bits), &()).unwrap();
+        });
+        let decoder = Decoder::from_bytes(sample.bytes.clone(), "sample").unwrap();
+        for (name, data) in &mut sample.tensors {
+            *data = decoder.tensor(name).unwrap().decode().unwrap();
+        }
+        sample
+    }
+
+    fn written(tensors: &[Tensor], write: impl Fn(&Path, &Path)) -> Self {
         let mut entries = serde_json::Map::new();
         let mut body: Vec<u8> = Vec::new();
-        for (name, dtype, shape, data) in &tensors {
+        for (name, dtype, shape, data) in tensors {
             let offsets = [body.len(), body.len() + data.len()];
             let entry = serde_json::json!({ "dtype": dtype.name(), "shape": shape, "data_offsets": offsets });
             entries.insert((*name).into(), entry);
@@ -33,12 +54,12 @@ impl Sample {
         let folder = tempfile::tempdir().unwrap();
         let (input, output) = (folder.path().join("a.safetensors"), folder.path().join("a.wcodec"));
         std::fs::write(&input, safetensors).unwrap();
-        checkpoint::encode(&input, &output, &EncodeOptions::lossless().effort(effort), &()).unwrap();
+        write(&input, &output);
         let bytes = std::fs::read(output).unwrap();
         let layout = Layout::of(&bytes);
         let tensors = tensors
-            .into_iter()
-            .map(|(name, _, _, data)| (name.into(), data))
+            .iter()
+            .map(|(name, _, _, data)| ((*name).into(), data.clone()))
             .collect();
         Self { bytes, layout, tensors }
     }
@@ -100,6 +121,27 @@ pub fn rich() -> &'static Sample {
                 tensor("doubles", DType::F64, &[900], Kind::Special),
             ],
             Effort::Max,
+        )
+    })
+}
+
+/// Levels, with escapes, in every type that they make.
+pub fn quantised() -> &'static Sample {
+    static SAMPLE: OnceLock<Sample> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let mut outliers = fill(Kind::Scaled, DType::BF16, &[128, 160], 6);
+        for weight in outliers.as_chunks_mut::<2>().0.iter_mut().step_by(4001) {
+            *weight = [0x80, 0x40];
+        }
+        let tensor = |name, dtype, shape: &[usize]| (name, dtype, shape.to_vec(), fill(Kind::Normal, dtype, shape, 7));
+        Sample::quantised(
+            vec![
+                ("outliers", DType::BF16, vec![128, 160], outliers),
+                tensor("half", DType::F16, &[100, 170]),
+                tensor("single", DType::F32, &[170, 100]),
+                tensor("exact", DType::BF16, &[90]),
+            ],
+            4.0,
         )
     })
 }

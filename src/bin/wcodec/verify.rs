@@ -17,7 +17,8 @@ use wcodec::checkpoint;
 Decode everything and check that it is what was encoded.
 
 Every tensor is decoded and held against the BLAKE3 digest that the file keeps, and the whole \
-against the original's SHA-256. With --against every byte is also compared with the original; of a \
+against the original's SHA-256. A file of quantised weights restores \
+another file than the original, and is held against that one's. With --against every byte is also compared with the original; of a \
 folder, every file of the original must be there, encoded or as a copy. (README.md and .gitattributes \
 may have more, which `wcodec publish` adds.)
 
@@ -63,6 +64,7 @@ impl Verify {
                 "tensors": verified.tensors,
                 "bytes": verified.bytes,
                 "sha256_matches": verified.sources,
+                "quantised": verified.quantised,
                 "compared": verified.compared,
                 "seconds": time.as_secs_f64(),
             }));
@@ -80,7 +82,10 @@ impl Verify {
             output::bytes(verified.bytes)
         );
         if verified.sources == verified.files {
-            text += ", SHA-256 is the original's";
+            text += match verified.quantised {
+                0 => ", SHA-256 is the original's",
+                _ => ", SHA-256 is as it must be; weights were quantised, so it is not the original's",
+            };
         }
         if verified.compared == verified.files {
             text += ", every byte is the original's";

@@ -1,5 +1,6 @@
 //! Encoding with the `bytes` method.
 
+use super::classes::merge;
 use super::{Candidate, Effort, Encoded, Input, assemble, balanced_chunk, map_chunks};
 use crate::bits::BitWriter;
 use crate::codec::bytes::{CODED, CONSTANT, RAW, SEGMENT_ALIGNMENT, lengths_len};
@@ -8,11 +9,13 @@ use crate::cost::{COST_BITS, entropy};
 use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
-use crate::format::{MAX_PROB_BITS, MAX_TABLES, Method, Recipe};
+use crate::format::{MAX_PROB_BITS, Method, Recipe};
 use crate::predict::{scale::Scale, scale_fit};
 
 /// Units of a chunk of single bytes, about.
 const BYTE_CHUNK: usize = 1 << 17;
+/// About what a table takes in the head, in 2^-16 bits.
+const TABLE: u64 = 600 << COST_BITS;
 /// Units of a chunk of wider units, about.
 const WIDE_CHUNK: usize = 1 << 16;
 
@@ -173,7 +176,7 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
             *count = count.saturating_add(1);
         }
     }
-    let classes = merge(&by_step);
+    let classes = merge(&by_step, |counts| entropy(counts) + TABLE);
     let tables: Vec<_> = classes
         .iter()
         .map(|c| Frequencies::normalise(&c.counts, MAX_PROB_BITS))
@@ -192,55 +195,6 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
         }),
         cost: coded + (fixed << COST_BITS),
     })
-}
-
-/// Scale steps that share a table: from `first` to where the next class starts.
-struct Class {
-    first: u8,
-    counts: Box<[u64; SYMBOLS]>,
-    cost: u64,
-}
-
-/// Merges neighbouring scale steps, the cheapest pair first, until there are tables enough for what
-/// they save.
-fn merge(by_step: &[[u32; SYMBOLS]]) -> Vec<Class> {
-    /// About what a table takes in the head, in 2^-16 bits.
-    const TABLE: u64 = 600 << COST_BITS;
-    let mut classes: Vec<Class> = by_step
-        .iter()
-        .enumerate()
-        .filter(|(_, counts)| counts.iter().any(|&c| c > 0))
-        .map(|(step, counts)| {
-            let counts = Box::new(counts.map(u64::from));
-            let (first, cost) = (step as u8, entropy(&counts[..]));
-            Class { first, counts, cost }
-        })
-        .collect();
-    let join = |a: &Class, b: &Class| -> Class {
-        let counts: Box<[u64; SYMBOLS]> = Box::new(std::array::from_fn(|s| a.counts[s] + b.counts[s]));
-        Class {
-            first: a.first,
-            cost: entropy(&counts[..]),
-            counts,
-        }
-    };
-    let loss = |a: &Class, b: &Class| join(a, b).cost.saturating_sub(a.cost + b.cost);
-    // What it costs to merge each class with the next.
-    let mut losses: Vec<u64> = classes.windows(2).map(|pair| loss(&pair[0], &pair[1])).collect();
-    while let Some((at, &least)) = losses.iter().enumerate().min_by_key(|&(_, loss)| loss) {
-        if classes.len() <= MAX_TABLES && least > TABLE {
-            break;
-        }
-        let second = classes.remove(at + 1);
-        classes[at] = join(&classes[at], &second);
-        losses.remove(at);
-        for i in at.saturating_sub(1)..=at {
-            if let Some(loss_of) = losses.get_mut(i) {
-                *loss_of = loss(&classes[i], &classes[i + 1]);
-            }
-        }
-    }
-    classes
 }
 
 fn encode(input: Input, plan: &Plan) -> Encoded {

@@ -1,8 +1,10 @@
 //! Encoding a tensor: every recipe that could win is priced, the cheapest is used.
 
 mod bytes;
+mod classes;
 mod count;
 mod float;
+pub(crate) mod levels;
 pub(crate) mod tiles;
 
 use crate::backend::Backend;

@@ -30,6 +30,8 @@ Recipes:
   constant   one value throughout
   float      m2: sign, exponent and 2 mantissa bits entropy-coded, the other bits stored
   bytes      byte planes of integers, entropy-coded
+  levels     weights quantised with a step a row and a step a column; noise: their squared error \
+against the squared weights
   tiles      tile prediction and transforms
   +scale     with prediction of the scale by row and column; 1/4: in quarters of an octave")]
 #[command(after_help = "\
@@ -116,10 +118,15 @@ fn header_text(decoder: &Decoder) -> String {
         ),
     );
     match index.source() {
-        Some(source) => line(
-            "source",
-            format!("safetensors, {} bytes, SHA-256 {}", source.bytes, source.sha256),
-        ),
+        Some(source) => {
+            line(
+                "source",
+                format!("safetensors, {} bytes, SHA-256 {}", source.bytes, source.sha256),
+            );
+            if let Some(original) = &source.original {
+                line("quantised", format!("from a file of SHA-256 {original}"));
+            }
+        }
         None => line(
             "source",
             "none kept: the file was not made from a safetensors file".into(),
@@ -132,9 +139,9 @@ fn header_json(decoder: &Decoder) -> Value {
     let index = decoder.index();
     let (data, payload) = sums(decoder);
     let original = index.source().map_or(data, |s| s.bytes);
-    let source = index
-        .source()
-        .map(|s| json!({ "format": "safetensors", "bytes": s.bytes, "sha256": s.sha256 }));
+    let source = index.source().map(
+        |s| json!({ "format": "safetensors", "bytes": s.bytes, "sha256": s.sha256, "original_sha256": s.original }),
+    );
     json!({
         "command": "inspect",
         "file": decoder.name(),
@@ -166,12 +173,14 @@ fn tensor_json(tensor: &TensorInfo) -> Value {
         "bits_per_element": bits(tensor),
         "saved_percent": output::saved(tensor.byte_len(), tensor.encoded_len()),
         "recipe": tensor.recipe_text(),
+        "noise": tensor.noise(),
     })
 }
 
 fn tensor_table(tensors: &[TensorInfo]) -> Table {
     use Align::{Left, Right};
-    let mut table = Table::new(&[
+    let noisy = tensors.iter().any(|t| t.noise().is_some());
+    let mut columns = vec![
         ("tensor", Left),
         ("dtype", Left),
         ("shape", Left),
@@ -179,10 +188,12 @@ fn tensor_table(tensors: &[TensorInfo]) -> Table {
         ("encoded", Right),
         ("bits", Right),
         ("saved", Right),
-        ("recipe", Left),
-    ]);
+    ];
+    columns.extend(noisy.then_some(("noise", Right)));
+    columns.push(("recipe", Left));
+    let mut table = Table::new(&columns);
     for t in tensors {
-        table.row([
+        let mut row = vec![
             t.name().to_owned(),
             t.dtype().to_string(),
             shape(t.shape()),
@@ -190,8 +201,13 @@ fn tensor_table(tensors: &[TensorInfo]) -> Table {
             output::bytes(t.encoded_len()),
             bits(t).map_or("-".into(), |b| format!("{b:.2}")),
             format!("{:.1}%", output::saved(t.byte_len(), t.encoded_len())),
-            recipe::short(t),
-        ]);
+        ];
+        row.extend(noisy.then(|| {
+            t.noise()
+                .map_or(String::new(), |noise| format!("{:.3}%", 100.0 * noise))
+        }));
+        row.push(recipe::short(t));
+        table.row(row);
     }
     table
 }

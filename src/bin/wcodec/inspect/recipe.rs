@@ -38,6 +38,7 @@ pub(super) fn short(tensor: &TensorInfo) -> String {
             };
             format!("{family}{narrowed} m{mantissa}{steps}")
         }
+        Method::Levels { tables, .. } => format!("{family} t{tables}"),
         Method::Bytes { tables, .. } if tables > 1 => format!("{family} t{tables}"),
         Method::Tiles { shape, .. } => format!("{family} {shape}"),
         _ => family,

@@ -1,0 +1,201 @@
+//! Encoding with the `levels` method.
+
+use super::classes::merge;
+use super::{Encoded, assemble, balanced_chunk, map_chunks};
+use crate::backend::Backend;
+use crate::bits::BitWriter;
+use crate::codec::levels::{ESCAPE_BYTES, ESCAPE_POSITION_BITS};
+use crate::context::Classes;
+use crate::cost::{COST_BITS, entropy, log2};
+use crate::entropy::rans::{self, LANES, STATES_BYTES};
+use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
+use crate::format::{MAX_LEVELS_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe};
+use crate::predict::{scale::Scale, scale_fit};
+use crate::quant::nearest::noise;
+use crate::quant::{Float, LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
+
+/// Units of a chunk, about: a balanced one has at most half as many more.
+const CHUNK: usize = MAX_LEVELS_CHUNK_UNITS as usize * 5 / 8;
+/// Bits of an octave in the scale of the levels.
+const FRACTION_BITS: u32 = 3;
+/// Bits of an escape in the chunk, besides the symbol that stands in for it.
+const ESCAPE_BITS: u64 = 8 * ESCAPE_BYTES as u64;
+
+/// How to code the levels of a tensor.
+pub(crate) struct Plan {
+    scale: Scale,
+    classes: Classes,
+    tables: Vec<Frequencies>,
+    parameters: Vec<u8>,
+    /// Payload in bits, estimated.
+    pub(crate) bits: u64,
+}
+
+/// A quantised tensor, ready to be written.
+pub(crate) struct Quantised {
+    pub(crate) levels: Levels,
+    pub(crate) plan: Plan,
+    /// What decoding gives, little-endian.
+    pub(crate) decoded: Vec<u8>,
+    /// Squared error against squared weights.
+    pub(crate) noise: f64,
+}
+
+impl Quantised {
+    /// Makes levels of weights ready. `None` as [`Plan::new`].
+    pub(crate) fn new(backend: Backend, float: Float, weights: &[f32], levels: Levels) -> Option<Self> {
+        let plan = Plan::new(backend, &levels)?;
+        let decoded = levels.decoded(float);
+        let noise = noise(weights, &float.read(&decoded)?);
+        Some(Self {
+            levels,
+            plan,
+            decoded,
+            noise,
+        })
+    }
+}
+
+/// Levels as a matrix of magnitudes.
+struct LevelMatrix<'a>(&'a Levels);
+
+impl scale_fit::Magnitudes for LevelMatrix<'_> {
+    #[inline(always)]
+    fn write(&self, row: usize, column: usize, out: &mut [f32]) {
+        let levels = &self.0.levels[row * self.0.columns() + column..][..out.len()];
+        for (out, level) in out.iter_mut().zip(levels) {
+            *out = f32::from(level.unsigned_abs());
+        }
+    }
+}
+
+impl Plan {
+    /// Fits scale, contexts and tables. `None` for levels that are no matrix, or too large a one.
+    pub(crate) fn new(backend: Backend, levels: &Levels) -> Option<Self> {
+        let (rows, columns) = (levels.rows(), levels.columns());
+        let scale = scale_fit::fit(backend, rows, columns, FRACTION_BITS, &LevelMatrix(levels))?;
+        let mut by_step = vec![[0u32; SYMBOLS]; 256];
+        let mut beyond = 0u64;
+        let mut steps = vec![0u8; columns];
+        for (row, levels) in levels.levels.chunks_exact(columns).enumerate() {
+            scale.steps(row * columns, &mut steps);
+            for (&step, level) in steps.iter().zip(levels) {
+                match usize::from(level.unsigned_abs()) {
+                    magnitude @ ..=MAX_MAGNITUDE => by_step[usize::from(step)][magnitude] += 1,
+                    _ => beyond += 1,
+                }
+            }
+        }
+        let classes = merge(&by_step, class_cost);
+        let (tables, costs): (Vec<_>, Vec<_>) = classes.iter().map(|class| table(&class.counts)).unzip();
+        let mut writer = BitWriter::default();
+        levels.steps.write(&mut writer);
+        scale.write(&mut writer);
+        classes[1..].iter().for_each(|c| writer.bits(u64::from(c.first), 8));
+        tables.iter().for_each(|t| t.write(&mut writer));
+        let units = rows * columns;
+        let chunks = units.div_ceil(balanced_chunk(units, CHUNK) as usize) as u64;
+        let fixed = writer.len() + chunks * 8 * (STATES_BYTES as u64 + 16) + beyond * ESCAPE_BITS;
+        Some(Self {
+            bits: fixed + (costs.iter().sum::<u64>() >> COST_BITS),
+            parameters: writer.finish(),
+            classes: Classes::Thresholds(classes[1..].iter().map(|c| c.first).collect()),
+            scale,
+            tables,
+        })
+    }
+
+    /// Encodes the levels that the plan was made for.
+    pub(crate) fn encode(&self, backend: Backend, levels: &Levels) -> Encoded {
+        let mirrored: Vec<_> = self
+            .tables
+            .iter()
+            .filter_map(|t| t.mirrored(ZERO_SYMBOL as usize))
+            .collect();
+        let tables = EncodeTables::new(&mirrored);
+        let units = levels.levels.len();
+        let chunk = balanced_chunk(units, CHUNK);
+        let chunks = map_chunks(units, chunk, Scratch::default, |scratch, range| {
+            let n = range.len();
+            scratch.steps.resize(n, 0);
+            scratch.contexts.resize(n, 0);
+            scratch.symbols.resize(n, 0);
+            self.scale.steps(range.start, &mut scratch.steps);
+            self.classes.pick(&scratch.steps, &mut scratch.contexts);
+            let mut escapes = Vec::new();
+            for (i, &level) in levels.levels[range].iter().enumerate() {
+                let context = usize::from(scratch.contexts[i]);
+                let symbol = usize::try_from(level + ZERO_SYMBOL).unwrap_or(SYMBOLS);
+                let fits = mirrored[context].freq().get(symbol).is_some_and(|&f| f > 0);
+                scratch.symbols[i] = if fits {
+                    symbol as u8
+                } else {
+                    let level = (level + LEVEL_LIMIT) as u32;
+                    escapes.push(level << ESCAPE_POSITION_BITS | i as u32);
+                    tables.likeliest(context)
+                };
+            }
+            let (mut out, seeds) = (Vec::new(), [0; LANES]);
+            rans::encode(
+                backend,
+                &tables,
+                &scratch.symbols,
+                &scratch.contexts,
+                &seeds,
+                &mut scratch.words,
+                &mut out,
+            );
+            escapes.iter().for_each(|e| out.extend(e.to_le_bytes()));
+            (out, escapes.len() as u32)
+        });
+        let method = Method::Levels {
+            columns: levels.columns() as u64,
+            tables: self.tables.len() as u32,
+            prob: MAX_PROB_BITS,
+        };
+        assemble(Recipe { method, chunk }, &self.parameters, chunks)
+    }
+}
+
+/// Working memory for a chunk.
+#[derive(Default)]
+struct Scratch {
+    steps: Vec<u8>,
+    contexts: Vec<u8>,
+    symbols: Vec<u8>,
+    words: Vec<[u8; 2]>,
+}
+
+/// About what counted magnitudes take with a table of their own, in 2^-16 bits; their signs, which take
+/// a bit each in any table, left out.
+fn class_cost(counts: &[u64]) -> u64 {
+    let total = counts.iter().sum::<u64>().max(1);
+    let bits = |&c: &u64| {
+        let frequency = (c << (MAX_PROB_BITS - 1)) / total;
+        // A length in unary against the one before, and the bits below the leading one.
+        2 + u64::from(frequency.max(1).ilog2())
+    };
+    let table: u64 = counts.iter().filter(|&&c| c > 0).map(bits).sum();
+    entropy(counts) + ((16 + table) << COST_BITS)
+}
+
+/// The table of a class, with room for every magnitude that pays for it; and what the counted levels
+/// take with it, escapes included, in 2^-16 bits.
+fn table(counts: &[u64; SYMBOLS]) -> (Frequencies, u64) {
+    const PROB: u32 = MAX_PROB_BITS - 1;
+    let total: u64 = counts.iter().sum();
+    // Room for a rare level takes slots and a few bits of the table; without it each one is an escape.
+    let pays = |count: u64| {
+        let saved = u128::from(count) * u128::from(ESCAPE_BITS + 4 - u64::from(MAX_PROB_BITS));
+        count > 0 && (saved << PROB) > u128::from(total) * 3 / 2 + (6 << PROB)
+    };
+    let kept = counts.map(|count| if pays(count) { count } else { 0 });
+    let table = Frequencies::normalise(&kept, PROB);
+    let (kept_all, escaped) = (kept.iter().sum::<u64>(), total - kept.iter().sum::<u64>());
+    let likeliest = u64::from(table.freq().iter().copied().max().unwrap_or(1));
+    let stand_in = (u64::from(PROB) << COST_BITS) - log2(likeliest);
+    // A sign is a bit of its own in a mirrored table.
+    let signs = (kept_all - kept[0]) << COST_BITS;
+    let cost = table.cost(&kept) + signs + escaped * ((ESCAPE_BITS << COST_BITS) + stand_in);
+    (table, cost)
+}

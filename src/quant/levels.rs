@@ -1,0 +1,40 @@
+//! A quantised matrix.
+
+use super::{Float, LEVEL_LIMIT, Steps};
+
+/// Levels of a matrix, row-major, and their steps.
+#[derive(Clone, Debug)]
+pub(crate) struct Levels {
+    /// Above `-LEVEL_LIMIT` and below it.
+    pub(crate) levels: Vec<i16>,
+    pub(crate) steps: Steps,
+}
+
+impl Levels {
+    /// `None` if there are not as many levels as steps make.
+    pub(crate) fn new(levels: Vec<i16>, steps: Steps) -> Option<Self> {
+        debug_assert!(levels.iter().all(|l| l.abs() < LEVEL_LIMIT));
+        (levels.len() == steps.row_count() * steps.columns().len()).then_some(Self { levels, steps })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.steps.row_count()
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.steps.columns().len()
+    }
+
+    /// The weights that decoding gives, as little-endian elements.
+    pub(crate) fn decoded(&self, float: Float) -> Vec<u8> {
+        let mut out = vec![0; self.levels.len() * float.bytes()];
+        let mut weights = out.chunks_exact_mut(float.bytes());
+        for (i, levels) in self.levels.chunks_exact(self.columns()).enumerate() {
+            let factor = self.steps.row(i);
+            for (j, (&level, out)) in levels.iter().zip(&mut weights).enumerate() {
+                float.write(f32::from(level) * (factor * self.steps.column(j)), out);
+            }
+        }
+        out
+    }
+}

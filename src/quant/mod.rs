@@ -1,0 +1,25 @@
+//! Quantisation: a weight is an integer level times the step of its row and the step of its column.
+
+mod dequantise;
+#[cfg(feature = "eval")]
+pub(crate) mod factor;
+#[cfg(feature = "eval")]
+pub(crate) mod feedback;
+#[cfg(feature = "encode")]
+mod levels;
+#[cfg(feature = "encode")]
+pub(crate) mod nearest;
+mod steps;
+
+pub(crate) use dequantise::{Float, dequantise};
+#[cfg(feature = "encode")]
+pub(crate) use levels::Levels;
+pub(crate) use steps::Steps;
+
+/// Level of symbol 0, negated.
+pub(crate) const ZERO_SYMBOL: i16 = 128;
+/// Largest magnitude of a level that has a symbol.
+#[cfg(feature = "encode")]
+pub(crate) const MAX_MAGNITUDE: usize = 127;
+/// Levels are above minus this, and below it.
+pub(crate) const LEVEL_LIMIT: i16 = 1 << 14;
