@@ -1,5 +1,6 @@
 //! The GPU's kernels, run on the CPU: the very sources, compiled by a C++ compiler over `shim.hpp`.
 
+mod convert;
 mod damage;
 mod files;
 mod gpu;
