@@ -35,6 +35,7 @@ if ! command -v nvcc >/dev/null; then
         grep -oE '\bfn cu[A-Za-z0-9_]+\(' "${cudarc}src/driver/sys/mod.rs" | sort -u |
             sed -E 's/fn (.*)\(/int \1(void) { return 34; }/' >"$target/cuda/stub.c"
         gcc -shared -fPIC -Wl,-soname,libcuda.so.1 -o "$root/lib/stubs/libcuda.so" "$target/cuda/stub.c"
+        ln -s libcuda.so "$root/lib/stubs/libcuda.so.1"
     fi
 fi
 

@@ -25,7 +25,7 @@ fn every_number_of_the_small_types() {
     assert!(
         (0..)
             .zip(signed)
-            .all(|(i, n): (u8, u64)| n as i16 == i16::from(i as i8))
+            .all(|(i, n): (u64, u64)| n as i16 == i16::from(i as i8))
     );
     let halves = convert("wcodec_f16_of_f8_e5m2", 1, 2).unwrap();
     assert!((0..).zip(halves).all(|(i, n): (u64, u64)| n == i << 8));
