@@ -71,7 +71,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "checkpoint/lossy.rs",
             "quant/factor.rs",
             "quant/feedback.rs",
-            "calibrate/statistics.rs",
+            "calibrate/hessians.rs",
             "candle",
             "eval",
             "bin",
