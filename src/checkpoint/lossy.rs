@@ -94,8 +94,11 @@ pub(crate) struct Quantising<'a> {
     /// The strength at which a tensor's steps are about as large as its weights.
     pub(crate) unit: &'a (dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync),
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
-    pub(crate) quantise: &'a (dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync),
+    pub(crate) quantise: &'a Quantiser<'a>,
 }
+
+/// Quantises a tensor, given its data and a strength.
+pub(crate) type Quantiser<'a> = dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync + 'a;
 
 /// As [`encode_lossy`], quantised in some way.
 pub(crate) fn encode_with(

@@ -8,7 +8,7 @@ fn filled(path: &Path) -> Value {
     let mut journal = Journal::open(path, &identity, false).unwrap();
     let part = journal.part(&json!({"text": 1})).unwrap();
     for batch in 0..3u32 {
-        journal.append(part, batch, &vec![batch as u8; 100]).unwrap();
+        journal.append(part, batch, &[batch as u8; 100]).unwrap();
     }
     identity
 }
@@ -25,8 +25,8 @@ fn a_file_cut_anywhere_goes_on_from_its_last_whole_record() {
         let part = journal.part(&json!({"text": 1})).unwrap();
         for batch in 0..3u32 {
             match journal.read(part, batch).unwrap() {
-                Some(bytes) => assert_eq!(bytes, vec![batch as u8; 100]),
-                None => journal.append(part, batch, &vec![batch as u8; 100]).unwrap(),
+                Some(bytes) => assert_eq!(bytes, [batch as u8; 100]),
+                None => journal.append(part, batch, &[batch as u8; 100]).unwrap(),
             }
         }
         drop(journal);
