@@ -9,6 +9,9 @@ constexpr u32 GROUP = 256;
 constexpr u32 MAX_PROB_BITS = 12;
 constexpr u32 POSITION_BITS = 20;
 constexpr u32 ESCAPES_BITS = 24;
+constexpr u32 LEVEL_POSITION_BITS = 17;
+constexpr u32 ZERO_SYMBOL = 128;
+constexpr u32 LEVEL_LIMIT = 16384;
 constexpr u32 KIND_CODED = 0;
 constexpr u32 KIND_RAW = 1;
 constexpr u32 KIND_CONSTANT = 2;
@@ -71,7 +74,10 @@ struct Tensor {
     u64 rows;
     // Scale steps of columns, a byte each; a multiple of 16.
     u64 columns;
-    // Method bytes: the context of each of 256 scale steps.
+    // Method levels: factors of rows and columns, 2 bytes each, as BF16; multiples of 16.
+    u64 row_factors;
+    u64 column_factors;
+    // Methods bytes and levels: the context of each of 256 scale steps.
     u64 classes;
     // Method tiles: two bytes a tile.
     u64 scratch;

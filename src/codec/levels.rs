@@ -19,11 +19,11 @@ pub(crate) const ESCAPE_BYTES: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct LevelCoder {
-    float: Float,
-    steps: Steps,
-    scale: Scale,
-    classes: Classes,
-    tables: DecodeTables,
+    pub(super) float: Float,
+    pub(super) steps: Steps,
+    pub(super) scale: Scale,
+    pub(super) classes: Classes,
+    pub(super) tables: DecodeTables,
 }
 
 /// A level that has no symbol.

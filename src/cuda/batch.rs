@@ -23,6 +23,8 @@ struct Sections {
     rows: Range<u64>,
     columns: Range<u64>,
     classes: Range<u64>,
+    row_factors: Range<u64>,
+    column_factors: Range<u64>,
     payload: Range<u64>,
     scratch: Range<u64>,
 }
@@ -94,6 +96,8 @@ impl<'d> Batch<'d> {
                 rows: cursor.take(description.rows.len() as u64),
                 columns: cursor.take(description.columns.len() as u64),
                 classes: cursor.take(description.classes.len() as u64),
+                row_factors: cursor.take(description.row_factors.len() as u64),
+                column_factors: cursor.take(description.column_factors.len() as u64),
                 payload: cursor.take(if part.resident.is_some() { 0 } else { part.encoded_len() }),
                 scratch: 0..0,
             };
@@ -155,7 +159,16 @@ impl<'d> Batch<'d> {
         let fixed = [&self.tensors_at, &self.chunks_at, &self.items_at, &self.statuses_at];
         let parts = self.jobs.iter().flat_map(|job| {
             let s = &job.sections;
-            [&s.tables, &s.rows, &s.columns, &s.classes, &s.payload, &s.scratch]
+            [
+                &s.tables,
+                &s.rows,
+                &s.columns,
+                &s.classes,
+                &s.row_factors,
+                &s.column_factors,
+                &s.payload,
+                &s.scratch,
+            ]
         });
         let mut all: Vec<Range<u64>> = fixed.into_iter().chain(parts).cloned().collect();
         all.retain(|range| !range.is_empty());
@@ -201,6 +214,8 @@ impl<'d> Batch<'d> {
                 rows: place(&s.rows),
                 columns: place(&s.columns),
                 classes: place(&s.classes),
+                row_factors: place(&s.row_factors),
+                column_factors: place(&s.column_factors),
                 scratch: place(&s.scratch),
                 ..d.tensor
             };
@@ -210,6 +225,8 @@ impl<'d> Batch<'d> {
             put(&s.rows, &d.rows);
             put(&s.columns, &d.columns);
             put(&s.classes, &d.classes);
+            put(&s.row_factors, &d.row_factors);
+            put(&s.column_factors, &d.column_factors);
             job.each_chunk(|chunk| chunks.extend(chunk.bytes()));
         }
         put(&self.tensors_at, &tensors);

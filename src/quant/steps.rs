@@ -78,6 +78,12 @@ impl Steps {
         self.rows.len()
     }
 
+    /// Factors of the rows, as BF16.
+    #[cfg(feature = "kernels")]
+    pub(crate) fn rows(&self) -> &[u16] {
+        &self.rows
+    }
+
     /// Factors of the columns, as BF16.
     #[inline(always)]
     pub(crate) fn columns(&self) -> &[u16] {

@@ -5,7 +5,7 @@ use crate::gpu::{Build, Gpu};
 use crate::support::data::Rng;
 use crate::support::judge::open;
 use crate::support::sample::{self, Sample};
-use crate::support::wire::{Bits, Hand};
+use crate::support::wire::{Bits, Hand, Layout};
 use wcodec::Backend;
 
 /// Checks the tensor that is hit by a change at `byte`.
@@ -133,4 +133,16 @@ fn a_word_for_nearly_every_symbol() {
     let decoder = open(file.bytes(), Backend::Scalar).unwrap();
     let tensor = decoder.tensor("w").unwrap();
     assert!(gpu.tensor(tensor).unwrap() == tensor.decode().unwrap());
+}
+
+#[test]
+fn flips_in_levels_checked() {
+    let root = std::env::var("WCODEC_ROOT").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    let bytes = std::fs::read(std::path::Path::new(&root).join("tests/golden/v1.0-levels.wcodec")).unwrap();
+    let sample = Sample {
+        layout: Layout::of(&bytes),
+        bytes,
+        tensors: Vec::new(),
+    };
+    flips(Build::Checked, &sample, 300, 5);
 }

@@ -3,6 +3,7 @@
 use crate::files::{check_file, open};
 use crate::gpu::{Build, Gpu};
 use crate::support::data::{Kind, Rng, fill};
+use wcodec::checkpoint::{self, Lossy};
 use wcodec::{DType, Effort, EncodeOptions, Encoder, TensorSpec};
 
 /// Encodes tensors and checks that the kernels decode them.
@@ -83,4 +84,32 @@ fn large_and_odd() {
         tensors.push((dtype, shape, Kind::ALL[rng.below(Kind::ALL.len() as u64) as usize]));
     }
     check(&mut gpu, tensors, Effort::Default, 50);
+}
+
+/// Quantised weights of matrices whose rows are whole eights of columns, and of others.
+#[test]
+fn levels() {
+    let Some(mut gpu) = Gpu::start(Build::Checked) else {
+        return;
+    };
+    let (folder, mut body, mut entries) = (tempfile::tempdir().unwrap(), Vec::new(), Vec::new());
+    for dtype in [DType::BF16, DType::F16, DType::F32] {
+        for shape in [[140, 256], [60, 1024], [150, 131]] {
+            let data = fill(Kind::Scaled, dtype, &shape, 9);
+            let offsets = [body.len(), body.len() + data.len()];
+            let name = format!("{dtype}.{}", shape[1]);
+            entries.push(format!(
+                r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":{offsets:?}}}"#
+            ));
+            body.extend(data);
+        }
+    }
+    let header = format!("{{{}}}", entries.join(","));
+    let (input, output) = (folder.path().join("m.safetensors"), folder.path().join("m.wcodec"));
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &body].concat();
+    std::fs::write(&input, bytes).unwrap();
+    checkpoint::encode_lossy(&input, &output, &EncodeOptions::lossless(), &Lossy::bits(4.0), &()).unwrap();
+    let file = open(&output);
+    assert!(file.tensors().all(|t| t.info().recipe_text().starts_with("levels ")));
+    check_file(&mut gpu, &file);
 }

@@ -214,6 +214,12 @@ T __shfl_up_sync(uint32_t mask, T value, unsigned by) {
     return shim::shuffle(mask, value, lane >= by ? lane - by : lane);
 }
 
+inline float __uint_as_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+inline uint32_t __float_as_uint(float value) { return uint32_t(shim::bits_of(value)); }
 inline int __popc(uint32_t x) { return __builtin_popcount(x); }
 inline int __clz(uint32_t x) { return x ? __builtin_clz(x) : 32; }
 inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {

@@ -3,11 +3,12 @@
 use super::wire::STRUCTS;
 use super::{launch, order, plain, status, widen};
 use crate::codec::tiles::{context, unit};
-use crate::codec::{bytes, float};
+use crate::codec::{bytes, float, levels};
 use crate::entropy::rans;
 use crate::format::MAX_PROB_BITS;
 use crate::plane::{hybrid, raw};
 use crate::predict::tile::Predictor;
+use crate::quant;
 use crate::transform::{self, Transform};
 
 /// The file's text.
@@ -22,6 +23,9 @@ pub(crate) fn text() -> String {
         ("MAX_PROB_BITS", MAX_PROB_BITS.into()),
         ("POSITION_BITS", float::ESCAPE_POSITION_BITS.into()),
         ("ESCAPES_BITS", float::ESCAPES_BITS.into()),
+        ("LEVEL_POSITION_BITS", levels::ESCAPE_POSITION_BITS.into()),
+        ("ZERO_SYMBOL", quant::ZERO_SYMBOL as u64),
+        ("LEVEL_LIMIT", quant::LEVEL_LIMIT as u64),
         ("KIND_CODED", bytes::CODED),
         ("KIND_RAW", bytes::RAW),
         ("KIND_CONSTANT", bytes::CONSTANT),

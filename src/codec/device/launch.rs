@@ -22,6 +22,8 @@ pub(crate) enum Kernel {
     /// Units of so many bits.
     Bytes(u32),
     Tiles,
+    /// Floats of so many bits.
+    Levels(u32),
     /// Not a method's: numbers that have been decoded become another type's.
     Convert(Conversion),
 }
@@ -46,7 +48,13 @@ impl Kernel {
         let any = any.map(|(stored, out)| Self::Float(stored, out, 0));
         let splits = SPLITS.map(|(bits, raw, _)| Self::Float(bits, bits, raw));
         let bytes = [8, 16, 32, 64].map(Self::Bytes);
-        let rest = [Self::Raw, Self::Constant, Self::Tiles];
+        let rest = [
+            Self::Raw,
+            Self::Constant,
+            Self::Tiles,
+            Self::Levels(16),
+            Self::Levels(32),
+        ];
         let conversions = [Conversion::U16ToU32, Conversion::I8ToI16, Conversion::F8E5M2ToF16];
         let conversions = conversions.map(Self::Convert);
         any.into_iter()
@@ -72,6 +80,7 @@ impl Kernel {
             Self::Float(stored, out, raw) => format!("wcodec_float_{stored}_{out}_{raw}"),
             Self::Bytes(bits) => format!("wcodec_bytes_{bits}"),
             Self::Tiles => "wcodec_tiles".into(),
+            Self::Levels(bits) => format!("wcodec_levels_{bits}"),
             Self::Convert(Conversion::U16ToU32) => "wcodec_u32_of_u16".into(),
             Self::Convert(Conversion::I8ToI16) => "wcodec_i16_of_i8".into(),
             Self::Convert(Conversion::F8E5M2ToF16) => "wcodec_f16_of_f8_e5m2".into(),
@@ -92,6 +101,7 @@ impl Kernel {
             }
             Self::Bytes(bits) => ("bytes.cu", format!("{name} UNIT_BYTES={}", bits / 8)),
             Self::Tiles => ("tiles.cu", name),
+            Self::Levels(bits) => ("levels.cu", format!("{name} OUT_BYTES={}", bits / 8)),
             Self::Convert(conversion) => {
                 let (from, to, shift) = match conversion {
                     Conversion::U16ToU32 => ("u16", "u32", 0),
@@ -106,7 +116,7 @@ impl Kernel {
     /// Warps of a CTA.
     pub(crate) fn warps(self) -> u32 {
         match self {
-            Self::Raw | Self::Constant | Self::Float(..) | Self::Bytes(8) => MAX_THREADS / WARP,
+            Self::Raw | Self::Constant | Self::Float(..) | Self::Bytes(8) | Self::Levels(_) => MAX_THREADS / WARP,
             Self::Bytes(_) | Self::Tiles => 4,
             Self::Convert(_) => 8,
         }
@@ -119,7 +129,7 @@ impl Kernel {
         match self {
             Self::Raw | Self::Constant | Self::Convert(_) => 0,
             Self::Float(..) => RING_BYTES + SYMBOLS_BYTES + SEEDS,
-            Self::Bytes(8) => RING_BYTES + GROUP,
+            Self::Bytes(8) | Self::Levels(_) => RING_BYTES + GROUP,
             Self::Bytes(bits) => RING_BYTES * (bits / 8) + GROUP * (bits / 8 + 1),
             Self::Tiles => RING_BYTES + 8 * VALUES,
         }

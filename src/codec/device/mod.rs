@@ -7,6 +7,7 @@ pub(crate) mod wire;
 
 use super::bytes::{self, ByteCoder, Plane};
 use super::float::{ESCAPES_BITS, FloatCoder};
+use super::levels::LevelCoder;
 use super::plan::{Coder, Plan};
 use super::tiles::TileCoder;
 use super::tiles::unit::{Order, Plain};
@@ -15,6 +16,7 @@ use crate::entropy::DecodeTables;
 use crate::format::MAX_PROB_BITS;
 use crate::plane::float::Widen;
 use crate::predict::scale::Scale;
+use crate::quant::Float;
 use launch::Kernel;
 use std::ops::Range;
 
@@ -50,6 +52,8 @@ pub(crate) struct Description {
     pub(crate) rows: Vec<u8>,
     pub(crate) columns: Vec<u8>,
     pub(crate) classes: Vec<u8>,
+    pub(crate) row_factors: Vec<u8>,
+    pub(crate) column_factors: Vec<u8>,
 }
 
 impl Plan {
@@ -65,6 +69,8 @@ impl Plan {
             rows: Vec::new(),
             columns: Vec::new(),
             classes: Vec::new(),
+            row_factors: Vec::new(),
+            column_factors: Vec::new(),
         };
         match &self.coder {
             Coder::Raw => {}
@@ -74,6 +80,7 @@ impl Plan {
             }
             Coder::Float(coder) => self.describe_float(coder, chunks, &mut description),
             Coder::Bytes(coder) => describe_bytes(coder, &mut description),
+            Coder::Levels(coder) => self.describe_levels(coder, &mut description),
             Coder::Tiles(coder) => describe_tiles(coder, &mut description),
         }
         description
@@ -102,6 +109,20 @@ impl Plan {
         if let Some((scale, _)) = &coder.scale {
             to.set_scale(scale);
         }
+    }
+
+    fn describe_levels(&self, coder: &LevelCoder, to: &mut Description) {
+        to.kernel = Kernel::Levels(8 * self.unit_bytes as u32);
+        to.tensor.widen = if coder.float == Float::F16 {
+            widen::F16
+        } else {
+            widen::NONE
+        };
+        to.add_tables(&coder.tables);
+        to.set_scale(&coder.scale);
+        to.classes = all_classes(&coder.classes);
+        let bytes = |factors: &[u16]| factors.iter().flat_map(|f| f.to_le_bytes()).collect();
+        (to.row_factors, to.column_factors) = (bytes(coder.steps.rows()), bytes(coder.steps.columns()));
     }
 
     /// Row and column of the first unit of a chunk in a matrix of so many columns; 0 without one.

@@ -43,7 +43,10 @@ shared_structs! {
         rows: u64,
         /// Scale steps of columns, a byte each; a multiple of 16.
         columns: u64,
-        /// Method bytes: the context of each of 256 scale steps.
+        /// Method levels: factors of rows and columns, 2 bytes each, as BF16; multiples of 16.
+        row_factors: u64,
+        column_factors: u64,
+        /// Methods bytes and levels: the context of each of 256 scale steps.
         classes: u64,
         /// Method tiles: two bytes a tile.
         scratch: u64,
