@@ -1,14 +1,13 @@
 //! A calibrated file, from the model and a text.
 
 use super::gradients::WAYS;
-use super::hessians::Inputs;
 use super::pass::Pass;
 use super::quantiser::Quantiser;
 use super::store::Store;
 use crate::backend::Backend;
 use crate::candle::{LoadOptions, shards};
 use crate::checkpoint::{self, Lossy, Quantising};
-use crate::encoder::{EncodeOptions, Report, TensorSpec};
+use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
 use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, weights};
 use crate::progress::Progress;
@@ -27,8 +26,6 @@ pub struct Calibration {
     pub tokens: usize,
     /// Tokens of a window. Default 512, or the model's positions if fewer.
     pub window: usize,
-    /// Whether Hessians are taken once more behind quantised layers. Default true.
-    pub sequential: bool,
     /// Folder for the statistics, which is kept. Default: one beside the output, deleted in the end.
     pub folder: Option<PathBuf>,
 }
@@ -40,7 +37,6 @@ impl Calibration {
             text: text.into(),
             tokens: 16384,
             window: 512,
-            sequential: true,
             folder: None,
         }
     }
@@ -82,33 +78,16 @@ pub fn encode(
         progress: calibrating,
     };
     let through = (config.layers * tokens.len()) as u64;
-    calibrating.start(through * (WAYS as u64 + 1 + u64::from(calibration.sequential)));
+    calibrating.start(through * (WAYS as u64 + 1));
     pass.gradients()?;
     pass.ends()?;
     pass.hessians()?;
     let quantiser = Quantiser::load(&store, Backend::choose(options.backend)?, tokens.len())?;
-    let quantise = |inputs: Inputs| {
-        let quantiser = &quantiser;
-        move |spec: &TensorSpec, data: &[u8], strength: f64| quantiser.quantise(inputs, spec, data, strength)
-    };
-    let (original, quantised) = (quantise(Inputs::Original), quantise(Inputs::Quantised));
-    let mut quantising = Quantising {
+    let quantising = Quantising {
         takes: &|spec| quantiser.takes(spec),
-        start: None,
         unit: &|spec, data| quantiser.unit(spec, data),
-        quantise: &original,
+        quantise: &|spec, data, strength| quantiser.quantise(spec, data, strength),
     };
-    if calibration.sequential {
-        let strength = checkpoint::strength(input, options, lossy, &quantising, encoding)?;
-        let kept = |name: &str| lossy.keeps(name);
-        pass.quantised_hessians(&|name, weight| match kept(name) {
-            true => Ok(weight.clone()),
-            false => quantiser.requantised(name, weight, strength),
-        })?;
-        quantising.quantise = &quantised;
-        // The rate is nearly the same.
-        quantising.start = Some(strength);
-    }
     let reports = checkpoint::encode_with(input, output, options, lossy, &quantising, encoding)?;
     if calibration.folder.is_none() {
         store.delete()?;

@@ -7,18 +7,6 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-/// Which inputs of the layers Hessians are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Inputs {
-    /// Those of the model as it is.
-    Original,
-    /// Those behind layers that are quantised.
-    Quantised,
-}
-
-/// Makes a weight what quantising makes of it: its name, (outputs, inputs).
-pub(super) type Requantise<'a> = dyn Fn(&str, &Tensor) -> Result<Tensor> + 'a;
-
 /// What a layer's inputs are called.
 const INPUTS: [&str; 4] = ["attention", "attention's output", "MLP", "MLP's output"];
 /// A token weighs at least this part of the mean.
@@ -32,32 +20,15 @@ const STATES: &str = "states";
 const LAYER: &str = "layer";
 
 /// Name of a layer's factor in the store.
-pub(super) fn factor_name(inputs: Inputs, layer: usize, input: usize) -> String {
-    let of = match inputs {
-        Inputs::Original => "original",
-        Inputs::Quantised => "quantised",
-    };
-    format!("{of}-{layer:04}-{input}")
+pub(super) fn factor_name(layer: usize, input: usize) -> String {
+    format!("layer-{layer:04}-{input}")
 }
 
 impl Pass<'_> {
     /// Makes the factors that are not in the store yet, layer by layer.
     pub(super) fn hessians(&self) -> Result<()> {
-        self.factors(Inputs::Original, None)
-    }
-
-    /// Makes the factors of the inputs behind quantised layers, anew.
-    pub(super) fn quantised_hessians(&self, requantise: &Requantise) -> Result<()> {
-        for layer in 0..self.config.layers {
-            (0..4).try_for_each(|input| self.store.forget(&factor_name(Inputs::Quantised, layer, input)))?;
-        }
-        self.store.forget(STATES)?;
-        self.factors(Inputs::Quantised, Some(requantise))
-    }
-
-    fn factors(&self, inputs: Inputs, requantise: Option<&Requantise>) -> Result<()> {
         let layers = self.config.layers;
-        let there = |layer: usize| (0..4).all(|input| self.store.has(&factor_name(inputs, layer, input)));
+        let there = |layer: usize| (0..4).all(|input| self.store.has(&factor_name(layer, input)));
         if (0..layers).all(there) {
             return self.passed(layers * self.tokens.len(), layers - 1);
         }
@@ -65,7 +36,7 @@ impl Pass<'_> {
         self.passed(done * self.tokens.len(), done)?;
         let gradients = self.store.load(GRADIENTS)?.unwrap_or_default();
         for layer in done..layers {
-            let mut weights = self.layer(layer)?;
+            let weights = self.layer(layer)?;
             let token_weights = self.token_weights(layer, &gradients)?;
             let (mut sums, mut start) = (Sums::new(), 0);
             for x in &mut states {
@@ -76,9 +47,7 @@ impl Pass<'_> {
                     add(&mut sums, name, &weighted.t()?.matmul(&weighted)?)?;
                 }
                 start += tokens;
-                if requantise.is_none() {
-                    *x = y;
-                }
+                *x = y;
                 self.passed(tokens, layer)?;
             }
             let each = INPUTS.par_iter().with_max_len(1).enumerate();
@@ -88,17 +57,8 @@ impl Pass<'_> {
                     let what = "layers are all 0 on this text, or not finite: another text may help";
                     Error::Compute(format!("model.layers.{layer}: the inputs of its {name} {what}"))
                 })?;
-                self.store.save_factor(&factor_name(inputs, layer, input), &factor)
+                self.store.save_factor(&factor_name(layer, input), &factor)
             })?;
-            if let Some(requantise) = requantise {
-                for (linear, (name, _)) in LINEARS.iter().enumerate() {
-                    let weight = weights.weight(linear);
-                    *weight = requantise(&weight_name(layer, name), weight)?;
-                }
-                for x in &mut states {
-                    *x = weights.forward(x, &self.windows(x.dim(0)?)?)?.0;
-                }
-            }
             self.save_states(layer + 1, &states)?;
         }
         self.store.forget(STATES)

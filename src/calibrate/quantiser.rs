@@ -1,6 +1,6 @@
 //! Levels by statistics.
 
-use super::hessians::{Inputs, factor_name};
+use super::hessians::factor_name;
 use super::pass::{GRADIENTS, means};
 use super::store::Store;
 use crate::Result;
@@ -13,7 +13,6 @@ use crate::quant::factor::Factor;
 use crate::quant::feedback::feedback;
 use crate::quant::nearest::{raise, rms};
 use crate::quant::{Float, Levels, Steps};
-use candle_core::Tensor;
 use std::collections::HashMap;
 
 /// Steps of columns are within this factor of their geometric mean, times or divided by it.
@@ -49,7 +48,7 @@ impl<'a> Quantiser<'a> {
 
     /// The strength at which steps are about as large as the weights.
     pub(super) fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
-        let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.factor(Inputs::Original, &spec.name)?) else {
+        let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.factor(&spec.name)?) else {
             return Ok(0.0);
         };
         let (rows, columns) = self.shares(&spec.name, &factor);
@@ -58,42 +57,18 @@ impl<'a> Quantiser<'a> {
         Ok(((rms + 1e-30) / step).log2())
     }
 
-    /// A tensor of a strength, by Hessians of some inputs. `None` if the weights are not finite, or no
+    /// A tensor of a strength. `None` if the weights are not finite, or no
     /// steps fit.
-    pub(super) fn quantise(
-        &self,
-        inputs: Inputs,
-        spec: &TensorSpec,
-        data: &[u8],
-        strength: f64,
-    ) -> Result<Option<Quantised>> {
+    pub(super) fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
         let Some((float, weights)) = Float::of(spec.dtype).and_then(|float| Some((float, float.read(data)?))) else {
             return Ok(None);
         };
-        let levels = self.levels(inputs, &spec.name, float, &weights, strength)?;
+        let levels = self.levels(&spec.name, float, &weights, strength)?;
         Ok(levels.and_then(|levels| Quantised::new(self.backend, float, &weights, levels)))
     }
 
-    /// A weight behind quantised layers as quantising makes it; as it is where that cannot be done.
-    pub(super) fn requantised(&self, name: &str, weight: &Tensor, strength: f64) -> Result<Tensor> {
-        let weights = weight.flatten_all()?.to_vec1::<f32>()?;
-        let float = Float::F32;
-        let levels = self.levels(Inputs::Quantised, name, float, &weights, strength)?;
-        match levels.and_then(|levels| float.read(&levels.decoded(float))) {
-            Some(decoded) => Ok(Tensor::from_vec(decoded, weight.shape(), weight.device())?),
-            None => Ok(weight.clone()),
-        }
-    }
-
-    fn levels(
-        &self,
-        inputs: Inputs,
-        name: &str,
-        float: Float,
-        weights: &[f32],
-        strength: f64,
-    ) -> Result<Option<Levels>> {
-        let Some(factor) = self.factor(inputs, name)? else {
+    fn levels(&self, name: &str, float: Float, weights: &[f32], strength: f64) -> Result<Option<Levels>> {
+        let Some(factor) = self.factor(name)? else {
             return Ok(None);
         };
         let (rows, columns) = self.shares(name, &factor);
@@ -121,9 +96,9 @@ impl<'a> Quantiser<'a> {
         (squares.iter().map(row).collect(), columns)
     }
 
-    fn factor(&self, inputs: Inputs, name: &str) -> Result<Option<Factor>> {
+    fn factor(&self, name: &str) -> Result<Option<Factor>> {
         match place(name) {
-            Some((layer, input)) => self.store.load_factor(&factor_name(inputs, layer, input)),
+            Some((layer, input)) => self.store.load_factor(&factor_name(layer, input)),
             None => self.store.load_factor(name),
         }
     }

@@ -2,8 +2,6 @@
 
 use super::original::{Original, OriginalTensor};
 use super::{Quantise, encode_as, estimate};
-#[cfg(feature = "eval")]
-use super::{SAFETENSORS, folder};
 use crate::backend::Backend;
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
@@ -32,12 +30,7 @@ impl Lossy {
     }
 
     fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
-        !self.keeps(&spec.name) && (quantising.takes)(spec)
-    }
-
-    /// Whether every bit of a tensor is kept.
-    pub(crate) fn keeps(&self, name: &str) -> bool {
-        self.lossless.iter().any(|pattern| matches(pattern, name))
+        !self.lossless.iter().any(|pattern| matches(pattern, &spec.name)) && (quantising.takes)(spec)
     }
 }
 
@@ -78,7 +71,6 @@ pub fn encode_lossy(
     let backend = Backend::choose(options.backend)?;
     let quantising = Quantising {
         takes: &large_matrix,
-        start: None,
         unit: &|_, _| Ok(0.0),
         quantise: &|spec, data, strength| Ok(quantise(backend, spec, data, strength)),
     };
@@ -89,8 +81,6 @@ pub fn encode_lossy(
 pub(crate) struct Quantising<'a> {
     /// Whether a tensor is quantised.
     pub(crate) takes: &'a (dyn Fn(&TensorSpec) -> bool + Sync),
-    /// The strength to try first; by the next field if there is none.
-    pub(crate) start: Option<f64>,
     /// The strength at which a tensor's steps are about as large as its weights.
     pub(crate) unit: &'a (dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync),
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
@@ -141,31 +131,6 @@ pub(super) fn quantise_batch(
 ) -> Result<Vec<Option<Quantised>>> {
     let one = |t: &OriginalTensor| quantise(&t.spec, original.data(t));
     batch.par_iter().with_max_len(1).map(one).collect()
-}
-
-/// The strength that [`encode_with`] would take.
-#[cfg(feature = "eval")]
-pub(crate) fn strength(
-    input: &Path,
-    options: &EncodeOptions,
-    lossy: &Lossy,
-    quantising: &Quantising,
-    progress: &dyn Progress,
-) -> Result<f64> {
-    let backend = Backend::choose(options.backend)?;
-    let originals = open_all(input)?;
-    let search = Search::new(&originals, lossy, backend, quantising).map_err(|e| Error::input(display(input), e))?;
-    search.run(progress)
-}
-
-#[cfg(feature = "eval")]
-fn open_all(input: &Path) -> Result<Vec<Original>> {
-    if !input.is_dir() {
-        return Ok(vec![Original::open(input)?]);
-    }
-    let mut files = folder::files(input)?;
-    files.retain(|f| folder::has_extension(f, SAFETENSORS));
-    files.iter().map(|f| Original::open(f)).collect()
 }
 
 /// The search for the strength that gives the bits which are asked for.
@@ -231,15 +196,10 @@ impl<'a> Search<'a> {
 
     fn run(&self, progress: &dyn Progress) -> Result<f64> {
         let bytes: usize = self.taken.iter().map(|(_, t)| t.data.len()).sum();
-        let mut at = match self.quantising.start {
-            Some(strength) => strength,
-            None => {
-                let unit = |(o, t): &(&Original, &OriginalTensor)| (self.quantising.unit)(&t.spec, o.data(t));
-                let units: Vec<f64> = self.taken.par_iter().map(unit).collect::<Result<_>>()?;
-                // A Gaussian source takes 2.05 bits more than the octaves that its deviation is above the step.
-                units.iter().sum::<f64>() / units.len() as f64 + 2.05 - self.target
-            }
-        };
+        let unit = |(o, t): &(&Original, &OriginalTensor)| (self.quantising.unit)(&t.spec, o.data(t));
+        let units: Vec<f64> = self.taken.par_iter().map(unit).collect::<Result<_>>()?;
+        // A Gaussian source takes 2.05 bits more than the octaves that its deviation is above the step.
+        let mut at = units.iter().sum::<f64>() / units.len() as f64 + 2.05 - self.target;
         let mut before: Option<(f64, f64)> = None;
         for _ in 0..PASSES {
             progress.start(bytes as u64);

@@ -20,7 +20,7 @@ mod verify;
 pub use estimate::estimate;
 pub use lossy::{Lossy, encode_lossy};
 #[cfg(feature = "eval")]
-pub(crate) use lossy::{Quantising, encode_with, strength};
+pub(crate) use lossy::{Quantising, encode_with};
 pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder, verify_only};
 

@@ -172,11 +172,6 @@ impl TracedLayer {
         })
     }
 
-    /// A linear layer's weight, by its number in [`LINEARS`]: (outputs, inputs).
-    pub(crate) fn weight(&mut self, linear: usize) -> &mut Tensor {
-        &mut self.linears[linear].weight
-    }
-
     /// The layer's output, and what it leaves.
     pub(crate) fn forward(&self, x: &Tensor, windows: &Windows) -> Result<(Tensor, Trace)> {
         let tokens = x.dim(0)?;

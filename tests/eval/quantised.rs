@@ -17,9 +17,9 @@ fn measure(candidate: &Path) -> TextReport {
     measure_text(&models, &text(), &options, &()).unwrap()
 }
 
-fn calibrated(to: &Path, text: &Path, sequential: bool) -> wcodec::Result<()> {
+fn calibrated(to: &Path, text: &Path) -> wcodec::Result<()> {
     let mut calibration = Calibration::new(text);
-    (calibration.window, calibration.sequential) = (32, sequential);
+    calibration.window = 32;
     let options = EncodeOptions::lossless();
     let model = kjv().join("model.safetensors");
     calibrate::encode(&model, to, &options, &Lossy::bits(BITS), &calibration, [&(), &()]).map(drop)
@@ -33,7 +33,7 @@ fn calibration_pays() {
     let model = kjv().join("model.safetensors");
     checkpoint::encode_lossy(&model, &plain, &EncodeOptions::lossless(), &Lossy::bits(BITS), &()).unwrap();
     let good = folder.path().join("calibrated.wcodec");
-    calibrated(&good, &text, true).unwrap();
+    calibrated(&good, &text).unwrap();
     for path in [&plain, &good] {
         let decoder = Decoder::open(path).unwrap();
         let weights: usize = decoder
@@ -69,7 +69,7 @@ fn threads_change_nothing() {
     let made = |threads: usize| {
         let to = folder.path().join(format!("{threads}.wcodec"));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| calibrated(&to, &text, true)).unwrap();
+        pool.install(|| calibrated(&to, &text)).unwrap();
         fs::read(to).unwrap()
     };
     assert!(made(1) == made(3));
@@ -84,7 +84,7 @@ fn a_text_may_be_too_short() {
         "In the beginning God created the heaven and the earth.",
     );
     let to = folder.path().join("t.wcodec");
-    let error = calibrated(&to, &text, false).unwrap_err();
+    let error = calibrated(&to, &text).unwrap_err();
     assert!(error.to_string().contains("too few"), "{error}");
     assert!(!to.exists());
 }

@@ -29,10 +29,9 @@ it is with a NAME.wcodec beside NAME.safetensors in IN.
 
 With --bits the large matrices of floats are quantised, so that the whole file has so many bits a \
 weight; everything that loads a lossless file loads it. Without --calibrate all of them get the same \
-relative error, for no more than is known of the weights alone: on a small language model that took about \
-half a bit to a bit more than calibration for the same loss. With --calibrate the model reads the text first: the linear \
-layers of its blocks get steps and errors by what they do to its predictions, and all other tensors are kept. It needs config.json and \
-tokenizer.json beside the weights. Measure the result with `wcodec eval`.
+relative error, for no more than the weights is known: expect a far larger loss at the same bits. With \
+--calibrate the model reads the text first, and its linear layers, embedding and head get steps by \
+what they do to its predictions; it needs config.json and tokenizer.json beside the weights. Measure the result with `wcodec eval`.
 
 The output appears under its name only when it is complete.")]
 #[command(after_help = "\
