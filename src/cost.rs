@@ -36,6 +36,7 @@ pub(crate) fn log2_f32(x: f32) -> i64 {
 }
 
 /// `2^x` for `|x| < 1000`, by sums and products alone: the same on every platform.
+#[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
 pub(crate) fn exp2(x: f64) -> f64 {
     let whole = x.round();
     let y = (x - whole) * std::f64::consts::LN_2;

@@ -135,6 +135,7 @@ pub(crate) enum Content<'a> {
     /// Data of which every bit is kept, little-endian and row-major.
     Exact(&'a [u8]),
     /// A quantised matrix.
+    #[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
     Quantised(&'a Quantised),
 }
 

@@ -34,6 +34,8 @@ pub mod model;
 mod plane;
 mod predict;
 mod progress;
+// Whole checkpoints are quantised, not single tensors.
+#[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
 mod quant;
 #[cfg(any(feature = "safetensors", feature = "candle"))]
 mod shards;

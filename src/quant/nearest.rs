@@ -46,6 +46,7 @@ pub(crate) fn nearest(weights: &[f32], steps: Steps) -> Option<Levels> {
 }
 
 /// Raises the steps of rows whose levels would be beyond the limit, with room for what is fed back.
+#[cfg(feature = "eval")]
 pub(crate) fn raise(weights: &[f32], rows: &mut [f32], columns: &[f32]) {
     const MOST: f32 = LEVEL_LIMIT as f32 / 1.5;
     for (weights, row) in weights.chunks(columns.len().max(1)).zip(rows) {

@@ -105,6 +105,7 @@ fn bits(text: &str) -> Result<f64, String> {
 }
 
 impl Encode {
+    #[cfg_attr(not(feature = "eval"), allow(unused_variables))]
     fn quantise(
         &self,
         input: &Path,

@@ -4,6 +4,7 @@ mod bytes;
 mod classes;
 mod count;
 mod float;
+#[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
 pub(crate) mod levels;
 pub(crate) mod tiles;
 
