@@ -14,7 +14,7 @@ mod tests;
 use crate::error::display;
 use crate::{Error, Result};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub(super) struct Journal {
     /// Behind the last whole record.
     end: u64,
     keys: Vec<Value>,
+    /// Parts that this run has asked for.
+    asked: HashSet<u32>,
     /// Where each batch's record is.
     batches: HashMap<(u32, u32), u64>,
     finished: bool,
@@ -67,6 +69,7 @@ impl Journal {
             file,
             end: 0,
             keys: Vec::new(),
+            asked: HashSet::new(),
             batches: HashMap::new(),
             finished,
         };
@@ -153,6 +156,7 @@ impl Journal {
     /// [`Error::Input`] if the file is finished and has no such part: with what is different.
     pub(super) fn part(&mut self, key: &Value) -> Result<u32> {
         if let Some(part) = self.keys.iter().position(|k| k == key) {
+            self.asked.insert(part as u32);
             return Ok(part as u32);
         }
         if self.finished {
@@ -167,6 +171,7 @@ impl Journal {
         }
         self.keys.push(key.clone());
         let part = (self.keys.len() - 1) as u32;
+        self.asked.insert(part);
         self.write(PART, part, 0, key.to_string().as_bytes())?;
         Ok(part)
     }
@@ -223,8 +228,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes the file: its results are not needed any more.
+    /// Removes the file, whose results are not needed any more; unless it has some that this run did not
+    /// ask for: they are another's.
     pub(super) fn remove(self) -> Result<()> {
+        if self.asked.len() < self.keys.len() {
+            return Ok(());
+        }
         match fs::remove_file(&self.path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(format!("removing {}", display(&self.path)))(e)),
             _ => Ok(()),

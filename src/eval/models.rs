@@ -33,7 +33,7 @@ pub struct Load {
     /// unfinished file is used.
     pub save_reference: Option<PathBuf>,
     /// File of results so far: what is there is used, what is missing is added. [`Models::finish`]
-    /// removes it.
+    /// removes it, unless it has more than was asked for.
     pub resume: Option<PathBuf>,
 }
 
@@ -125,7 +125,8 @@ impl Models {
         Ok(())
     }
 
-    /// All is measured: saved results of the reference get their final name, results so far are removed.
+    /// All is measured: saved results of the reference get their final name; results so far are removed,
+    /// unless the file has some that were not asked for, of another run.
     ///
     /// # Errors
     /// [`Error::Io`].

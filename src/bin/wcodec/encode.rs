@@ -83,7 +83,7 @@ pub(crate) enum Effort {
     /// Scale prediction by row and column; other tools where a sample shows that they win
     #[default]
     Default,
-    /// Every tool and parameter, counted on all of the data: slow to encode, decodes as fast
+    /// Every tool and parameter, counted on all of the data: slow to encode, decodes as default or slower
     Max,
 }
 

@@ -4,6 +4,20 @@ use crate::failure::Failure;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
+/// Whether a file can be made in the folder of this path: said before the work.
+#[cfg(feature = "eval")]
+pub(crate) fn check_folder(path: &std::path::Path) -> Result<(), Failure> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => std::path::Path::new("."),
+    };
+    let made = tempfile::tempfile_in(folder);
+    made.map(drop).map_err(|e| {
+        let what = format!("no file can be made in {} ({})", folder.display(), e.kind());
+        Failure::new("io", format!("writing {}: {what}", path.display()))
+    })
+}
+
 /// Writes text to stdout.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();

@@ -71,3 +71,19 @@ fn what_belongs_to_another_run_is_refused() {
     assert!(error(Journal::open(&path, &identity, false)).contains("no file of evaluation results"));
     assert_eq!(fs::read(&path).unwrap(), b"something else");
 }
+
+#[test]
+fn another_runs_results_are_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let identity = filled(&path);
+    let mut other = Journal::open(&path, &identity, false).unwrap();
+    other.part(&json!({"text": 2})).unwrap();
+    other.remove().unwrap();
+    let mut both = Journal::open(&path, &identity, false).unwrap();
+    let part = both.part(&json!({"text": 1})).unwrap();
+    assert!(both.has(part, 2));
+    both.part(&json!({"text": 2})).unwrap();
+    both.remove().unwrap();
+    assert!(!path.exists());
+}

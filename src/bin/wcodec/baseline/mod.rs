@@ -23,8 +23,9 @@ Measure what there is to win on a checkpoint, and what is won.
 
 For each tensor and in all: sizes; zeros; how values are distributed; the entropy of each field of their bits; \
 what each predictor and transform would make of them; the same weights as INT8 and INT4, plain and coded. Beside \
-each size that is reached stands the entropy bound: what no code comes below that knows the frequencies of a \
-tensor's values, and the scales of its rows and columns. Then the time and memory that loading takes, from \
+each size that is reached stands the entropy bound: what no code comes below that knows but the frequencies of a \
+tensor's values, and the scales of its rows and columns. (Where neighbours are alike, as in position embeddings, \
+prediction comes below it.) Then the time and memory that loading takes, from \
 safetensors and from .wcodec, with a warm and a cold cache; and the project's targets, each with its measured \
 state. With --text or --task the encoded model is measured against the original, as `wcodec eval` does.
 
@@ -64,6 +65,9 @@ pub(crate) struct Baseline {
 
 impl Baseline {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
+        for path in [&self.markdown, &self.html].into_iter().flatten() {
+            output::check_folder(path)?;
+        }
         // Mistakes in small files come before the work.
         let inputs = || crate::eval::Inputs::read(&self.text, &self.task, self.limit);
         inputs()?;
@@ -71,6 +75,10 @@ impl Baseline {
         for name in &self.models {
             let files = input::model(name, global)?;
             let asked = !self.text.is_empty() || !self.task.is_empty();
+            if asked && (files.config.is_none() || files.tokenizer.is_none()) {
+                let what = "--text and --task need config.json and tokenizer.json beside the weights";
+                return Err(Failure::new("input", format!("{}: {what}", files.name)));
+            }
             let inputs = asked
                 .then(|| Ok::<_, Failure>(inputs()?.with_windows(self.windows)))
                 .transpose()?;

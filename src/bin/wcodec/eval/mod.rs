@@ -117,7 +117,8 @@ pub(crate) struct Eval {
     /// Keep the reference's results in a file, or take them from it if it is there
     #[arg(long, value_name = "FILE")]
     save_reference: Option<PathBuf>,
-    /// Keep what is found in a file, and go on from it if it is there; it is removed at the end
+    /// Keep what is found in a file, and go on from it if it is there; it is removed at the end, unless
+    /// another run's results are in it too
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
 }
@@ -156,6 +157,9 @@ impl Eval {
         self.limits_have_figures()?;
         if self.resume.is_some() && self.resume == self.save_reference {
             return Err(Failure::usage("--resume and --save-reference need a file each"));
+        }
+        for path in [&self.markdown, &self.html, &self.items].into_iter().flatten() {
+            output::check_folder(path)?;
         }
         // Mistakes in small files come before the work.
         let mut inputs = Inputs::read(&self.text, &self.task, self.limit)?;
