@@ -114,6 +114,7 @@ fn pull_fills_the_shared_cache() {
     s.fails("pull ../x", 2, "usage");
     s.fails("pull org/model --include *.safetensors --only-layers 0..2", 2, "usage");
     s.fails("pull org/model --only-layers 3..2", 2, "usage");
+    s.fails("pull org/model --only-layers 40..50", 2, "usage");
 }
 
 #[test]

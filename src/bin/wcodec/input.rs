@@ -55,7 +55,17 @@ pub(crate) fn open(path: &Path, global: &Global) -> Result<Decoder, Failure> {
     }
     check(path)?;
     refuse_folder(path)?;
-    Ok(Decoder::open_with(path, global.decode_options())?)
+    let opened = Decoder::open_with(path, global.decode_options());
+    opened.map_err(|error| match path.exists() {
+        true => Failure::from(error),
+        false => {
+            let path = path.display();
+            Failure::new(
+                "io",
+                format!("{error} (a file on the Hub is hf://ORG/MODEL/FILE, not {path})"),
+            )
+        }
+    })
 }
 
 /// Downloads what is on the Hub, into its cache: a file, or all of a repository but its weights in

@@ -6,6 +6,7 @@ use crate::output::{self, count};
 use crate::progress::Display;
 use clap::Args;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
@@ -59,10 +60,10 @@ impl Pull {
         let id = self.repo.strip_prefix("hf://").unwrap_or(&self.repo);
         let (repo, all) = pin_and_list(parse_repo(id), global)?;
         let mut files: Vec<&RepoFile> = all.iter().filter(|f| self.wants(&f.path, &all)).collect();
-        let mut in_part = None;
+        let (mut in_part, found) = (None, Cell::new(false));
         if let Some(layers) = &self.only_layers {
             let is_weights = |path: &str| path.ends_with(".wcodec") || path.ends_with(".safetensors");
-            let shards = shards_of(&repo, &all, layers)?;
+            let shards = shards_of(&repo, &all, layers, &found)?;
             if shards.is_none() {
                 in_part = Some((only_file(&repo, &files)?, layers));
             }
@@ -86,11 +87,17 @@ impl Pull {
                 listed.push(json!({ "path": file.path, "bytes": len }));
             }
             if let Some((file, layers)) = &in_part {
-                let wanted = |tensor: &str| is_of(tensor, layers);
+                let wanted = |tensor: &str| is_of(tensor, layers, &found);
                 let len = repo.download_part(file, &wanted, &progress)?;
                 bytes += len;
                 listed.push(json!({ "path": file, "bytes": len, "part": true }));
             }
+        }
+        if let Some(layers) = &self.only_layers
+            && !found.get()
+        {
+            let what = format!("the model has none of the layers {}..{}", layers.start, layers.end);
+            return Err(Failure::usage(format!("{}: {what}", repo.id())));
         }
         let folder = repo.folder()?.unwrap_or_default();
         let time = begun.elapsed();
@@ -175,7 +182,12 @@ fn only_file(repo: &Repo, files: &[&RepoFile]) -> Result<String, Failure> {
 }
 
 /// The shards that hold a tensor of these layers, or of none. `None` if there is no index of shards.
-fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<Option<BTreeSet<String>>, Failure> {
+fn shards_of(
+    repo: &Repo,
+    all: &[RepoFile],
+    layers: &Range<u64>,
+    found: &Cell<bool>,
+) -> Result<Option<BTreeSet<String>>, Failure> {
     // An index of safetensors says nothing of one .wcodec file beside them.
     let [encoded, plain] = INDEXES;
     let end = if has_encoded(all) { encoded } else { plain };
@@ -187,15 +199,17 @@ fn shards_of(repo: &Repo, all: &[RepoFile], layers: &Range<u64>) -> Result<Optio
         .path
         .rsplit_once('/')
         .map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    let shards = wcodec::shard_files(&path, |tensor| is_of(tensor, layers))?;
+    let shards = wcodec::shard_files(&path, |tensor| is_of(tensor, layers, found))?;
     Ok(Some(
         shards.into_iter().map(|shard| format!("{folder}{shard}")).collect(),
     ))
 }
 
-/// Whether a tensor is of one of these layers, or of none.
-fn is_of(tensor: &str, layers: &Range<u64>) -> bool {
-    layer(tensor).is_none_or(|n| layers.contains(&n))
+/// Whether a tensor is of one of these layers, which is then found, or of none.
+fn is_of(tensor: &str, layers: &Range<u64>, found: &Cell<bool>) -> bool {
+    let layer = layer(tensor);
+    found.set(found.get() || layer.is_some_and(|n| layers.contains(&n)));
+    layer.is_none_or(|n| layers.contains(&n))
 }
 
 /// The first number in a tensor's name.

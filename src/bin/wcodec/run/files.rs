@@ -92,7 +92,9 @@ impl Files {
             }
             #[cfg(feature = "hub")]
             Place::Hub(repo, None) => {
-                let (repo, files) = crate::pull::pin_and_list(*repo, global)?;
+                let no_folder = format!("{model} is no folder here");
+                let listed = crate::pull::pin_and_list(*repo, global);
+                let (repo, files) = listed.map_err(|failure| failure.about(&no_folder))?;
                 Ok(Self::Hub(Box::new(repo), files.into_iter().map(|f| f.path).collect()))
             }
         }
@@ -128,6 +130,10 @@ impl Files {
         let mut arrival = Arrival::default();
         let backend = match self {
             Self::Folder(folder) if has(folder, "wcodec")? => Some(WcodecBackend::open(&[folder], options)?),
+            Self::Folder(folder) if !has(folder, "safetensors")? => {
+                let what = "the folder has neither .wcodec nor .safetensors files";
+                return Err(Failure::new("input", format!("{}: {what}", folder.display())));
+            }
             Self::Folder(_) => None,
             #[cfg(feature = "hub")]
             Self::Hub(repo, files) if files.iter().any(|f| f.ends_with(".wcodec")) => {
