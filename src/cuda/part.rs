@@ -3,7 +3,7 @@
 
 use crate::Tensor;
 use crate::codec::Plan;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,12 +55,14 @@ impl<'d> Encoded<'d> {
     /// Reads the encoded bytes of all chunks into `to`, and checks their checksums.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`].
-    ///
-    /// # Panics
-    /// If `to` is not `encoded_len(0..chunks())` long.
+    /// [`Error::Io`], [`Error::Corrupt`]; [`Error::Usage`] if `to` is not `encoded_len(0..chunks())` long.
     pub fn read(&self, to: &mut [u8]) -> Result<()> {
-        assert!(to.len() as u64 == self.encoded_len(0..self.chunks()), "as many bytes");
+        let (got, want) = (to.len(), self.encoded_len(0..self.chunks()));
+        if got as u64 != want {
+            let name = self.tensor.info().name();
+            let what = format!("the chunks of tensor {name:?} take a buffer of {want} bytes, not {got}");
+            return Err(Error::usage(what));
+        }
         self.tensor.read_encoded(&self.plan, 0..self.chunks(), to)
     }
 

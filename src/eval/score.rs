@@ -9,7 +9,17 @@ use std::ops::Deref;
 use twox_hash::XxHash3_128;
 
 /// Tokens that are computed together. More is hardly faster and takes more memory.
-pub(super) const BATCH_TOKENS: usize = 1024;
+const BATCH_TOKENS: usize = 1024;
+
+/// The first of these that make a batch, and the rest; `tokens` is what each takes.
+pub(super) fn split_batch<T>(all: &[T], tokens: impl Fn(&T) -> usize) -> (&[T], &[T]) {
+    let mut sum = 0;
+    let fits = all.iter().take_while(|item| {
+        sum += tokens(item);
+        sum <= BATCH_TOKENS
+    });
+    all.split_at(fits.count().max(1))
+}
 /// The models in messages.
 pub(super) const REFERENCE: &str = "reference";
 pub(super) const CANDIDATE: &str = "candidate";

@@ -6,7 +6,7 @@ use super::likelihood::{Batch, Likelihood};
 use super::models::{Models, with_candidate};
 use super::paired::Paired;
 use super::prompt::Prompt;
-use super::score::{BATCH_TOKENS, CANDIDATE, REFERENCE};
+use super::score::{CANDIDATE, REFERENCE, split_batch};
 use super::stats::Estimate;
 use crate::{Error, Progress, Result};
 use blake3::Hasher;
@@ -103,12 +103,7 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        let mut sum = 0;
-        let fits = rest.iter().take_while(|p| {
-            sum += p.tree.rows();
-            sum <= BATCH_TOKENS
-        });
-        let (prompts, later) = rest.split_at(fits.count().max(1));
+        let (prompts, later) = split_batch(rest, |p| p.tree.rows());
         let batch = Batch::new(prompts, &items[items.len() - rest.len()..]);
         let (theirs, time) = saved.get_or(number, |out| batch.run(models.reference.whole()?, REFERENCE, out))?;
         times.reference += time;

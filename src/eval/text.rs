@@ -3,7 +3,7 @@
 use super::At;
 use super::kept::{Kept, Times};
 use super::models::{Models, with_candidate};
-use super::score::{BATCH_TOKENS, CANDIDATE, REFERENCE, States, pairs};
+use super::score::{CANDIDATE, REFERENCE, States, pairs, split_batch};
 use super::stats::{Decades, Distribution, Estimate, Z95};
 use super::windows::{Window, windows};
 use super::wire::Taken;
@@ -179,12 +179,7 @@ pub fn measure_text(
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        let mut sum = 0;
-        let fits = rest.iter().take_while(|(_, w)| {
-            sum += size(w);
-            sum <= BATCH_TOKENS
-        });
-        let (windows, later) = rest.split_at(fits.count().max(1));
+        let (windows, later) = split_batch(rest, |(_, w)| size(w));
         let batch = Batch::new(windows, bos, &file);
         let mut theirs = Vec::new();
         if saved.wants(number) || !kept.has(number) {
