@@ -1,19 +1,16 @@
 //! Single requests: where they go, what the token is for, what an answer's status means.
 
 use super::environment::Token;
-use super::names;
 use super::options::HubOptions;
+use super::retry::{Fault, retry_after};
 use crate::error::{Error, HubProblem, Result};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
 
 /// Redirections that are followed.
 const HOPS: usize = 5;
-/// Between two looks at whether the work was cancelled.
-const TICK: Duration = Duration::from_millis(100);
-
 /// A connection to one endpoint.
 pub(super) struct Client {
     agent: Agent,
@@ -21,36 +18,6 @@ pub(super) struct Client {
     endpoint: String,
     token: Option<Token>,
     pub(super) options: HubOptions,
-}
-
-/// An attempt that failed.
-pub(super) struct Fault {
-    pub(super) error: Error,
-    /// Whether another attempt may go better.
-    pub(super) again: bool,
-    /// How long the server wants us to wait.
-    pub(super) after: Option<Duration>,
-}
-
-impl From<Error> for Fault {
-    /// Of an error that another attempt does not mend.
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            again: false,
-            after: None,
-        }
-    }
-}
-
-impl Fault {
-    fn again(error: Error) -> Self {
-        Self {
-            error,
-            again: true,
-            after: None,
-        }
-    }
 }
 
 /// What was asked for, for messages.
@@ -269,46 +236,6 @@ impl Client {
         }
     }
 
-    /// Tries until it works, it cannot work, or attempts are used up. An attempt that got on (`work`
-    /// says so) does not count.
-    pub(super) fn retry<T>(
-        &self,
-        cancelled: &dyn Fn() -> bool,
-        work: impl FnMut(&mut bool) -> Result<T, Fault>,
-    ) -> Result<T> {
-        self.retry_up_to(self.options.attempts, cancelled, work)
-    }
-
-    fn retry_up_to<T>(
-        &self,
-        attempts: u32,
-        cancelled: &dyn Fn() -> bool,
-        mut work: impl FnMut(&mut bool) -> Result<T, Fault>,
-    ) -> Result<T> {
-        let mut failures = 0;
-        loop {
-            if cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let mut got_on = false;
-            let fault = match work(&mut got_on) {
-                Ok(value) => return Ok(value),
-                Err(fault) => fault,
-            };
-            failures = if got_on { 1 } else { failures + 1 };
-            if !fault.again || failures >= attempts.max(1) {
-                return Err(fault.error);
-            }
-            let doubled = self.options.backoff.saturating_mul(1 << (failures - 1).min(16));
-            let wait = match fault.after {
-                Some(after) if after > self.options.longest_wait => return Err(told_to_wait(fault.error, after)),
-                Some(after) => after,
-                None => doubled.min(self.options.longest_wait),
-            };
-            sleep(wait, cancelled);
-        }
-    }
-
     /// A short text whole, of at most `most` bytes.
     pub(super) fn text(&self, url: &str, most: u64, attempts: u32) -> Result<Vec<u8>> {
         let asked = Asked { url, range: None };
@@ -336,88 +263,6 @@ fn next(asked: &Asked, response: &Response<Body>) -> Result<String, Fault> {
         let what = "a redirection that leads nowhere, or from https to http";
         asked.protocol(Some(response.status().as_u16()), what)
     })
-}
-
-/// Seconds only: the other form, a date, is not used by hubs.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    header(headers, "retry-after")?
-        .trim()
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
-}
-
-fn told_to_wait(error: Error, after: Duration) -> Error {
-    match error {
-        Error::Hub {
-            problem,
-            url,
-            status,
-            range,
-            what,
-        } => Error::Hub {
-            what: format!("{what}; the server asks for {} s", after.as_secs()),
-            problem,
-            url,
-            status,
-            range,
-        },
-        other => other,
-    }
-}
-
-fn sleep(time: Duration, cancelled: &dyn Fn() -> bool) {
-    let begun = Instant::now();
-    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        if cancelled() {
-            return;
-        }
-        std::thread::sleep(left.min(TICK));
-    }
-}
-
-/// What the endpoint says of a file.
-#[derive(Clone, Debug)]
-pub(super) struct Metadata {
-    pub(super) commit: String,
-    /// Its name among the blobs of the cache.
-    pub(super) etag: String,
-    pub(super) size: u64,
-}
-
-impl Client {
-    /// URL of a file.
-    pub(super) fn file_url(&self, repo: &str, revision: &str, file: &str) -> String {
-        let (revision, file) = (names::encode_part(revision), names::encode_path(file));
-        format!("{}/{repo}/resolve/{revision}/{file}", self.endpoint)
-    }
-
-    /// Asks for a file's commit, digest and size.
-    pub(super) fn metadata(&self, url: &str) -> Result<Metadata> {
-        let asked = Asked { url, range: None };
-        let (headers, status) = self.retry(&|| false, |_| self.head(url))?;
-        let odd = |what: String| asked.error(HubProblem::Protocol, Some(status), what);
-        let text = |name: &str| header(&headers, name);
-        let commit = text("x-repo-commit").filter(|c| names::is_commit(c));
-        let etag = text("x-linked-etag").or_else(|| text("etag")).and_then(names::etag);
-        // The length of a redirection is its own.
-        let plain = text("content-length").filter(|_| (200..300).contains(&status));
-        let size = text("x-linked-size").or(plain).and_then(|n| n.trim().parse().ok());
-        let (Some(commit), Some(etag), Some(size)) = (commit, etag, size) else {
-            return Err(odd(
-                "the answer lacks X-Repo-Commit, an ETag or a length: is it a hub?".into()
-            ));
-        };
-        if size > self.options.max_file_bytes {
-            let most = self.options.max_file_bytes;
-            return Err(odd(format!("a file of {size} bytes, max_file_bytes is {most}")));
-        }
-        Ok(Metadata {
-            commit: commit.into(),
-            etag,
-            size,
-        })
-    }
 }
 
 #[cfg(test)]

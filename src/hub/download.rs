@@ -5,10 +5,13 @@
 //! has arrived is kept when the work ends early, and the next download of the file goes on from there.
 //! It gets its final name when all of it is here and has its digest.
 
+#[cfg(feature = "candle")]
+mod reading;
+
 use super::cache::{Cache, Lock};
-use super::client::Metadata;
 use super::digest::Digest;
 use super::fetch::Target;
+use super::metadata::Metadata;
 use super::parts::Parts;
 use crate::container::read_exact_at;
 use crate::error::{Error, HubProblem, Result};
@@ -306,66 +309,6 @@ impl Download {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Fetches only what is waited for, until [`Download::release`].
-    #[cfg(feature = "candle")]
-    pub(super) fn hold(&self) {
-        self.state().held = true;
-    }
-
-    /// Fetches all of it.
-    #[cfg(feature = "candle")]
-    pub(super) fn release(&self) {
-        self.state().held = false;
-        self.changed.notify_all();
-    }
-
-    #[cfg(feature = "candle")]
-    pub(super) fn size(&self) -> u64 {
-        self.metadata.size
-    }
-
-    #[cfg(feature = "candle")]
-    pub(super) fn url(&self) -> &str {
-        self.target.url()
-    }
-
-    /// The file that grows.
-    #[cfg(feature = "candle")]
-    pub(super) fn partial(&self) -> &std::path::Path {
-        &self.partial
-    }
-
-    /// Whether these bytes are here.
-    #[cfg(feature = "candle")]
-    pub(super) fn is_here(&self, bytes: &Range<u64>) -> bool {
-        let state = self.state();
-        state.parts.covering(bytes).all(|block| state.parts.is_here(block))
-    }
-
-    /// Waits until these bytes are here, and has them come next.
-    ///
-    /// # Errors
-    /// Why they will not come.
-    #[cfg(feature = "candle")]
-    pub(super) fn wait(&self, bytes: &Range<u64>) -> Result<()> {
-        if self.is_here(bytes) {
-            return Ok(());
-        }
-        let blocks = {
-            let mut state = self.state();
-            let blocks = state.parts.covering(bytes);
-            state.wanted.push(blocks.clone());
-            blocks
-        };
-        self.changed.notify_all();
-        let result = self.wait_for(blocks.clone());
-        let mut state = self.state();
-        if let Some(at) = state.wanted.iter().position(|w| *w == blocks) {
-            state.wanted.remove(at);
-        }
-        result
     }
 
     /// The digest of the file, as it arrives. `None` if it is right, or nothing says what it should be.

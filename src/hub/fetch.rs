@@ -1,7 +1,8 @@
 //! A range of a file, whatever happens on the way.
 
-use super::client::{Asked, Client, Fault, authority, header};
+use super::client::{Asked, Client, authority, header};
 use super::names;
+use super::retry::Fault;
 use crate::error::{Error, HubProblem, Result};
 use std::collections::HashMap;
 use std::io::Read;

@@ -42,12 +42,14 @@ mod digest;
 mod download;
 mod environment;
 mod fetch;
+mod metadata;
 mod names;
 mod options;
 mod partial;
 mod parts;
 mod remote;
 mod repo;
+mod retry;
 mod spans;
 
 #[cfg(feature = "candle")]

@@ -1,6 +1,6 @@
 //! Parts of files into the cache.
 
-use super::client::Metadata;
+use super::metadata::Metadata;
 use super::repo::{Place, Repo};
 use crate::error::{Error, Result};
 use crate::format::TensorInfo;

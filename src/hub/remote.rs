@@ -2,9 +2,9 @@
 //! unfinished download has left in the cache is read from there.
 
 use super::cache::Cache;
-use super::client::Metadata;
 use super::download::unfinished;
 use super::fetch::Target;
+use super::metadata::Metadata;
 use super::parts::ranges_here;
 use super::spans::Spans;
 use crate::container::{Source, read_exact_at};

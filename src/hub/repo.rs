@@ -1,10 +1,11 @@
 //! A repository: its files, here or there.
 
 use super::cache::Cache;
-use super::client::{Asked, Client, Metadata};
+use super::client::{Asked, Client};
 use super::download::Download;
 use super::environment::{self, Token};
 use super::fetch::Target;
+use super::metadata::Metadata;
 use super::names;
 use super::options::HubOptions;
 use super::remote::{Local, Remote};
