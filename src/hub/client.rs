@@ -2,9 +2,10 @@
 
 use super::environment::Token;
 use super::options::HubOptions;
-use super::retry::{Fault, retry_after};
+use super::retry::Fault;
 use crate::error::{Error, HubProblem, Result};
 use std::ops::Range;
+use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
@@ -263,6 +264,15 @@ fn next(asked: &Asked, response: &Response<Body>) -> Result<String, Fault> {
         let what = "a redirection that leads nowhere, or from https to http";
         asked.protocol(Some(response.status().as_u16()), what)
     })
+}
+
+/// Seconds only: the other form, a date, is not used by hubs.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    header(headers, "retry-after")?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Attempts: which faults may pass, how long to wait, when to give up.
 
-use super::client::{Client, header};
+use super::client::Client;
 use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
-use ureq::http::HeaderMap;
 
 /// Between two looks at whether the work was cancelled.
 const TICK: Duration = Duration::from_millis(100);
@@ -78,15 +77,6 @@ impl Client {
             sleep(wait, cancelled);
         }
     }
-}
-
-/// Seconds only: the other form, a date, is not used by hubs.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    header(headers, "retry-after")?
-        .trim()
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
 }
 
 fn told_to_wait(error: Error, after: Duration) -> Error {
