@@ -78,19 +78,8 @@ impl Plot<'_> {
 
     fn frame(&self, out: &mut String, x: &Axis, y: &Axis) {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        x.columns(out, 5, TOP, bottom);
         // Writing to a string cannot fail.
-        for (value, text) in x.ticks(5) {
-            let at = x.place(value);
-            let _ = write!(
-                out,
-                "<line class=\"grid\" x1=\"{at:.2}\" x2=\"{at:.2}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
-            );
-            let _ = write!(
-                out,
-                "<text class=\"mid soft\" x=\"{at:.2}\" y=\"{}\">{text}</text>",
-                bottom + 16.0
-            );
-        }
         for (value, text) in y.ticks(6) {
             let at = y.place(value);
             let _ = write!(
