@@ -35,16 +35,17 @@ impl<'a> Kept<'a> {
         spent: &mut Spent,
         compute: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Result<Vec<u8>> {
-        if let Some((journal, part)) = self.0
-            && let Some(payload) = lock(journal).read(part, batch)?
-        {
-            let mut taken = Taken(&payload);
-            let time = Duration::try_from_secs_f64(taken.f64()?).unwrap_or_default();
-            spent.all += time;
-            if lock(journal).found(part, batch) {
-                spent.earlier += time;
+        if let Some((journal, part)) = self.0 {
+            let journal = lock(journal);
+            if let Some(payload) = journal.read(part, batch)? {
+                let mut taken = Taken(&payload);
+                let time = Duration::try_from_secs_f64(taken.f64()?).unwrap_or_default();
+                spent.all += time;
+                if journal.found(part, batch) {
+                    spent.earlier += time;
+                }
+                return Ok(taken.0.to_vec());
             }
-            return Ok(taken.0.to_vec());
         }
         let begun = Instant::now();
         let mut payload = vec![0; size_of::<f64>()];
