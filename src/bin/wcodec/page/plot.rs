@@ -2,6 +2,7 @@
 
 use super::axis::{Axis, Scale};
 use super::{COLOURS, escape};
+use crate::table::shorten;
 use std::fmt::Write;
 
 const WIDTH: f64 = 400.0;
@@ -14,6 +15,9 @@ const BOTTOM: f64 = 46.0;
 const LETTER: f64 = 6.6;
 /// Two labels are at least so far apart in height.
 const LINE: f64 = 13.0;
+
+/// Letters of a shortened label.
+const SHORT: usize = 20;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, PartialEq)]
@@ -142,21 +146,13 @@ impl Series {
     }
 }
 
-/// Writes a label beside a point, where no other is; leaves it out where there is no room.
-fn name(out: &mut String, (x, y): (f64, f64), text: &str, taken: &mut Vec<(f64, f64, f64)>) {
-    let width = text.chars().count() as f64 * LETTER;
-    let sides = [(x + 7.0, "", x + 7.0), (x - 7.0, "end ", x - 7.0 - width)];
-    let places = [4.0, -7.0, 15.0]
+/// Writes a label beside a point, where no other is; shortened, or left out, where there is no room.
+fn name(out: &mut String, point: (f64, f64), text: &str, taken: &mut Vec<(f64, f64, f64)>) {
+    let short = shorten(text, SHORT);
+    let Some(((at, class, left, width), base, text)) = [text, &short]
         .into_iter()
-        .flat_map(|dy| sides.map(|side| (side, y + dy)));
-    let free = |&((_, _, left), base): &((f64, &str, f64), f64)| {
-        let inside = left >= LEFT && left + width <= WIDTH && base > TOP + 8.0 && base < HEIGHT - BOTTOM;
-        inside
-            && taken
-                .iter()
-                .all(|&(l, w, b)| left + width < l || l + w < left || (b - base).abs() >= LINE)
-    };
-    let Some(((at, class, left), base)) = places.into_iter().find(free) else {
+        .find_map(|text| free(point, text, taken).map(|(side, base)| (side, base, text)))
+    else {
         return;
     };
     taken.push((left, width, base));
@@ -165,4 +161,50 @@ fn name(out: &mut String, (x, y): (f64, f64), text: &str, taken: &mut Vec<(f64, 
         "<text class=\"{class}halo small\" x=\"{at:.2}\" y=\"{base:.2}\">{}</text>",
         escape(text)
     );
+}
+
+/// Where a label has room: its anchor, that one's class, its left end and width; and its height.
+fn free((x, y): (f64, f64), text: &str, taken: &[(f64, f64, f64)]) -> Option<((f64, &'static str, f64, f64), f64)> {
+    let width = text.chars().count() as f64 * LETTER;
+    let sides = [(x + 7.0, "", x + 7.0, width), (x - 7.0, "end ", x - 7.0 - width, width)];
+    let mut places = [4.0, -7.0, 15.0]
+        .into_iter()
+        .flat_map(|dy| sides.map(|side| (side, y + dy)));
+    places.find(|&((_, _, left, _), base)| {
+        let inside = left >= LEFT && left + width <= WIDTH && base > TOP + 8.0 && base < HEIGHT - BOTTOM;
+        inside
+            && taken
+                .iter()
+                .all(|&(l, w, b)| left + width < l || l + w < left || (b - base).abs() >= LINE)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_labels_are_shortened_where_there_is_no_room() {
+        let of = |label: &str| {
+            let series = vec![Series {
+                mark: Mark::Points,
+                points: vec![(1.0, 2.0)],
+                labels: vec![label.into()],
+            }];
+            let (x, y) = (("x", Scale::Linear), ("y", Scale::Linear));
+            Plot {
+                x,
+                y,
+                series,
+                limit: None,
+            }
+            .svg("")
+        };
+        assert!(of("short").contains(">short<"));
+        let long = of("a-model-of-a-very-long-name-fine-tuned-0050");
+        assert!(
+            long.contains("a-model") && long.contains('…') && long.contains("0050<"),
+            "{long}"
+        );
+    }
 }
