@@ -184,6 +184,7 @@ impl Eval {
             return Err(Failure::usage("--resume and --save-reference need a file each"));
         }
         output::check_reports(&[&self.markdown, &self.html, &self.items], self.force)?;
+        let load = self.load(global)?;
         // Mistakes in small files come before the work.
         let mut inputs = Inputs::read(&self.text, &self.task, self.limit)?;
         (inputs.window, inputs.stride, inputs.windows) = (self.window, self.stride, self.windows);
@@ -192,7 +193,7 @@ impl Eval {
         let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
         let suite = Suite {
             inputs,
-            load: self.load(global)?,
+            load,
             limits: self.limits(),
         };
         let report = suite.run(&reference, &candidates, global);
