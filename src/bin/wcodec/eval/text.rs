@@ -61,11 +61,14 @@ fn comparison(report: &Report) -> String {
         let mut table = table(&[("mean KL", Right), ("perplexity", Right), ("same top", Right)]);
         for c in &report.candidates {
             let text = &c.texts[i];
-            let figures = [
-                format!("{:.6}", text.divergence.mean.mean),
-                format!("{:+.4}%", text.increase_percent),
-                format!("{:.3}%", 100.0 * text.same_top.mean),
-            ];
+            let figures = match text.identical {
+                true => ["identical"; 3].map(str::to_owned),
+                false => [
+                    format!("{:.6}", text.divergence.mean.mean),
+                    format!("{:+.4}%", text.increase_percent),
+                    format!("{:.3}%", 100.0 * text.same_top.mean),
+                ],
+            };
             table.row(row(c).into_iter().chain(figures));
         }
         out += &format!("\n{}\n{}", short(&text.file), table.render());
@@ -83,7 +86,11 @@ fn comparison(report: &Report) -> String {
         ]);
         for c in &report.candidates {
             let [_, accuracy, change, interval, ..] = cells(&c.tasks[i].accuracy);
-            table.row(row(c).into_iter().chain([accuracy, change, interval]));
+            let figures = match c.tasks[i].identical {
+                true => ["identical"; 3].map(str::to_owned),
+                false => [accuracy, change, interval],
+            };
+            table.row(row(c).into_iter().chain(figures));
         }
         out += &format!("\n{}\n{}", short(&task.file), table.render());
     }
