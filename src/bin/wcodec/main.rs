@@ -116,7 +116,7 @@ enum Command {
     Synth(synth::Synth),
     Bench(bench::Bench),
     #[cfg(feature = "eval")]
-    Eval(eval::Eval),
+    Eval(Box<eval::Eval>),
     #[cfg(feature = "eval")]
     Baseline(baseline::Baseline),
     Completions(completions::Completions),

@@ -146,37 +146,53 @@ impl Series {
     }
 }
 
+/// Where a label has room.
+struct Place {
+    /// Its anchor, and the class that says which end of it that is.
+    x: f64,
+    class: &'static str,
+    left: f64,
+    width: f64,
+    base: f64,
+}
+
+impl Place {
+    fn find((x, y): (f64, f64), text: &str, taken: &[(f64, f64, f64)]) -> Option<Self> {
+        let width = text.chars().count() as f64 * LETTER;
+        let sides = [(x + 7.0, "", x + 7.0), (x - 7.0, "end ", x - 7.0 - width)];
+        let places = [4.0, -7.0, 15.0].into_iter().flat_map(|dy| {
+            sides.map(|(x, class, left)| Self {
+                x,
+                class,
+                left,
+                width,
+                base: y + dy,
+            })
+        });
+        places.into_iter().find(|p| {
+            let inside = p.left >= LEFT && p.left + width <= WIDTH && p.base > TOP + 8.0 && p.base < HEIGHT - BOTTOM;
+            let apart = |&(left, wide, base): &(f64, f64, f64)| {
+                p.left + width < left || left + wide < p.left || (base - p.base).abs() >= LINE
+            };
+            inside && taken.iter().all(apart)
+        })
+    }
+}
+
 /// Writes a label beside a point, where no other is; shortened, or left out, where there is no room.
 fn name(out: &mut String, point: (f64, f64), text: &str, taken: &mut Vec<(f64, f64, f64)>) {
     let short = shorten(text, SHORT);
-    let Some(((at, class, left, width), base, text)) = [text, &short]
-        .into_iter()
-        .find_map(|text| free(point, text, taken).map(|(side, base)| (side, base, text)))
-    else {
+    let place = |text| Some((Place::find(point, text, taken)?, text));
+    let Some((place, text)) = place(text).or_else(|| place(&short)) else {
         return;
     };
-    taken.push((left, width, base));
+    taken.push((place.left, place.width, place.base));
+    let Place { x, class, base, .. } = place;
     let _ = write!(
         out,
-        "<text class=\"{class}halo small\" x=\"{at:.2}\" y=\"{base:.2}\">{}</text>",
+        "<text class=\"{class}halo small\" x=\"{x:.2}\" y=\"{base:.2}\">{}</text>",
         escape(text)
     );
-}
-
-/// Where a label has room: its anchor, that one's class, its left end and width; and its height.
-fn free((x, y): (f64, f64), text: &str, taken: &[(f64, f64, f64)]) -> Option<((f64, &'static str, f64, f64), f64)> {
-    let width = text.chars().count() as f64 * LETTER;
-    let sides = [(x + 7.0, "", x + 7.0, width), (x - 7.0, "end ", x - 7.0 - width, width)];
-    let mut places = [4.0, -7.0, 15.0]
-        .into_iter()
-        .flat_map(|dy| sides.map(|side| (side, y + dy)));
-    places.find(|&((_, _, left, _), base)| {
-        let inside = left >= LEFT && left + width <= WIDTH && base > TOP + 8.0 && base < HEIGHT - BOTTOM;
-        inside
-            && taken
-                .iter()
-                .all(|&(l, w, b)| left + width < l || l + w < left || (b - base).abs() >= LINE)
-    })
 }
 
 #[cfg(test)]
