@@ -29,7 +29,10 @@ pub fn read_text(path: &Path) -> Result<Vec<(At, String)>> {
             match value.get("text").and_then(Value::as_str) {
                 Some(text) if !text.is_empty() => Ok((at, text.to_owned())),
                 Some(_) => Err(Error::input(at.to_string(), "the text is empty")),
-                None => Err(Error::input(at.to_string(), "no string field \"text\"")),
+                None => {
+                    let what = "no string field \"text\": is it a task? That is given with --task";
+                    Err(Error::input(at.to_string(), what))
+                }
             }
         })
         .collect()

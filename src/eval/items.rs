@@ -72,6 +72,10 @@ pub struct Item {
 pub fn read_items(path: &Path) -> Result<Vec<Item>> {
     let file = display(path);
     let text = fs::read_to_string(path).map_err(Error::io(format!("reading {file}")))?;
+    if let Some(Err(Error::Input { file, what })) = json_lines(&file, &text).next() {
+        let hint = "a task has a JSON object a line; a plain text is given with --text";
+        return Err(Error::input(file, format!("{what}: {hint}")));
+    }
     let items = json_lines(&file, &text).map(|line| line.and_then(|(at, value)| item(at, &value)));
     let items = items.collect::<Result<Vec<_>>>()?;
     if items.is_empty() {

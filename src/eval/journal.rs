@@ -28,12 +28,27 @@ const PART: u32 = 1;
 const BATCH: u32 = 2;
 const END: u32 = 3;
 
+/// Hexadecimal digits of a digest.
+const DIGEST: usize = 64;
+/// What fields of identities and keys are called in messages.
+const WORDS: [(&str, &str); 7] = [
+    ("model", "the reference's weights: the file"),
+    ("config", "the reference's config.json: the file"),
+    ("tokenizer", "tokenizer.json: the file"),
+    ("bos", "the beginning-of-text token (--bos)"),
+    ("text", "the text: its content"),
+    ("task", "the task: its content"),
+    ("items", "the number of items (--limit)"),
+];
+
 /// Results by part and batch.
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
     /// Behind the last whole record.
     end: u64,
+    /// The same when the file was opened: what lies before is an earlier run's.
+    found: u64,
     keys: Vec<Value>,
     /// Parts that this run has asked for.
     asked: HashSet<u32>,
@@ -68,6 +83,7 @@ impl Journal {
             path: path.to_owned(),
             file,
             end: 0,
+            found: 0,
             keys: Vec::new(),
             asked: HashSet::new(),
             batches: HashMap::new(),
@@ -75,6 +91,7 @@ impl Journal {
         };
         let len = journal.file.metadata().map_err(context())?.len();
         journal.scan(len, identity)?;
+        journal.found = journal.end;
         if journal.end == 0 {
             journal.begin(identity)?;
         } else if !finished {
@@ -166,7 +183,7 @@ impl Journal {
                 format!("it has no results for this: {}", d.join(", "))
             });
             return Err(self.wrong(&format!(
-                "{what}; name another file, or remove it to have it made again"
+                "{what}. Ask for what it was made of, name another file, or remove it to have it made again"
             )));
         }
         self.keys.push(key.clone());
@@ -179,6 +196,11 @@ impl Journal {
     /// Whether a batch is there.
     pub(super) fn has(&self, part: u32, batch: u32) -> bool {
         self.batches.contains_key(&(part, batch))
+    }
+
+    /// Whether a batch was there when the file was opened.
+    pub(super) fn found(&self, part: u32, batch: u32) -> bool {
+        self.batches.get(&(part, batch)).is_some_and(|&at| at < self.found)
     }
 
     /// The results of a batch, if they are there.
@@ -246,7 +268,8 @@ impl Journal {
             return Ok(());
         }
         let what = format!(
-            "its results are of another run: {}; name another file, or remove it to have it made again",
+            "its results are of another run: {}. Give the same model and options as then, name another file, or \
+             remove it to have it made again",
             different.join(", ")
         );
         Err(self.wrong(&what))
@@ -282,10 +305,16 @@ fn differences(saved: &Value, now: &Value) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
     let differing = names.into_iter().filter(|name| saved.get(*name) != now.get(*name));
     let text = |value: Option<&Value>| match value {
-        Some(Value::String(text)) => text.chars().take(16).collect(),
+        // A digest is known by its beginning.
+        Some(Value::String(text)) if text.len() == DIGEST => format!("of BLAKE3 {}...", &text[..12.min(text.len())]),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => "none".into(),
         Some(value) => value.to_string(),
-        None => "none".into(),
     };
-    let said = differing.map(|name| format!("{name} was {}, is {}", text(saved.get(name)), text(now.get(name))));
-    said.collect()
+    let said = |name: &String| {
+        let words = WORDS.iter().find(|(field, _)| field == name);
+        let words = words.map_or(name.as_str(), |(_, words)| words);
+        format!("{words} was {}, is {}", text(saved.get(name)), text(now.get(name)))
+    };
+    differing.map(said).collect()
 }

@@ -27,22 +27,25 @@ impl<'a> Kept<'a> {
         self.0.is_some() && !self.has(batch)
     }
 
-    /// A batch's results and the time that they took: those that are there, or those that `compute` adds
-    /// to an empty payload.
+    /// A batch's results: those that are there, or those that `compute` adds to an empty payload. The time that
+    /// they took is added to `spent`.
     pub(super) fn get_or(
         &self,
         batch: u32,
+        spent: &mut Spent,
         compute: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-    ) -> Result<(Vec<u8>, Duration)> {
-        if let Some((journal, part)) = self.0
-            && let Some(payload) = lock(journal).read(part, batch)?
-        {
-            let mut taken = Taken(&payload);
-            let seconds = taken.f64()?;
-            return Ok((
-                taken.0.to_vec(),
-                Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-            ));
+    ) -> Result<Vec<u8>> {
+        if let Some((journal, part)) = self.0 {
+            let journal = lock(journal);
+            if let Some(payload) = journal.read(part, batch)? {
+                let mut taken = Taken(&payload);
+                let time = Duration::try_from_secs_f64(taken.f64()?).unwrap_or_default();
+                spent.all += time;
+                if journal.found(part, batch) {
+                    spent.earlier += time;
+                }
+                return Ok(taken.0.to_vec());
+            }
         }
         let begun = Instant::now();
         let mut payload = vec![0; size_of::<f64>()];
@@ -53,7 +56,8 @@ impl<'a> Kept<'a> {
             lock(journal).append(part, batch, &payload)?;
         }
         payload.drain(..size_of::<f64>());
-        Ok((payload, time))
+        spent.all += time;
+        Ok(payload)
     }
 }
 
@@ -61,11 +65,20 @@ fn lock(journal: &Mutex<Journal>) -> std::sync::MutexGuard<'_, Journal> {
     journal.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// How long the models took, in all runs together.
+/// How long something took, in all runs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Spent {
+    /// The time of all runs.
+    pub all: Duration,
+    /// Of that, what earlier runs took whose results were kept.
+    pub earlier: Duration,
+}
+
+/// How long the models took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Times {
     /// The reference: its states of texts, its answers to tasks.
-    pub reference: Duration,
+    pub reference: Spent,
     /// The candidate; of texts with the comparison of both models' logits.
-    pub candidate: Duration,
+    pub candidate: Spent,
 }

@@ -29,7 +29,7 @@ pub(super) struct Seen {
 /// Items that are computed together.
 pub(super) struct Batch<'a> {
     prompts: &'a [Prompt],
-    items: &'a [Item],
+    items: &'a [&'a Item],
     trees: Vec<Tree>,
     /// Rows that are looked at, in ascending order, and the tokens that each is asked for: a row of a stem
     /// may predict the first tokens of several continuations.
@@ -39,7 +39,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// `items` begin with those of the prompts.
-    pub(super) fn new(prompts: &'a [Prompt], items: &'a [Item]) -> Self {
+    pub(super) fn new(prompts: &'a [Prompt], items: &'a [&'a Item]) -> Self {
         let mut asked: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut base = 0;
         for prompt in prompts {

@@ -8,6 +8,12 @@
 //! The reference is computed once for any number of candidates. Its results can be saved, and a run that was
 //! killed goes on where it was ([`Load::save_reference`], [`Load::resume`]).
 //!
+//! A [`Setting`] is what both models have in common before either is loaded: texts and tasks can be held against it
+//! first. Each model is computed as its own `config.json` says: other shapes are an error, other differences are
+//! reported ([`Setting::candidate`]); another tokenizer is an error.
+//!
+//! Models compute where [`Load::device`] says. That has been run on CPUs; on GPUs it has not.
+//!
 //! Logits are computed a few rows at a time and not kept. Every sum over a vocabulary is one thread's,
 //! in the order of the tokens; sums over tokens, items and resamples run in the order of the input;
 //! matrix products are divided among threads by rows and columns of the result, never along a sum.
@@ -25,6 +31,7 @@ mod paired;
 mod prompt;
 mod reference;
 mod score;
+mod setting;
 mod stats;
 mod task;
 mod text;
@@ -37,9 +44,11 @@ mod wire;
 pub use documents::read_text;
 pub use files::{ModelFiles, StoredTensor};
 pub use items::{Item, Question, read_items};
-pub use kept::Times;
+pub use kept::{Spent, Times};
 pub use models::{Load, Models};
 pub use paired::{Paired, mcnemar};
+pub use prompt::TooLong;
+pub use setting::Setting;
 pub use stats::{Decades, Distribution, Estimate, quantile};
 pub use task::{Accuracy, Answer, Answered, TaskReport, measure_task};
 pub use text::{Perplexity, TextOptions, TextReport, measure_text};

@@ -2,10 +2,12 @@
 
 use super::files::{self, ModelFiles};
 use super::journal::Journal;
+use super::prompt::TooLong;
 use super::reference::{Reference, identity, load};
+use super::setting::Setting;
 use super::tokens::{Bos, TextEncoder};
 use crate::model::{CausalModel, ModelConfig};
-use crate::{DecodeOptions, Error, Result};
+use crate::{DecodeOptions, Result};
 use candle_core::{DType, Device};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -20,12 +22,15 @@ pub struct Load {
     /// Where to compute. Default: the CPU. Logits are looked at on the CPU.
     pub device: Device,
     /// `config.json` of both models. Default: the one beside each; a candidate without one has the
-    /// reference's.
+    /// reference's. Of two that ask for the same shapes each model is computed as its own says.
     pub config: Option<PathBuf>,
-    /// `tokenizer.json`. Default: the one beside the reference, else beside the candidate.
+    /// `tokenizer.json`. Default: the one beside the reference, else beside the candidate. One beside the
+    /// candidate that is another is refused, unless this names one for both.
     pub tokenizer: Option<PathBuf>,
     /// Whether texts begin with the beginning-of-text token.
     pub bos: Bos,
+    /// What is done with items of tasks that are longer than the model's positions.
+    pub too_long: TooLong,
     /// How `.wcodec` files are decoded.
     pub decode: DecodeOptions,
     /// File of the reference's results: if it is there, they are taken from it; otherwise they are
@@ -45,6 +50,7 @@ impl Default for Load {
             config: None,
             tokenizer: None,
             bos: Bos::Auto,
+            too_long: TooLong::Refuse,
             decode: DecodeOptions::default(),
             save_reference: None,
             resume: None,
@@ -59,7 +65,7 @@ pub struct Models {
     pub(super) candidate: CausalModel,
     /// The candidate's digest, where results are kept.
     candidate_digest: Value,
-    pub(super) encoder: TextEncoder,
+    pub(super) setting: Setting,
     pub(super) kept: Option<Mutex<Journal>>,
 }
 
@@ -79,38 +85,20 @@ impl Models {
     /// # Errors
     /// As [`Models::open`].
     pub fn of_files(reference: ModelFiles, candidate: ModelFiles, load: &Load) -> Result<Self> {
-        let missing = |name: &str, flag: &str| {
-            Error::input(&reference.name, format!("no {name} beside it: give one with {flag}"))
-        };
-        let config_path = load
-            .config
-            .as_ref()
-            .or(reference.config.as_ref())
-            .or(candidate.config.as_ref());
-        let config_path = config_path.ok_or_else(|| missing("config.json", "--config"))?.clone();
-        let config = ModelFiles::read_config(&config_path)?;
-        let tokenizer = load
-            .tokenizer
-            .as_ref()
-            .or(reference.tokenizer.as_ref())
-            .or(candidate.tokenizer.as_ref());
-        let tokenizer = tokenizer
-            .ok_or_else(|| missing("tokenizer.json", "--tokenizer"))?
-            .clone();
-        let encoder = TextEncoder::open(&tokenizer, load.bos, &config)?;
+        let setting = Setting::of(&reference, &candidate, load)?;
         // Of the candidate first: it is the one that may not fit.
-        let (model, digest) = open_candidate(&candidate, &config, load)?;
+        let (model, digest) = open_candidate(&candidate, &setting, load)?;
         let identity = match load.save_reference.is_some() || load.resume.is_some() {
-            true => identity(&reference, &config_path, &tokenizer, encoder.bos(), load)?,
+            true => identity(&reference, &setting, load)?,
             false => Value::Null,
         };
         let kept = load.resume.as_deref().map(|path| Journal::open(path, &identity, false));
         Ok(Self {
             kept: kept.transpose()?.map(Mutex::new),
-            reference: Reference::open(reference, config, &identity, load)?,
+            reference: Reference::open(reference, setting.config.clone(), &identity, load)?,
             candidate: model,
             candidate_digest: digest,
-            encoder,
+            setting,
             load: load.clone(),
         })
     }
@@ -121,7 +109,7 @@ impl Models {
     /// As [`Models::open`].
     pub fn replace_candidate(&mut self, candidate: &ModelFiles) -> Result<()> {
         self.reference.rest();
-        (self.candidate, self.candidate_digest) = open_candidate(candidate, self.reference.config(), &self.load)?;
+        (self.candidate, self.candidate_digest) = open_candidate(candidate, &self.setting, &self.load)?;
         Ok(())
     }
 
@@ -140,24 +128,17 @@ impl Models {
 
     /// Kind and sizes of both models.
     pub fn config(&self) -> &ModelConfig {
-        self.reference.config()
+        &self.setting.config
     }
 
     /// The tokenizer.
     pub fn encoder(&self) -> &TextEncoder {
-        &self.encoder
+        &self.setting.encoder
     }
 }
 
-fn open_candidate(files: &ModelFiles, config: &ModelConfig, options: &Load) -> Result<(CausalModel, Value)> {
-    let own = match (&files.config, &options.config) {
-        (Some(own), None) => ModelFiles::read_config(own)?,
-        _ => config.clone(),
-    };
-    if let Some(difference) = config.difference(&own) {
-        let what = format!("the models have different shapes: {difference}");
-        return Err(Error::input(&files.name, what));
-    }
+fn open_candidate(files: &ModelFiles, setting: &Setting, options: &Load) -> Result<(CausalModel, Value)> {
+    let (own, _) = setting.candidate(files)?;
     // The configuration may change what the same weights say.
     let digest = match (&options.resume, &files.config) {
         (None, _) => Value::Null,

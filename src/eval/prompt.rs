@@ -3,7 +3,96 @@
 use super::items::{Item, Question};
 use super::tokens::TextEncoder;
 use crate::model::{ModelConfig, Tree};
-use crate::{Error, Result};
+use crate::{Error, Progress, Result};
+use rayon::prelude::*;
+
+/// Items that are read between two looks at the progress.
+const READ: usize = 256;
+
+/// What is done with items that have more tokens than the model has positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TooLong {
+    /// The task is refused, with the first such item's line.
+    #[default]
+    Refuse,
+    /// They are left out.
+    Skip,
+    /// Tokens at their beginning are left out, as many as needed, a beginning-of-text token among them. This
+    /// is what lm-evaluation-harness does.
+    Truncate,
+}
+
+/// The items of a task that are asked, as a model reads them.
+pub(super) struct Prompts<'a> {
+    pub(super) items: Vec<&'a Item>,
+    pub(super) prompts: Vec<Prompt>,
+    /// Items that were too long and are left out.
+    pub(super) skipped: usize,
+    /// Items of which the beginning is left out.
+    pub(super) truncated: usize,
+}
+
+impl<'a> Prompts<'a> {
+    /// Progress is in items.
+    pub(super) fn new(
+        items: &'a [Item],
+        encoder: &TextEncoder,
+        config: &ModelConfig,
+        too_long: TooLong,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let mut found = Self {
+            items: Vec::with_capacity(items.len()),
+            prompts: Vec::with_capacity(items.len()),
+            skipped: 0,
+            truncated: 0,
+        };
+        let (mut longest, mut first, mut too_many) = (0, None, 0);
+        for part in items.chunks(READ) {
+            if progress.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let read = part.par_iter().map(|item| Prompt::new(item, encoder, config));
+            for (item, read) in part.iter().zip(read.collect::<Vec<_>>()) {
+                let (prompt, longest_of_it) = read?;
+                let long = longest_of_it > config.max_positions();
+                if long && too_long == TooLong::Refuse {
+                    first = first.or(Some((item, longest_of_it)));
+                    (longest, too_many) = (longest_of_it.max(longest), too_many + 1);
+                }
+                if long && too_long == TooLong::Skip {
+                    found.skipped += 1;
+                    continue;
+                }
+                found.truncated += usize::from(long);
+                found.items.push(item);
+                found.prompts.push(prompt);
+            }
+            progress.advance(part.len() as u64, items.first().map_or("", |item| &item.at.file));
+        }
+        if let Some((item, tokens)) = first {
+            let most = config.max_positions();
+            let more = match too_many {
+                1 => String::new(),
+                n => format!("; {n} items of {} are longer, up to {longest}", items.len()),
+            };
+            let what = format!(
+                "a sequence of {tokens} tokens: the model has {most} positions{more}. --too-long skip leaves such items \
+                 out, --too-long truncate their first tokens, as lm-evaluation-harness does"
+            );
+            return Err(Error::input(item.at.to_string(), what));
+        }
+        if let (Some(item), true) = (items.first(), found.items.is_empty()) {
+            let what = format!(
+                "all {} items are longer than the model's {} positions",
+                items.len(),
+                config.max_positions()
+            );
+            return Err(Error::input(&item.at.file, what));
+        }
+        Ok(found)
+    }
+}
 
 /// The tokens of an item's continuations, each behind its context, with what they share once.
 pub(super) struct Prompt {
@@ -14,9 +103,12 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    pub(super) fn new(item: &Item, encoder: &TextEncoder, config: &ModelConfig) -> Result<Self> {
+    /// With the tokens of the longest sequence; of one that has more than the model has positions, the last
+    /// ones are kept.
+    fn new(item: &Item, encoder: &TextEncoder, config: &ModelConfig) -> Result<(Self, usize)> {
         let wrong = |what: String| Error::input(item.at.to_string(), what);
-        let (mut sequences, mut continuations) = (Vec::new(), Vec::new());
+        let most = config.max_positions();
+        let (mut sequences, mut continuations, mut longest) = (Vec::new(), Vec::new(), 0);
         for (context, continuation) in pairs(&item.question) {
             let (mut tokens, start) = split(context, continuation, encoder, item)?;
             if start == 0 {
@@ -28,19 +120,22 @@ impl Prompt {
             if tokens.pop().is_none() || asked.is_empty() {
                 return Err(wrong("a continuation has no tokens of its own".into()));
             }
-            if tokens.len() > config.max_positions() {
-                let (long, most) = (tokens.len(), config.max_positions());
+            longest = longest.max(tokens.len());
+            if asked.len() > most {
+                let long = asked.len();
                 return Err(wrong(format!(
-                    "a sequence of {long} tokens: the model has {most} positions"
+                    "a continuation of {long} tokens: the model has {most} positions, so it cannot be asked"
                 )));
             }
+            tokens.drain(..tokens.len().saturating_sub(most));
             continuations.push((tokens.len(), asked));
             sequences.push(tokens);
         }
-        Ok(Self {
+        let prompt = Self {
             tree: Tree::of(&sequences),
             continuations,
-        })
+        };
+        Ok((prompt, longest))
     }
 
     /// For each continuation, for each of its tokens: the row that predicts it, and the token.

@@ -3,6 +3,7 @@
 use super::files::{self, ModelFiles};
 use super::journal::Journal;
 use super::models::Load;
+use super::setting::Setting;
 use crate::model::{CausalModel, ModelConfig};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -43,10 +44,6 @@ impl Reference {
         Ok(reference)
     }
 
-    pub(super) fn config(&self) -> &ModelConfig {
-        &self.config
-    }
-
     /// The whole model.
     pub(super) fn whole(&self) -> Result<&CausalModel> {
         get_or_load(&self.whole, || {
@@ -81,18 +78,12 @@ impl Reference {
 }
 
 /// What all results of a reference depend on.
-pub(super) fn identity(
-    model: &ModelFiles,
-    config: &Path,
-    tokenizer: &Path,
-    bos: Option<u32>,
-    load: &Load,
-) -> Result<Value> {
+pub(super) fn identity(model: &ModelFiles, setting: &Setting, load: &Load) -> Result<Value> {
     Ok(json!({
         "model": model.digest()?,
-        "config": files::digest(config)?,
-        "tokenizer": files::digest(tokenizer)?,
-        "bos": bos,
+        "config": files::digest(&setting.config_path)?,
+        "tokenizer": files::digest(&setting.tokenizer_path)?,
+        "bos": setting.encoder.bos(),
         "dtype": load.dtype.as_str(),
         "device": format!("{:?}", load.device.location()),
         "wcodec": env!("CARGO_PKG_VERSION"),

@@ -5,7 +5,7 @@ use super::kept::{Kept, Times};
 use super::likelihood::{Batch, Likelihood};
 use super::models::{Models, with_candidate};
 use super::paired::Paired;
-use super::prompt::Prompt;
+use super::prompt::Prompts;
 use super::score::{CANDIDATE, REFERENCE, split_batch};
 use super::stats::Estimate;
 use crate::{Error, Progress, Result};
@@ -57,8 +57,12 @@ pub struct Answer {
 pub struct TaskReport {
     /// The task's file.
     pub file: String,
-    /// Items.
+    /// Items that were asked.
     pub items: usize,
+    /// Items that were left out, as they are longer than the model's positions.
+    pub skipped: usize,
+    /// Items of which the first tokens were left out, as they are longer than the model's positions.
+    pub truncated: usize,
     /// Whether all logits that were looked at are the same, bit by bit.
     pub identical: bool,
     /// By the largest log-likelihood; of a cloze, by whether every token is the likeliest.
@@ -82,14 +86,19 @@ pub struct TaskReport {
 /// Runs both models over a task's items. Progress is in tokens.
 ///
 /// # Errors
-/// [`Error::Input`] with file and line if an item is longer than the model's positions or has nothing
-/// before its continuation; [`Error::Cancelled`]; those of the tokenizer and the models.
+/// [`Error::Input`] with file and line if an item is longer than the model's positions (unless
+/// [`Load::too_long`](super::Load::too_long) says what to do with it) or has nothing before its continuation; [`Error::Cancelled`]; those of the tokenizer and the models.
 pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) -> Result<TaskReport> {
-    let prompts = items
-        .iter()
-        .map(|item| Prompt::new(item, models.encoder(), models.config()));
-    let prompts = prompts.collect::<Result<Vec<_>>>()?;
-    let key = json!({ "task": digest(items), "items": items.len() });
+    let Prompts {
+        items,
+        prompts,
+        skipped,
+        truncated,
+    } = models.setting.prompts(items, &())?;
+    let mut key = json!({ "task": digest(&items), "items": items.len() });
+    if truncated > 0 {
+        key["truncated"] = truncated.into();
+    }
     let saved = Kept::new(models.reference.saved.as_ref(), &key)?;
     let kept = Kept::new(models.kept.as_ref(), &with_candidate(key, models))?;
     progress.start(prompts.iter().map(|p| p.tree.rows() as u64).sum());
@@ -105,10 +114,12 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
         }
         let (prompts, later) = split_batch(rest, |p| p.tree.rows());
         let batch = Batch::new(prompts, &items[items.len() - rest.len()..]);
-        let (theirs, time) = saved.get_or(number, |out| batch.run(models.reference.whole()?, REFERENCE, out))?;
-        times.reference += time;
-        let (ours, time) = kept.get_or(number, |out| batch.run(&models.candidate, CANDIDATE, out))?;
-        times.candidate += time;
+        let theirs = saved.get_or(number, &mut times.reference, |out| {
+            batch.run(models.reference.whole()?, REFERENCE, out)
+        })?;
+        let ours = kept.get_or(number, &mut times.candidate, |out| {
+            batch.run(&models.candidate, CANDIDATE, out)
+        })?;
         let (theirs, ours) = (batch.read(&theirs)?, batch.read(&ours)?);
         identical &= theirs.iter().zip(&ours).all(|(a, b)| a.digest == b.digest);
         likelihoods.extend(batch.likelihoods(&[theirs, ours]));
@@ -129,12 +140,12 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
     let file = items.first().map(|i| i.at.file.clone()).unwrap_or_default();
     let choices = items.iter().all(|i| matches!(i.question, Question::Choices { .. }));
     let mut report = report(file, answers.collect(), choices, identical);
-    report.times = times;
+    (report.skipped, report.truncated, report.times) = (skipped, truncated, times);
     Ok(report)
 }
 
 /// Of items, in order: all that a model sees or is held to.
-fn digest(items: &[Item]) -> String {
+fn digest(items: &[&Item]) -> String {
     let mut hasher = Hasher::new();
     for item in items {
         // The names of the fields and the quotes around texts keep items apart.
@@ -199,6 +210,8 @@ fn report(file: String, answers: Vec<Answered>, choices: bool, identical: bool) 
     TaskReport {
         file,
         items: answers.len(),
+        skipped: 0,
+        truncated: 0,
         identical,
         accuracy: accuracy(&answers, |a| a.right),
         normalised: choices.then(|| accuracy(&answers, |a| a.right_normalised)),

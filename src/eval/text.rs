@@ -5,9 +5,10 @@ use super::kept::{Kept, Times};
 use super::models::{Models, with_candidate};
 use super::score::{CANDIDATE, REFERENCE, States, pairs, split_batch};
 use super::stats::{Decades, Distribution, Estimate, Z95};
+use super::tokens::TextEncoder;
 use super::windows::{Window, windows};
 use super::wire::Taken;
-use crate::model::Tree;
+use crate::model::{ModelConfig, Tree};
 use crate::{Error, Progress, Result};
 use blake3::Hasher;
 use serde::Serialize;
@@ -138,32 +139,16 @@ pub fn measure_text(
     progress: &dyn Progress,
 ) -> Result<TextReport> {
     let file = texts.first().map(|(at, _)| at.file.clone()).unwrap_or_default();
-    let most = models.config().max_positions();
-    let bos = models.encoder.bos();
+    let cut = Cut::new(texts, models.encoder(), models.config(), options)?;
+    let bos = models.encoder().bos();
     let extra = bos.iter().len();
-    if options.window > most {
-        let what = format!("a window of {} tokens: the model has {most} positions", options.window);
-        return Err(Error::input(file, what));
-    }
-    let length = options.window.saturating_sub(extra);
-    let stride = options.stride.unwrap_or(length).clamp(1, length.max(1));
-
-    let tokens = texts.iter().map(|(at, text)| models.encoder.encode(text, at));
-    let tokens = tokens.collect::<Result<Vec<Vec<u32>>>>()?;
-    let of_text = |text: &Vec<u32>| windows(text.len(), length, stride, bos.is_some());
-    let all = tokens
-        .iter()
-        .flat_map(|text| of_text(text).into_iter().map(move |w| (text, w)));
-    let all: Vec<(&Vec<u32>, Window)> = all.take(options.windows.unwrap_or(usize::MAX)).collect();
-    if all.is_empty() {
-        return Err(Error::input(file, "the text is too short: no token can be scored"));
-    }
+    let all: Vec<(&Vec<u32>, Window)> = cut.windows.iter().map(|&(text, w)| (&cut.tokens[text], w)).collect();
 
     let size = |w: &Window| w.end - w.start + extra;
     let key = json!({
         "text": digest(texts),
-        "window": length + extra,
-        "stride": stride,
+        "window": cut.window,
+        "stride": cut.stride,
         "windows": all.len(),
     });
     let saved = Kept::new(models.reference.saved.as_ref(), &key)?;
@@ -183,20 +168,17 @@ pub fn measure_text(
         let batch = Batch::new(windows, bos, &file);
         let mut theirs = Vec::new();
         if saved.wants(number) || !kept.has(number) {
-            let found = saved.get_or(number, |out| {
+            theirs = saved.get_or(number, &mut times.reference, |out| {
                 let model = models.reference.whole()?;
                 States::new(model, &batch.trees, &batch.wanted, REFERENCE)?.write(out)
-            });
-            let (found, time) = found?;
-            (theirs, times.reference) = (found, times.reference + time);
+            })?;
         }
-        let (found, time) = kept.get_or(number, |out| {
+        let found = kept.get_or(number, &mut times.candidate, |out| {
             let theirs = States::read(models.reference.head()?, &theirs, batch.wanted.len(), REFERENCE)?;
             let ours = States::new(&models.candidate, &batch.trees, &batch.wanted, CANDIDATE)?;
             batch.score(&theirs, &ours)?.iter().for_each(|s| s.write(out));
             Ok(())
         })?;
-        times.candidate += time;
         let mut found = Taken(&found);
         for _ in &batch.targets {
             scored.push(Scored::read(&mut found)?);
@@ -207,9 +189,56 @@ pub fn measure_text(
     let mut report = report(&scored);
     report.file = file;
     report.windows = all.len();
-    (report.window, report.stride, report.bos) = (length + extra, stride, bos);
+    (report.window, report.stride, report.bos) = (cut.window, cut.stride, bos);
     report.times = times;
     Ok(report)
+}
+
+/// Texts in windows.
+pub(super) struct Cut {
+    /// Of each text.
+    tokens: Vec<Vec<u32>>,
+    /// The number of a text, and a window of it.
+    windows: Vec<(usize, Window)>,
+    /// Tokens of a window, a beginning-of-text token included.
+    window: usize,
+    stride: usize,
+}
+
+impl Cut {
+    pub(super) fn new(
+        texts: &[(At, String)],
+        encoder: &TextEncoder,
+        config: &ModelConfig,
+        options: &TextOptions,
+    ) -> Result<Self> {
+        let file = texts.first().map_or("", |(at, _)| &at.file);
+        let (most, bos) = (config.max_positions(), encoder.bos());
+        if options.window > most {
+            let what = format!(
+                "a window of {} tokens: the model has {most} positions, so that is the longest --window",
+                options.window
+            );
+            return Err(Error::input(file, what));
+        }
+        let length = options.window.saturating_sub(bos.iter().len());
+        let stride = options.stride.unwrap_or(length).clamp(1, length.max(1));
+        let tokens = texts.iter().map(|(at, text)| encoder.encode(text, at));
+        let tokens = tokens.collect::<Result<Vec<Vec<u32>>>>()?;
+        let of_text = |text: &Vec<u32>| windows(text.len(), length, stride, bos.is_some());
+        let all = tokens.iter().enumerate();
+        let all = all.flat_map(|(i, text)| of_text(text).into_iter().map(move |w| (i, w)));
+        let windows: Vec<_> = all.take(options.windows.unwrap_or(usize::MAX)).collect();
+        if windows.is_empty() {
+            return Err(Error::input(file, "the text is too short: no token can be scored"));
+        }
+        Ok(Self {
+            tokens,
+            windows,
+            window: length + bos.iter().len(),
+            stride,
+        })
+    }
 }
 
 /// Of texts, in order.

@@ -1,8 +1,11 @@
 //! Text to tokens.
 
 use super::At;
+use crate::error::display;
 use crate::model::ModelConfig;
 use crate::{Error, Result};
+use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
@@ -16,6 +19,25 @@ pub enum Bos {
     Always,
     /// Never.
     Never,
+}
+
+/// Whether two tokenizer files say the same, but for what is cut and padded for training.
+pub(super) fn same_tokenizer(a: &Path, b: &Path) -> Result<bool> {
+    let read = |path: &Path| fs::read(path).map_err(Error::io(format!("reading {}", display(path))));
+    let (bytes, others) = (read(a)?, read(b)?);
+    if bytes == others {
+        return Ok(true);
+    }
+    let parse = |path: &Path, bytes: &[u8]| {
+        let json: serde_json::Result<Value> = serde_json::from_slice(bytes);
+        let mut json = json.map_err(|e| Error::input(display(path), format!("not a tokenizer: {e}")))?;
+        if let Some(fields) = json.as_object_mut() {
+            fields.remove("truncation");
+            fields.remove("padding");
+        }
+        Ok::<_, Error>(json)
+    };
+    Ok(parse(a, &bytes)? == parse(b, &others)?)
 }
 
 /// A tokenizer, held to a model's vocabulary.

@@ -180,6 +180,27 @@ impl ModelConfig {
         differing.map(|((name, a), (_, b))| format!("{name} {a} and {b}"))
     }
 
+    /// Every way in which another model computes something else of weights of the same shapes, in words.
+    pub fn other_differences(&self, other: &Self) -> Vec<String> {
+        let said = |c: &Self| {
+            [
+                ("max_position_embeddings", c.positions.to_string()),
+                ("rms_norm_eps", c.norm_eps.to_string()),
+                ("rope_theta", c.rope_theta.to_string()),
+                ("rope_scaling", format!("{:?}", c.rope_scaling)),
+                ("tie_word_embeddings", c.tied.to_string()),
+                ("biases of queries, keys and values", c.qkv_bias.to_string()),
+                ("bias of attention's output", c.output_bias.to_string()),
+                ("mlp_bias", c.mlp_bias.to_string()),
+                ("sliding_window", format!("{:?}", c.window)),
+            ]
+        };
+        let both = said(self).into_iter().zip(said(other));
+        both.filter(|(a, b)| a != b)
+            .map(|((name, a), (_, b))| format!("{name} {a} and {b}"))
+            .collect()
+    }
+
     /// The kind of model.
     pub fn family(&self) -> Family {
         self.family

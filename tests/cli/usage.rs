@@ -57,20 +57,60 @@ fn a_wrong_backend_variable_is_status_2() {
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn quiet_leaves_results_and_no_remarks() {
     let folder = with_model();
+    fine(&folder, "synth -o m --size 1MB --shards 2");
     for command in [
+        "synth -o other.safetensors --size 1MB",
         "encode model.safetensors",
         "verify model.wcodec",
         "decode model.wcodec -o copy.safetensors",
+        "inspect model.wcodec",
+        "inspect model.wcodec --tools --summary",
+        "bench model.wcodec --runs 1 --effort fast --backend scalar --threads 1",
+        "publish m -o out",
     ] {
         let output = run(&folder, &format!("{command} --quiet"));
-        assert_eq!(
-            (status(&output), output.stdout.len(), output.stderr.len()),
-            (0, 0, 0),
-            "{command}"
-        );
+        assert_eq!((status(&output), text(&output.stderr)), (0, ""), "{command}");
+        assert!(!output.stdout.is_empty(), "{command}");
     }
+    // Errors are no remarks.
+    let output = run(&folder, "verify m/config.json --quiet");
+    assert!(status(&output) == 1 && text(&output.stderr).starts_with("error: "));
+}
+
+#[test]
+fn publish_says_what_is_missing() {
+    let folder = folder();
+    fine(&folder, "synth -o m --size 1MB --shards 2");
+    let said = fine(&folder, "publish m -o out");
+    assert!(
+        said.contains("nothing is uploaded yet") && said.contains("no --repo was given") && !said.contains("ready"),
+        "{said}"
+    );
+    assert_eq!(json(&folder, "publish m -o out --force")["repo"], Value::Null);
+    let said = fine(&folder, "publish m -o out --force --repo me/m");
+    assert!(
+        said.contains("hf upload me/m out") && !said.contains("--repo"),
+        "{said}"
+    );
+}
+
+#[test]
+#[cfg(all(feature = "run", feature = "eval", not(feature = "cuda")))]
+fn a_gpu_needs_a_build_for_it() {
+    let folder = folder();
+    fs::write(folder.path().join("t.txt"), "text").expect("a file");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/kjv");
+    for command in [
+        format!("run {model} --prompt x --device cuda"),
+        format!("eval {model} {model} --text t.txt --device cuda:1"),
+    ] {
+        let message = fails(&folder, &command, 2, "usage");
+        assert!(message.contains("--features cuda"), "{message}");
+    }
+    let message = fails(&folder, &format!("run {model} --prompt x --device gpu"), 2, "usage");
+    assert!(message.contains("cpu, cuda or cuda:N"), "{message}");
 }
 
 #[test]

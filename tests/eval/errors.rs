@@ -3,7 +3,7 @@
 use super::*;
 use candle_core::Tensor;
 use wcodec::Error;
-use wcodec::eval::{Bos, TextOptions, measure_task, measure_text, read_items, read_text};
+use wcodec::eval::{Bos, ModelFiles, Setting, TextOptions, TooLong, measure_task, measure_text, read_items, read_text};
 
 /// The message of an error in the input.
 fn input<T>(result: wcodec::Result<T>) -> String {
@@ -81,6 +81,94 @@ fn texts_are_checked() {
     let items = read_items(&nothing_before).unwrap();
     assert!(input(measure_task(&bare, &items, &())).contains("t.jsonl:1: nothing stands before"));
     assert!(measure_task(&models, &items, &()).is_ok());
+}
+
+#[test]
+fn long_items_are_left_out_or_cut_if_asked() {
+    let folder = folder();
+    let long = format!("{{\"id\": \"long\", \"context\": {:?}, \"target\": \" day\"}}\n", TEXT);
+    let path = file(&folder, "long.jsonl", &format!("{ITEMS}{long}"));
+    let items = read_items(&path).unwrap();
+    let with = |too_long| {
+        let mut load = Load::default();
+        load.too_long = too_long;
+        measure_task(&Models::open(&kjv(), &kjv(), &load).unwrap(), &items, &())
+    };
+    let message = input(with(TooLong::Refuse));
+    assert!(
+        message.contains("long.jsonl:7: a sequence of 3") && message.contains("--too-long skip"),
+        "{message}"
+    );
+    let skipped = with(TooLong::Skip).unwrap();
+    assert_eq!((skipped.items, skipped.skipped, skipped.truncated), (6, 1, 0));
+    let cut = with(TooLong::Truncate).unwrap();
+    assert_eq!((cut.items, cut.skipped, cut.truncated), (7, 0, 1));
+    assert_eq!(cut.answers[..6], skipped.answers[..]);
+    // Nothing but what cannot be asked is left.
+    let path = file(&folder, "all.jsonl", &long);
+    let mut load = Load::default();
+    load.too_long = TooLong::Skip;
+    let models = Models::open(&kjv(), &kjv(), &load).unwrap();
+    let message = input(measure_task(&models, &read_items(&path).unwrap(), &()));
+    assert!(message.contains("all 1 items are longer"), "{message}");
+    let endless = format!("{{\"context\": \"a\", \"target\": {:?}}}\n", TEXT);
+    load.too_long = TooLong::Truncate;
+    let models = Models::open(&kjv(), &kjv(), &load).unwrap();
+    let items = read_items(&file(&folder, "endless.jsonl", &endless)).unwrap();
+    let message = input(measure_task(&models, &items, &()));
+    assert!(message.contains("endless.jsonl:1: a continuation of"), "{message}");
+}
+
+#[test]
+fn a_text_is_no_task_and_a_task_no_text() {
+    let folder = folder();
+    let message = input(read_items(&file(&folder, "wiki.raw", TEXT)));
+    assert!(
+        message.contains("wiki.raw:1: ") && message.contains("--text"),
+        "{message}"
+    );
+    let message = input(read_text(&file(&folder, "items.jsonl", ITEMS)));
+    assert!(
+        message.contains("items.jsonl:1: ") && message.contains("--task"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_candidate_of_other_files_is_said() {
+    let folder = folder();
+    let reference = ModelFiles::find(&kjv()).unwrap();
+    let load = Load::default();
+    let of = |folder: &Path, load: &Load| {
+        let candidate = ModelFiles::find(folder).unwrap();
+        Setting::of(&reference, &candidate, load).unwrap().candidate(&candidate)
+    };
+    // Another order of fields, another way to cut for training: the same tokenizer, the same configuration.
+    let same = copy(&folder, "tokenizer.json", |t| {
+        t.replace("\"truncation\": null", "\"truncation\":  null")
+    });
+    assert!(of(&same, &load).unwrap().1.is_empty());
+    let theta = copy(&folder, "config.json", |c| c.replace("10000.0", "20000.0"));
+    let (_, said) = of(&theta, &load).unwrap();
+    assert!(
+        said.len() == 1 && said[0].starts_with("rope_theta 10000 and 20000 ("),
+        "{said:?}"
+    );
+    let mut named = Load::default();
+    named.config = Some(kjv().join("config.json"));
+    assert!(of(&theta, &named).unwrap().1.is_empty());
+    let other = copy(&folder, "tokenizer.json", |t| {
+        let mut json: serde_json::Value = serde_json::from_str(&t).unwrap();
+        json["model"]["unk_token"] = "other".into();
+        json.to_string()
+    });
+    let message = input(of(&other, &load));
+    assert!(
+        message.contains("copy/tokenizer.json") && message.contains("--tokenizer"),
+        "{message}"
+    );
+    named.tokenizer = Some(kjv().join("tokenizer.json"));
+    assert!(of(&other, &named).is_ok());
 }
 
 #[test]

@@ -50,6 +50,10 @@ fn saved_results_are_the_models() {
 
     let again = Models::open(&kjv(), &candidate, &saving(&saved)).unwrap();
     assert_eq!(measure(&again, &items, &()).unwrap(), expected);
+    // Of this run is the candidate's time alone.
+    let times = measure_task(&again, &items, &()).unwrap().times;
+    assert!(times.reference.earlier == times.reference.all && !times.reference.all.is_zero());
+    assert!(times.candidate.earlier.is_zero() && !times.candidate.all.is_zero());
     again.finish().unwrap();
     assert!(fs::read(&saved).unwrap() == before);
     // The layers are not needed any more: a reference without them will do, were it the same file.
@@ -94,17 +98,21 @@ fn a_wrong_pairing_is_refused() {
     };
     // The same model in another file is another model, as far as anyone can see without decoding it.
     let other = refused(Models::open(&candidate, &candidate, &with_files(&saving(&saved))));
-    assert!(other.contains("of another run: model was"), "{other}");
+    assert!(other.contains("name another file, or remove it"), "{other}");
+    assert!(
+        other.contains("of another run: the reference's weights: the file was of BLAKE3 "),
+        "{other}"
+    );
     let mut load = saving(&saved);
     load.bos = Bos::Never;
-    assert!(refused(Models::open(&kjv(), &candidate, &load)).contains("bos was 0, is null"));
+    assert!(refused(Models::open(&kjv(), &candidate, &load)).contains("(--bos) was 0, is none"));
     let mut load = saving(&saved);
     load.dtype = candle_core::DType::BF16;
     assert!(refused(Models::open(&kjv(), &candidate, &load)).contains("dtype was f32, is bf16"));
     let mut load = saving(&saved);
     let tokenizer = fs::read_to_string(kjv().join("tokenizer.json")).unwrap();
     load.tokenizer = Some(file(&folder, "tokenizer.json", &format!("{tokenizer}\n")));
-    assert!(refused(Models::open(&kjv(), &candidate, &load)).contains("tokenizer was"));
+    assert!(refused(Models::open(&kjv(), &candidate, &load)).contains("tokenizer.json: the file was of BLAKE3"));
 
     let models = Models::open(&kjv(), &candidate, &saving(&saved)).unwrap();
     let wrong = |error: Error| error.to_string();
@@ -118,9 +126,15 @@ fn a_wrong_pairing_is_refused() {
     let mut other = text();
     other[0].1.push('x');
     options.stride = Some(10);
-    assert!(wrong(measure_text(&models, &other, &options, &()).unwrap_err()).contains("text was"));
+    assert!(
+        wrong(measure_text(&models, &other, &options, &()).unwrap_err())
+            .contains("the text: its content was of BLAKE3")
+    );
     let fewer = wrong(measure_task(&models, &all[1..], &()).unwrap_err());
-    assert!(fewer.contains("items was 240, is 239"), "{fewer}");
+    assert!(
+        fewer.contains("the number of items (--limit) was 240, is 239"),
+        "{fewer}"
+    );
 }
 
 fn with_files(load: &Load) -> Load {

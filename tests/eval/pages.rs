@@ -136,12 +136,14 @@ fn chromium_shows_the_pages() {
         let paper = ["--print-to-pdf=paper.pdf", "--no-pdf-header-footer"];
         browse(browser, &folder, &paper, &page);
         assert!(fs::read(folder.path().join("paper.pdf")).unwrap().starts_with(b"%PDF"));
-        // On a phone nothing is wider than the screen: tables scroll by themselves.
+        // On a phone nothing is wider than the screen, no table either.
         let name = page.file_name().unwrap().to_str().unwrap();
         let frame = format!(
             "<iframe src={name} style='width:360px;height:800px;border:0'></iframe><script>onload=()=>{{\
              const d=document.querySelector('iframe').contentDocument;\
-             document.body.innerHTML='wide '+d.documentElement.scrollWidth+' plots '+d.querySelectorAll('svg').length+' '}}\
+             const hidden=[...d.querySelectorAll('.scroll')].filter(s=>s.scrollWidth>s.clientWidth).length;\
+             document.body.innerHTML='wide '+d.documentElement.scrollWidth+' plots '+d.querySelectorAll('svg').length\
+             +' hidden '+hidden+' '}}\
              </script>"
         );
         let frame = file(&folder, "frame.html", &frame);
@@ -152,6 +154,6 @@ fn chromium_shows_the_pages() {
             .nth(1)
             .and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
         assert!(wide.is_some_and(|wide| wide <= 360), "{name}: {wide:?}");
-        assert!(!dom.contains("plots 0 "), "{name}");
+        assert!(!dom.contains("plots 0 ") && dom.contains("hidden 0 "), "{name}");
     }
 }

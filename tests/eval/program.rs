@@ -140,10 +140,125 @@ fn the_bound_that_decided_is_named() {
     let output = run(&folder, on);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     // No item is lost, of which a bootstrap says nothing.
-    assert!(text.contains("at most 45.9258: one-sided 97.5 % bound"), "{text}");
+    assert!(
+        text.contains("may be up to 45.9258, the one-sided 97.5 % bound"),
+        "{text}"
+    );
     assert!(text.contains("upper end of the two-sided 95 % interval"), "{text}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("Clopper and Pearson"), "{said}");
+    // The same sentence everywhere.
+    let output = run(&folder, &format!("{on} --markdown out.md --html out.html"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sentence = text
+        .lines()
+        .find(|line| line.starts_with("  may be up to"))
+        .unwrap()
+        .trim();
+    assert!(String::from_utf8_lossy(&output.stderr).contains(sentence), "{sentence}");
+    for name in ["out.md", "out.html"] {
+        let report = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(report.replace("&#x27;", "'").contains(sentence), "{name}: {sentence}");
+    }
+}
+
+#[test]
+fn reports_replace_nothing_unasked() {
+    let folder = folder();
+    encoded(&folder);
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let on = "kjv.wcodec --text text.txt --task task.jsonl";
+    for flag in ["--html", "--markdown", "--items"] {
+        file(&folder, "mine", "mine");
+        let output = run(&folder, &format!("{on} {flag} mine"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+        assert!(said.contains("mine exists") && said.contains("--force"), "{said}");
+        assert_eq!(fs::read_to_string(folder.path().join("mine")).unwrap(), "mine");
+        assert!(run(&folder, &format!("{on} {flag} mine --force")).status.success());
+        assert_ne!(fs::read_to_string(folder.path().join("mine")).unwrap(), "mine");
+    }
+    let output = run(&folder, &format!("{on} --html one --markdown one"));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_too_long_is_found_before_the_work() {
+    let folder = folder();
+    encoded(&folder);
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let long = format!("{{\"context\": {TEXT:?}, \"target\": \" day\"}}\n");
+    file(&folder, "long.jsonl", &format!("{ITEMS}{long}"));
+    let on = "kjv.wcodec --text text.txt --task task.jsonl --task long.jsonl --resume so-far";
+    let output = run(&folder, on);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("long.jsonl:7: ") && said.contains("256 positions"),
+        "{said}"
+    );
+    // No model was loaded: nothing is kept.
+    assert!(!folder.path().join("so-far").exists());
+    let output = run(
+        &folder,
+        &format!("{on} --too-long truncate --html out.html --markdown out.md"),
+    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let what = "1 item of more tokens than the model has positions: the first tokens are left out";
+    assert!(output.status.success() && text.contains(what), "{text}");
+    for name in ["out.md", "out.html"] {
+        assert!(
+            fs::read_to_string(folder.path().join(name)).unwrap().contains(what),
+            "{name}"
+        );
+    }
+    let value = json(&run(&folder, &format!("{on} --too-long skip --json")));
+    assert_eq!(value["candidates"][0]["tasks"][1]["skipped"], 1);
+    let output = run(&folder, "kjv.wcodec --text text.txt --window 300");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--window"));
+}
+
+#[test]
+fn quiet_leaves_the_report() {
+    let folder = folder();
+    encoded(&folder);
+    file(&folder, "text.txt", TEXT);
+    let output = run(&folder, "kjv.wcodec --text text.txt --quiet");
+    assert!(output.stderr.is_empty() && String::from_utf8_lossy(&output.stdout).contains("identical"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_stopped_says_how_to_go_on() {
+    let folder = folder();
+    encoded(&folder);
+    file(&folder, "text.txt", &TEXT.repeat(400));
+    for (keep, what) in [
+        ("--resume so-far", "kept in so-far"),
+        ("--save-reference ref", "kept in ref.partial"),
+        ("", "--resume FILE"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        command
+            .current_dir(&folder)
+            .arg("eval")
+            .arg(kjv())
+            .args(["kjv.wcodec", "--text", "text.txt"]);
+        command
+            .args(keep.split_whitespace())
+            .stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Its first line of progress: from there on, it stops by itself.
+        let mut said = String::new();
+        let mut lines = std::io::BufReader::new(child.stderr.take().unwrap());
+        std::io::BufRead::read_line(&mut lines, &mut said).unwrap();
+        let killed = Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
+        assert!(killed.unwrap().success());
+        std::io::Read::read_to_string(&mut lines, &mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        assert!(said.lines().last().unwrap().contains(what), "{said}");
+    }
 }
 
 #[test]
@@ -160,6 +275,15 @@ fn mistakes_are_said() {
     let usage = (2, "usage".to_owned());
     assert_eq!(kind("x.wcodec"), usage);
     assert_eq!(kind("x.wcodec --text text.txt --max-accuracy-drop 1"), usage);
+    assert_eq!(kind("x.wcodec x.wcodec --text text.txt"), usage);
+    let says = |arguments: &str| String::from_utf8(run(&folder, arguments).stderr).unwrap();
+    let said = says("x.wcodec");
+    assert!(said.contains("--text") && said.contains("--task"), "{said}");
+    let said = says("x.wcodec --task t.jsonl --windows 3");
+    assert!(said.contains("--text <FILE>"), "{said}");
+    encoded(&folder);
+    let said = says("kjv.wcodec kjv.wcodec --text text.txt");
+    assert!(said.contains("kjv.wcodec is given twice"), "{said}");
     assert_eq!(kind("x.wcodec --text text.txt --max-kl -1"), usage);
     assert_eq!(kind("x.wcodec --text text.txt").0, 1);
     assert_eq!(kind("x.wcodec --text no.txt"), (1, "io".into()));

@@ -68,9 +68,6 @@ impl Decode {
                 "seconds": time.as_secs_f64(),
             }));
         }
-        if global.quiet {
-            return Ok(());
-        }
         let rate = output::rate(bytes, time.as_secs_f64());
         let (bytes, time) = (output::bytes(bytes), output::duration(time));
         output::print(&format!("{}: {bytes} restored in {time}, {rate}\n", to.display()))
@@ -132,6 +129,6 @@ pub(crate) fn refuse_existing(to: &Path, folder: bool, force: bool) -> Result<()
     let empty = folder && std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
     match empty || force {
         true => Ok(()),
-        false => exists("exists: give another -o, or --force to replace it"),
+        false => exists("exists: name another, or --force to replace it"),
     }
 }

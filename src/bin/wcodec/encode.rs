@@ -168,9 +168,6 @@ impl Encode {
                 "seconds": time.as_secs_f64(),
             }));
         }
-        if global.quiet {
-            return Ok(());
-        }
         let files = if reports.len() > 1 {
             format!("{}, ", count(reports.len(), "file"))
         } else {

@@ -65,6 +65,13 @@ impl Failure {
         self
     }
 
+    /// Adds what to do.
+    #[cfg(feature = "eval")]
+    pub(crate) fn and(mut self, what: &str) -> Self {
+        self.message = format!("{}: {what}", self.message);
+        self
+    }
+
     #[cfg(feature = "eval")]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.kind == "cancelled"

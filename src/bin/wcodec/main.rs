@@ -6,6 +6,8 @@ mod baseline;
 mod bench;
 mod completions;
 mod decode;
+#[cfg(any(feature = "run", feature = "eval"))]
+mod device;
 mod encode;
 #[cfg(feature = "eval")]
 mod eval;
@@ -72,7 +74,7 @@ struct Global {
     /// Print one JSON object with the result (or the error) on stdout; progress stays on stderr
     #[arg(long, global = true)]
     json: bool,
-    /// No progress, no summary: only errors, and what was asked for
+    /// No progress and no remarks on stderr: errors alone. Results are printed all the same
     #[arg(long, short, global = true)]
     quiet: bool,
     /// Threads to use [default: all cores]
@@ -114,7 +116,7 @@ enum Command {
     Synth(synth::Synth),
     Bench(bench::Bench),
     #[cfg(feature = "eval")]
-    Eval(eval::Eval),
+    Eval(Box<eval::Eval>),
     #[cfg(feature = "eval")]
     Baseline(baseline::Baseline),
     Completions(completions::Completions),

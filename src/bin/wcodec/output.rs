@@ -2,20 +2,48 @@
 
 use crate::failure::Failure;
 use std::io::{ErrorKind, Write};
+#[cfg(feature = "eval")]
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Whether a file can be made in the folder of this path: said before the work.
+/// Refuses reports that cannot be written or would take the place of a file: said before the work.
 #[cfg(feature = "eval")]
-pub(crate) fn check_folder(path: &std::path::Path) -> Result<(), Failure> {
-    let folder = match path.parent() {
+pub(crate) fn check_reports(paths: &[&Option<PathBuf>], force: bool) -> Result<(), Failure> {
+    let paths: Vec<&PathBuf> = paths.iter().copied().flatten().collect();
+    for (i, path) in paths.iter().enumerate() {
+        if paths[..i].contains(path) {
+            let what = "two reports are to be written to it: name a file for each";
+            return Err(Failure::usage(format!("{}: {what}", path.display())));
+        }
+        crate::decode::refuse_existing(path, false, force)?;
+        let folder = folder(path);
+        tempfile::tempfile_in(folder).map_err(|e| {
+            let what = format!("no file can be made in {} ({})", folder.display(), e.kind());
+            Failure::new("io", format!("writing {}: {what}", path.display()))
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes a report, which has its name only when it is whole.
+#[cfg(feature = "eval")]
+pub(crate) fn write_report(path: &Path, text: &str) -> Result<(), Failure> {
+    let writing = || Failure::io(format!("writing {}", path.display()));
+    let mut builder = tempfile::Builder::new();
+    // As other programs make files: the system's mask says who reads them.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder(path)).map_err(writing())?;
+    file.write_all(text.as_bytes()).map_err(writing())?;
+    file.persist(path).map(drop).map_err(|e| writing()(e.error))
+}
+
+#[cfg(feature = "eval")]
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => std::path::Path::new("."),
-    };
-    let made = tempfile::tempfile_in(folder);
-    made.map(drop).map_err(|e| {
-        let what = format!("no file can be made in {} ({})", folder.display(), e.kind());
-        Failure::new("io", format!("writing {}: {what}", path.display()))
-    })
+        _ => Path::new("."),
+    }
 }
 
 /// Writes text to stdout.

@@ -10,6 +10,9 @@ use serde_json::json;
 use std::path::PathBuf;
 use wcodec::{EncodeOptions, checkpoint};
 
+/// Where a repository's name belongs.
+const PLACEHOLDER: &str = "ORG/MODEL";
+
 /// Prepare a model's folder for upload to the Hugging Face Hub
 #[derive(Args)]
 #[command(long_about = "\
@@ -31,8 +34,8 @@ pub(crate) struct Publish {
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// The repository that it is for
-    #[arg(long, value_name = "ORG/MODEL", default_value = "ORG/MODEL", value_parser = parse_repo)]
-    repo: String,
+    #[arg(long, value_name = "ORG/MODEL", value_parser = parse_repo)]
+    repo: Option<String>,
     /// How hard to try
     #[arg(long, value_enum, default_value_t)]
     effort: Effort,
@@ -52,16 +55,15 @@ impl Publish {
         let to = to.unwrap_or_else(|| decode::append(&local.name, ".wcodec"));
         decode::refuse_existing(&to, true, self.force)?;
         let options = EncodeOptions::lossless().effort(self.effort.into());
+        let repo = self.repo.as_deref().unwrap_or(PLACEHOLDER);
         let reports = {
             let progress = Display::new("encoding", global);
-            checkpoint::publish(&local.path, &to, &self.repo, &options, &progress, &|file| {
-                local.has(file)
-            })?
+            checkpoint::publish(&local.path, &to, repo, &options, &progress, &|file| local.has(file))?
         };
         let bytes: u64 = reports.iter().map(|r| r.bytes).sum();
         let encoded: u64 = reports.iter().map(|r| r.encoded).sum();
         let saved = output::saved(bytes, encoded);
-        let upload = format!("hf upload {} {}", self.repo, to.display());
+        let upload = format!("hf upload {repo} {}", to.display());
         if global.json {
             return output::print_json(&json!({
                 "command": "publish",
@@ -75,11 +77,15 @@ impl Publish {
                 "upload": upload,
             }));
         }
-        if global.quiet {
-            return Ok(());
-        }
+        let next = match self.repo {
+            Some(_) => format!("nothing is uploaded yet: {upload}"),
+            None => format!(
+                "nothing is uploaded yet, and no --repo was given: the card (README.md) says {PLACEHOLDER} where the \
+                 repository's name belongs. Run it again with --repo and --force, then: {upload}"
+            ),
+        };
         output::print(&format!(
-            "{}: {}, {} -> {}, {saved:.1}% saved\nready: {upload}\n",
+            "{}: {}, {} -> {}, {saved:.1}% saved\n{next}\n",
             to.display(),
             count(reports.len(), "file"),
             output::bytes(bytes),

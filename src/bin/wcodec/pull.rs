@@ -113,9 +113,6 @@ impl Pull {
                 "seconds": time.as_secs_f64(),
             }));
         }
-        if global.quiet {
-            return Ok(());
-        }
         output::print(&format!(
             "{}: {}{}, {} in {}\n",
             folder.display(),

@@ -69,9 +69,6 @@ impl Verify {
                 "seconds": time.as_secs_f64(),
             }));
         }
-        if global.quiet {
-            return Ok(());
-        }
         let mut text = format!("{}: fine: ", self.file.display());
         if verified.files > 1 {
             text += &format!("{}, ", count(verified.files, "file"));

@@ -60,13 +60,13 @@ fn what_belongs_to_another_run_is_refused() {
     let identity = filled(&path);
     let error = |result: Result<Journal>| result.err().unwrap().to_string();
     let other = error(Journal::open(&path, &json!({"model": "b"}), false));
-    assert!(other.contains("model was a, is b"), "{other}");
+    assert!(other.contains("weights: the file was a, is b"), "{other}");
     let mut journal = Journal::open(&path, &identity, false).unwrap();
     assert!(error(Journal::open(&path, &identity, false)).contains("another run"));
     journal.finish(&done).unwrap();
     let mut journal = Journal::open(&done, &identity, true).unwrap();
     let missing = journal.part(&json!({"text": 2})).unwrap_err().to_string();
-    assert!(missing.contains("text was 1, is 2"), "{missing}");
+    assert!(missing.contains("the text: its content was 1, is 2"), "{missing}");
     fs::write(&path, "something else").unwrap();
     assert!(error(Journal::open(&path, &identity, false)).contains("no file of evaluation results"));
     assert_eq!(fs::read(&path).unwrap(), b"something else");

@@ -3,7 +3,7 @@
 use super::measure::{self, Sum, TensorFacts};
 use super::model::Found;
 use super::report::{LOADS, SIZES, cache, load_cells, rounded, size_cells};
-use super::targets::{State, by_dtype, by_kind, median, targets};
+use super::targets::{State, WARM_UP, by_dtype, by_kind, median, targets};
 use crate::eval::labels;
 use crate::output;
 use crate::page::{Bar, Figure, Mark, Page, Plot, Scale, Section, Series, Sheet, bars};
@@ -117,21 +117,21 @@ fn size_bar(name: &str, sum: &Sum) -> Bar {
 }
 
 fn fields(found: &Found) -> Section {
-    let note = "What each field of an element's bits needs by itself, tensor by tensor, against the bits it has: \
-                where a bar is full there is nothing to win.";
+    let note = "What each field of an element's bits needs by itself, tensor by tensor, as a share of the bits it has: \
+                where entropy fills the bar there is nothing to win.";
     let mut section = Section::new("Entropy by field", note);
     for (dtype, fields) in measure::fields(&found.tensors) {
-        let most = fields.iter().map(|f| f64::from(f.bits)).fold(0.0, f64::max);
+        // Each bar is as long as the field's bits, whatever their number.
+        let share = |f: &wcodec::analysis::Field| f.entropy / f64::from(f.bits).max(1.0);
         let bar = |f: &wcodec::analysis::Field| Bar {
             label: f.name.clone(),
-            parts: vec![f.entropy, f64::from(f.bits) - f.entropy],
+            parts: vec![share(f), 1.0 - share(f)],
             text: format!("{:.3} of {} bits", f.entropy, f.bits),
         };
         let rows: Vec<Bar> = fields.iter().map(bar).collect();
         let legend = vec!["entropy".into(), "redundancy".into()];
-        section
-            .figures
-            .push(Figure::new(dtype.name(), legend, bars(&rows, most, "Entropy by field")));
+        let svg = bars(&rows, 1.0, "Entropy by field");
+        section.figures.push(Figure::new(dtype.name(), legend, svg));
     }
     section
 }
@@ -272,10 +272,13 @@ fn quantised(found: &Found) -> Section {
 }
 
 fn loads(found: &Found) -> Section {
-    let note = "All tensors into Candle tensors of their own types, on the CPU. Memory is what was taken beyond what \
-                was taken before; mapped files do not count. A cold cache is one from which the system was asked to \
-                drop the file: how much then came from the disk is in the table.";
-    let mut section = Section::new("Loading", note);
+    let note = format!(
+        "All tensors into Candle tensors of their own types, on the CPU, medians. Memory is what was taken beyond what \
+         was taken before; mapped files do not count. Warm: the file is in the system's memory. Cold: the system was \
+         asked to drop it from there; how much then came from the disk is in the table, and where that is less than \
+         the file, it was still in memory. A model's warm-up, which decoding is held against, is the time {WARM_UP}."
+    );
+    let mut section = Section::new("Loading", &note);
     let Ok(loads) = &found.loads else {
         return section;
     };

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::input;
 use crate::output;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Measure what there is to win on a checkpoint, and what is won
 #[derive(Args)]
@@ -27,7 +27,8 @@ each size that is reached stands the entropy bound: what no code comes below tha
 tensor's values, and the scales of its rows and columns. (Where neighbours are alike, as in position embeddings, \
 prediction comes below it.) Then the time and memory that loading takes, from \
 safetensors and from .wcodec, with a warm and a cold cache; and the project's targets, each with its measured \
-state. With --text or --task the encoded model is measured against the original, as `wcodec eval` does.
+state. A model's warm-up, which decoding is held against, is the time from opening the safetensors files to the \
+first logits of 16 tokens, in F32 on the CPU: one run. With --text or --task the encoded model is measured against the original, as `wcodec eval` does.
 
 A model is a safetensors or .wcodec file, or a folder, here or on the Hub. What is encoded or decoded for the \
 measurement goes to the system's folder for temporary files; the environment variable TMPDIR names another.")]
@@ -47,10 +48,10 @@ pub(crate) struct Baseline {
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     /// First items of each task only
-    #[arg(long, value_name = "N", value_parser = crate::eval::some)]
+    #[arg(long, value_name = "N", requires = "task", value_parser = crate::eval::some)]
     limit: Option<usize>,
     /// First windows of each text only
-    #[arg(long, value_name = "N", value_parser = crate::eval::some)]
+    #[arg(long, value_name = "N", requires = "text", value_parser = crate::eval::some)]
     windows: Option<usize>,
     /// Loads of each kind
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -61,13 +62,14 @@ pub(crate) struct Baseline {
     /// Write the report as Markdown too
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Replace the files of --html and --markdown if they exist
+    #[arg(long, short)]
+    force: bool,
 }
 
 impl Baseline {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        for path in [&self.markdown, &self.html].into_iter().flatten() {
-            output::check_folder(path)?;
-        }
+        output::check_reports(&[&self.markdown, &self.html], self.force)?;
         // Mistakes in small files come before the work.
         let inputs = || crate::eval::Inputs::read(&self.text, &self.task, self.limit);
         inputs()?;
@@ -84,19 +86,14 @@ impl Baseline {
                 .transpose()?;
             found.push(model::measure(&files, inputs, self.runs as usize, global)?);
         }
-        let write = |path: &Path, text: String| {
-            std::fs::write(path, text).map_err(Failure::io(format!("writing {}", path.display())))
-        };
         if let Some(path) = &self.markdown {
-            write(path, found.iter().map(markdown::render).collect::<Vec<_>>().join("\n"))?;
+            output::write_report(path, &found.iter().map(markdown::render).collect::<Vec<_>>().join("\n"))?;
         }
         if let Some(path) = &self.html {
-            html::page(&found).write(path)?;
+            output::write_report(path, &html::page(&found).render()?)?;
         }
         if global.json {
             output::print_json(&report::json(&found))
-        } else if global.quiet {
-            Ok(())
         } else {
             output::print(&found.iter().map(report::text).collect::<Vec<_>>().join("\n"))
         }

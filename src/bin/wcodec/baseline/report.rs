@@ -106,8 +106,8 @@ pub(super) fn cache(loads: &Loads, found: &Found) -> &'static str {
     match (loads.cold, was_cold(loads, bytes)) {
         (false, _) => "warm",
         (true, Some(true)) => "cold",
-        (true, Some(false)) => "dropped, yet not cold",
-        (true, None) => "dropped",
+        (true, Some(false)) => "asked to be cold, still in memory",
+        (true, None) => "asked to be cold, cannot be told",
     }
 }
 

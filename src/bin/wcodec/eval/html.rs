@@ -2,11 +2,13 @@
 
 use super::comparison::comparison;
 use super::published::Published;
-use super::report::{Candidate, Measured, Report, accuracies, cells, plus_minus, short, values, word};
+use super::report::{
+    Candidate, Measured, Report, accuracies, cells, decided, plus_minus, short, too_long, values, word,
+};
 use crate::output;
 use crate::page::{Figure, Interval, Mark, Page, Plot, Scale, Section, Series, Sheet, intervals};
 use crate::table::Align::{Left, Right};
-use wcodec::eval::{Decades, Outcome, TextReport};
+use wcodec::eval::{Decades, Outcome, Perplexity, TextReport};
 
 /// The whole report.
 pub(super) fn page(report: &Report, published: Option<&Published>) -> Page {
@@ -19,6 +21,10 @@ pub(super) fn page(report: &Report, published: Option<&Published>) -> Page {
     page.fact("Reference", fact(&report.reference));
     for candidate in &report.candidates {
         page.fact("Candidate", fact(&candidate.model));
+        for remark in &candidate.remarks {
+            let what = format!("its configuration differs, and it is computed as its own says: {remark}");
+            page.fact("Note", format!("{}: {what}", candidate.label));
+        }
     }
     page.sections.extend([
         verdict(report),
@@ -65,7 +71,6 @@ fn verdict(report: &Report) -> Section {
         ("Candidate", Left),
         ("Figure", Left),
         ("Value", Right),
-        ("At most", Right),
         ("Limit", Right),
         ("Outcome", Left),
         ("What decided", Left),
@@ -73,20 +78,13 @@ fn verdict(report: &Report) -> Section {
     let mut sheet = Sheet::new("", &columns);
     let mut any = false;
     for (candidate, c) in report.checks() {
-        let [value, upper] = values(c);
-        let figure = format!("{}: {}", short(&c.file), c.figure);
-        let decided = match c.outcome {
-            Outcome::Exceeded => "the value itself".to_owned(),
-            _ => c.bound.to_owned(),
-        };
         sheet.row([
             candidate.label.as_str().into(),
-            figure,
-            value,
-            upper,
+            format!("{}: {}", short(&c.file), c.figure),
+            values(c),
             c.limit.to_string(),
             word(c.outcome).into(),
-            decided,
+            decided(c),
         ]);
         any = true;
     }
@@ -98,19 +96,21 @@ fn texts(report: &Report) -> Section {
     let note = "Perplexity of both models, and the Kullback-Leibler divergence of the candidate's next-token \
                 distribution from the reference's, in nats a token. Errors are standard errors.";
     let mut section = Section::new("Texts", note);
-    let columns = [
+    let perplexities = [
         ("Candidate", Left),
-        ("Tokens", Right),
-        ("Perplexity, reference", Right),
-        ("Candidate's", Right),
+        ("Perplexity", Right),
+        ("Reference's", Right),
         ("Change, %", Right),
         ("95 % interval", Right),
-        ("Mean KL", Right),
+        ("Same top token, %", Right),
+    ];
+    let distances = [
+        ("Candidate", Left),
+        ("Mean KL, nats", Right),
         ("Median", Right),
         ("99 %", Right),
         ("99.9 %", Right),
         ("Largest", Right),
-        ("Same top token, %", Right),
     ];
     for (i, first) in report
         .candidates
@@ -118,50 +118,46 @@ fn texts(report: &Report) -> Section {
         .iter()
         .flat_map(|c| c.texts.iter().enumerate())
     {
-        let windows = output::count(first.windows, "window");
-        let mut sheet = Sheet::new(
-            &format!("{}: {windows} of {} tokens", short(&first.file), first.window),
-            &columns,
+        let (windows, tokens) = (
+            output::count(first.windows, "window"),
+            output::count(first.tokens, "token"),
         );
+        let file = short(&first.file);
+        let caption = format!("{file}: {tokens} in {windows} of {}", first.window);
+        let mut perplexity = Sheet::new(&caption, &perplexities);
+        let mut distance = Sheet::new(&format!("{file}: KL divergence"), &distances);
         for c in &report.candidates {
-            sheet.row(text_row(c, &c.texts[i]));
+            let (a, b) = text_rows(c, &c.texts[i]);
+            perplexity.row(a);
+            distance.row(b);
         }
-        section.tables.push(sheet);
+        section.tables.extend([perplexity, distance]);
         let of_text: Vec<(&Candidate, &TextReport)> = report.candidates.iter().map(|c| (c, &c.texts[i])).collect();
         section.figures.extend(divergences(&of_text));
     }
     section
 }
 
-fn text_row(candidate: &Candidate, text: &TextReport) -> Vec<String> {
-    let (d, name) = (&text.divergence, candidate.label.as_str().to_owned());
-    let before = format!(
-        "{:.4} ± {:.4}",
-        text.reference.perplexity, text.reference.standard_error
-    );
+/// Rows of both tables.
+fn text_rows(candidate: &Candidate, text: &TextReport) -> ([String; 6], [String; 6]) {
+    let (d, name) = (&text.divergence, || candidate.label.as_str().to_owned());
+    let of = |p: &Perplexity| format!("{:.4} ± {:.4}", p.perplexity, p.standard_error);
+    let same = || "identical".to_owned();
     if text.identical {
-        let mut row = vec![name, text.tokens.to_string(), before, "identical".into()];
-        row.resize(12, "identical".into());
-        return row;
+        let perplexity = [name(), same(), of(&text.reference), same(), same(), same()];
+        return (perplexity, [name(), same(), same(), same(), same(), same()]);
     }
     let [low, high] = text.increase_interval;
-    vec![
-        name,
-        text.tokens.to_string(),
-        before,
-        format!(
-            "{:.4} ± {:.4}",
-            text.candidate.perplexity, text.candidate.standard_error
-        ),
+    let perplexity = [
+        name(),
+        of(&text.candidate),
+        of(&text.reference),
         format!("{:+.4}", text.increase_percent),
         format!("{low:+.4} to {high:+.4}"),
-        plus_minus(d.mean, 1.0, 6),
-        format!("{:.6}", d.median),
-        format!("{:.6}", d.p99),
-        format!("{:.6}", d.p999),
-        format!("{:.6}", d.max),
         plus_minus(text.same_top, 100.0, 3),
-    ]
+    ];
+    let [median, p99, p999, max] = [d.median, d.p99, d.p999, d.max].map(|v| format!("{v:.6}"));
+    (perplexity, [name(), plus_minus(d.mean, 1.0, 6), median, p99, p999, max])
 }
 
 /// How the tokens' divergences are distributed.
@@ -261,6 +257,10 @@ fn tasks(report: &Report) -> Section {
             }
         }
         section.tables.extend((!candidate.tasks.is_empty()).then_some(sheet));
+    }
+    let tasks = report.candidates.first().into_iter().flat_map(|c| &c.tasks);
+    for (task, what) in tasks.filter_map(|task| Some((task, too_long(task)?))) {
+        section.note += &format!(" {}: {what}.", short(&task.file));
     }
     if !rows.is_empty() {
         let limits = report

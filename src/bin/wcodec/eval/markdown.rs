@@ -1,6 +1,6 @@
 //! The report as Markdown, for model cards.
 
-use super::report::{Candidate, Report, accuracies, cells, plus_minus, values, word};
+use super::report::{Candidate, Report, accuracies, cells, decided, plus_minus, too_long, values, word};
 use crate::output;
 
 /// The whole report.
@@ -13,6 +13,12 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
     let (name, reference) = (code(&candidate.model.name), code(&report.reference.name));
     let (bytes, rate) = (output::bytes(candidate.model.bytes), candidate.model.rate());
     let mut out = format!("# {name} against {reference}\n\n{bytes}, {rate:.3} bits a weight.\n");
+    for remark in &candidate.remarks {
+        out += &format!(
+            "\nIts configuration differs, and it is computed as its own says: {}.\n",
+            code(remark)
+        );
+    }
     if candidate.identical() {
         out += "\n**Identical**: every logit is the reference's, bit by bit.\n";
     }
@@ -53,13 +59,16 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
             out += &format!("| {}{name} | {} | {figures} |\n", code(&task.file), task.items);
         }
     }
+    for task in &candidate.tasks {
+        out += &too_long(task).map_or(String::new(), |what| format!("\n{}: {what}.\n", code(&task.file)));
+    }
     if let Some(verdict) = &candidate.verdict {
-        out += "\n| limit | value | at most | limit | outcome | what decided |\n";
-        out += "| --- | ---: | ---: | ---: | --- | --- |\n";
+        out += "\n| figure | value | limit | outcome | what decided |\n";
+        out += "| --- | ---: | ---: | --- | --- |\n";
         for c in &verdict.checks {
             let (file, outcome) = (code(&c.file), word(c.outcome));
-            let ([value, upper], figure, limit, bound) = (values(c), c.figure, c.limit, c.bound);
-            out += &format!("| {file}: {figure} | {value} | {upper} | {limit} | {outcome} | {bound} |\n");
+            let (value, figure, limit, why) = (values(c), c.figure, c.limit, decided(c));
+            out += &format!("| {file}: {figure} | {value} | {limit} | {outcome} | {why} |\n");
         }
     }
     out

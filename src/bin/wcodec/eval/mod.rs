@@ -12,17 +12,20 @@ pub(crate) use report::{Report, labels};
 pub(crate) use run::{Inputs, Suite};
 
 use crate::Global;
+use crate::device::{self, DeviceArgument};
 use crate::failure::Failure;
 use crate::input;
 use crate::output;
-use candle_core::{DType, Device};
-use clap::{Args, ValueEnum};
+use candle_core::DType;
+use clap::{ArgGroup, Args, ValueEnum};
 use published::Published;
-use std::path::{Path, PathBuf};
-use wcodec::eval::{Bos, Limits, Load, Outcome};
+use report::{decided, values};
+use std::path::PathBuf;
+use wcodec::eval::{Bos, Limits, Load, Outcome, TooLong};
 
 /// Measure what a file costs in accuracy, against the original
 #[derive(Args)]
+#[command(group(ArgGroup::new("measured").args(["text", "task"]).required(true).multiple(true)))]
 #[command(long_about = "\
 Measure what a file costs in accuracy, against the original.
 
@@ -39,6 +42,11 @@ A figure is met if its upper bound is within the limit, exceeded if the figure i
 uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy where no \
 item was lost, of which a bootstrap says nothing, it is the one-sided 97.5 % bound of Clopper and Pearson. The \
 report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
+
+Each model is computed as its own config.json says; one that asks for other shapes is an error, other differences \
+are said in the report, and --config names one for both. A candidate with another tokenizer.json is refused, as \
+the models would not read the same tokens, unless --tokenizer names one for both. Items that are longer than the \
+model's positions are found before the work (--too-long).
 
 --save-reference keeps what the reference says: of a text the states before the model's head, 4 bytes times \
 the hidden size a token, of which logits come out the same, bit by bit, on the same kind of processor. --resume \
@@ -64,22 +72,26 @@ pub(crate) struct Eval {
     #[arg(value_name = "CANDIDATE", required = true)]
     candidates: Vec<String>,
     /// A text, as it is; of a .jsonl file the field `text` of each line
-    #[arg(long, value_name = "FILE", required_unless_present = "task")]
+    #[arg(long, value_name = "FILE")]
     text: Vec<PathBuf>,
     /// A task: JSON lines
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     /// First items of each task only
-    #[arg(long, value_name = "N", value_parser = some)]
+    #[arg(long, value_name = "N", requires = "task", value_parser = some)]
     limit: Option<usize>,
+    /// Items with more tokens than the model has positions: error says so before the work, skip leaves them
+    /// out, truncate leaves out their first tokens, as lm-evaluation-harness does
+    #[arg(long, value_enum, default_value_t = TooLongArgument::Error)]
+    too_long: TooLongArgument,
     /// First windows of each text only
-    #[arg(long, value_name = "N", value_parser = some)]
+    #[arg(long, value_name = "N", requires = "text", value_parser = some)]
     windows: Option<usize>,
     /// Tokens of a window [default: 512, or the model's positions if fewer]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", requires = "text")]
     window: Option<usize>,
     /// Tokens from one window's start to the next [default: windows side by side]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", requires = "text")]
     stride: Option<usize>,
     /// Begin each text with the beginning-of-text token: auto does what the tokenizer does
     #[arg(long, value_enum, default_value_t = BosArgument::Auto)]
@@ -87,6 +99,9 @@ pub(crate) struct Eval {
     /// Element type to compute in
     #[arg(long, value_enum, default_value_t = DTypeArgument::F32)]
     dtype: DTypeArgument,
+    /// Where to compute: cpu, or cuda[:N] in a build with the feature `cuda`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device::parse)]
+    device: DeviceArgument,
     /// config.json of both models [default: the one beside each]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -121,6 +136,16 @@ pub(crate) struct Eval {
     /// another run's results are in it too
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Replace the files of --html, --markdown and --items if they exist
+    #[arg(long, short)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TooLongArgument {
+    Error,
+    Skip,
+    Truncate,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -158,9 +183,8 @@ impl Eval {
         if self.resume.is_some() && self.resume == self.save_reference {
             return Err(Failure::usage("--resume and --save-reference need a file each"));
         }
-        for path in [&self.markdown, &self.html, &self.items].into_iter().flatten() {
-            output::check_folder(path)?;
-        }
+        output::check_reports(&[&self.markdown, &self.html, &self.items], self.force)?;
+        let load = self.load(global)?;
         // Mistakes in small files come before the work.
         let mut inputs = Inputs::read(&self.text, &self.task, self.limit)?;
         (inputs.window, inputs.stride, inputs.windows) = (self.window, self.stride, self.windows);
@@ -169,31 +193,49 @@ impl Eval {
         let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
         let suite = Suite {
             inputs,
-            load: self.load(global),
+            load,
             limits: self.limits(),
         };
-        let report = suite.run(&reference, &candidates, global)?;
-        let write = |path: &Path, text: String| {
-            std::fs::write(path, text).map_err(Failure::io(format!("writing {}", path.display())))
-        };
+        let report = suite.run(&reference, &candidates, global);
+        let report = report.map_err(|failure| self.what_is_kept(failure))?;
         if let Some(path) = &self.markdown {
-            write(path, markdown::render(&report))?;
+            output::write_report(path, &markdown::render(&report))?;
         }
         if let Some(path) = &self.html {
-            html::page(&report, Published::of(&reference)?.as_ref()).write(path)?;
+            let page = html::page(&report, Published::of(&reference)?.as_ref());
+            output::write_report(path, &page.render()?)?;
         }
         if let Some(path) = &self.items {
-            write(path, report.items())?;
+            output::write_report(path, &report.items())?;
         }
         if global.json {
             output::print_json(&report.json())?;
-        } else if !global.quiet {
+        } else {
             output::print(&text::render(&report))?;
         }
         self.end(&report)
     }
 
-    fn load(&self, global: &Global) -> Load {
+    /// Of a run that was stopped: how to go on.
+    fn what_is_kept(&self, failure: Failure) -> Failure {
+        if !failure.is_cancelled() {
+            return failure;
+        }
+        match (&self.resume, &self.save_reference) {
+            (Some(file), _) => failure.and(&format!(
+                "what was found so far is kept in {}, and the same command goes on from there",
+                file.display()
+            )),
+            (None, Some(file)) if !file.exists() => failure.and(&format!(
+                "what the reference said so far is kept in {}.partial, and the same command goes on from there; \
+                 --resume FILE keeps what candidates say, too",
+                file.display()
+            )),
+            _ => failure.and("nothing is kept; with --resume FILE a run that is stopped goes on where it was"),
+        }
+    }
+
+    fn load(&self, global: &Global) -> Result<Load, Failure> {
         let mut load = Load::default();
         load.dtype = match self.dtype {
             DTypeArgument::F32 => DType::F32,
@@ -208,11 +250,16 @@ impl Eval {
         load.config = self.config.clone();
         load.tokenizer = self.tokenizer.clone();
         load.decode = global.decode_options();
-        // The place for another device: all of the evaluation computes where this says.
-        load.device = Device::Cpu;
+        load.too_long = match self.too_long {
+            TooLongArgument::Error => TooLong::Refuse,
+            TooLongArgument::Skip => TooLong::Skip,
+            TooLongArgument::Truncate => TooLong::Truncate,
+        };
+        // All of the evaluation computes where this says.
+        load.device = self.device.open()?;
         load.save_reference = self.save_reference.clone();
         load.resume = self.resume.clone();
-        load
+        Ok(load)
     }
 
     fn limits(&self) -> Limits {
@@ -248,6 +295,7 @@ impl Eval {
         )
     }
 
+    /// The worst check decides over the exit status.
     fn end(&self, report: &Report) -> Result<(), Failure> {
         let Some(outcome) = report.outcome() else {
             return Ok(());
@@ -262,14 +310,15 @@ impl Eval {
                 1 => String::new(),
                 _ => format!("{}: ", candidate.model.name),
             };
-            match c.outcome {
-                Outcome::Uncertain => format!(
-                    "{of}{file}: {figure}: {:.4} is within {limit}, but it may be up to {:.4} ({}): more text or items \
-                     would tell, --accept-uncertain takes it",
-                    c.value, c.upper, c.bound
-                ),
-                _ => format!("{of}{file}: {figure}: {:.4} is above {limit}", c.value),
-            }
+            let more = match c.outcome {
+                Outcome::Uncertain => ": more text or items would tell, --accept-uncertain takes it",
+                _ => "",
+            };
+            format!(
+                "{of}{file}: {figure}: {}, limit {limit}: {}{more}",
+                values(c),
+                decided(c)
+            )
         });
         Err(Failure::after_result("limit-not-met", what.unwrap_or_default()))
     }

@@ -1,8 +1,9 @@
 //! What was measured, for programs, and what the reports have in common.
 
+use crate::output::{count, duration};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wcodec::eval::{Accuracy, Check, Estimate, Outcome, TaskReport, TextReport, Times, Verdict};
+use wcodec::eval::{Accuracy, Check, Estimate, Outcome, Spent, TaskReport, TextReport, Times, Verdict};
 
 /// All that was measured.
 pub(crate) struct Report {
@@ -27,6 +28,8 @@ pub(crate) struct Candidate {
     /// A short name that no other candidate has.
     pub(crate) label: String,
     pub(crate) loading: Duration,
+    /// In what its configuration differs from the reference's although the shapes are the same.
+    pub(crate) remarks: Vec<String>,
     pub(crate) texts: Vec<TextReport>,
     pub(crate) tasks: Vec<TaskReport>,
     pub(crate) verdict: Option<Verdict>,
@@ -68,6 +71,7 @@ impl Candidate {
         value["texts"] = texts.collect();
         value["tasks"] = tasks.collect();
         value["verdict"] = json!(self.verdict);
+        value["remarks"] = json!(self.remarks);
         value["loading_seconds"] = seconds(self.loading);
         value
     }
@@ -76,8 +80,11 @@ impl Candidate {
 /// A struct of numbers and strings, and the time that it took.
 fn timed(measured: &impl serde::Serialize, times: Times) -> Value {
     let mut value = serde_json::to_value(measured).unwrap_or_default();
-    value["reference_seconds"] = seconds(times.reference);
-    value["candidate_seconds"] = seconds(times.candidate);
+    for (model, spent) in [("reference", times.reference), ("candidate", times.candidate)] {
+        value[format!("{model}_seconds")] = seconds(spent.all);
+        // Of kept results: the time is that of the run that found them.
+        value[format!("{model}_earlier_seconds")] = seconds(spent.earlier);
+    }
     value
 }
 
@@ -126,11 +133,42 @@ impl Report {
     }
 }
 
-/// A figure and its upper bound.
-pub(super) fn values(check: &Check) -> [String; 2] {
+/// A figure.
+pub(super) fn values(check: &Check) -> String {
     match check.identical {
-        true => ["identical", "0"].map(str::to_owned),
-        false => [check.value, check.upper].map(|v| format!("{v:.4}")),
+        true => "identical".into(),
+        false => format!("{:.4}", check.value),
+    }
+}
+
+/// What decided over a check: the same sentence in every report.
+pub(super) fn decided(check: &Check) -> String {
+    let Check { upper, bound, .. } = check;
+    match check.outcome {
+        _ if check.identical => (*bound).into(),
+        Outcome::Met => format!("at most {upper:.4}, the {bound}"),
+        Outcome::Uncertain => format!("may be up to {upper:.4}, the {bound}"),
+        Outcome::Exceeded => "the value itself is above the limit".into(),
+    }
+}
+
+/// What is said of items that were too long; `None` if none was.
+pub(super) fn too_long(task: &TaskReport) -> Option<String> {
+    let why = "of more tokens than the model has positions";
+    match (task.skipped, task.truncated) {
+        (0, 0) => None,
+        (skipped, 0) => Some(format!("{} {why} left out", count(skipped, "item"))),
+        (_, cut) => Some(format!("{} {why}: the first tokens are left out", count(cut, "item"))),
+    }
+}
+
+/// How long it took, and which part of that an earlier run did.
+pub(super) fn took(spent: Spent) -> String {
+    let all = duration(spent.all);
+    match spent.earlier.is_zero() {
+        true => all,
+        false if spent.earlier == spent.all => format!("{all}, in an earlier run"),
+        false => format!("{all}, {} of it in an earlier run", duration(spent.earlier)),
     }
 }
 
@@ -175,13 +213,25 @@ pub(super) fn accuracies(task: &TaskReport) -> impl Iterator<Item = (&'static st
     kinds.into_iter().filter_map(|(name, accuracy)| Some((name, accuracy?)))
 }
 
-/// Short names for names, or the names themselves where two would be the same.
+/// Short names for names: the last part of a path, with as many folders before it as tell it from the others.
 pub(crate) fn labels<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    let alike = |name: &str| names.iter().filter(|n| short(n) == short(name)).count() > 1;
-    names
-        .iter()
-        .map(|name| if alike(name) { name } else { short(name) })
-        .collect()
+    let with_folders = |name: &'a str, folders: usize| {
+        let plain = name.trim_end_matches(['/', '\\']);
+        match plain.rmatch_indices(['/', '\\']).nth(folders) {
+            Some((at, _)) => &plain[at + 1..],
+            None if plain.is_empty() => name,
+            None => plain,
+        }
+    };
+    let label = |name: &'a str| {
+        let most = name.matches(['/', '\\']).count();
+        let alone = |folders: &usize| {
+            let alike = |other: &&&'a str| with_folders(other, *folders) == with_folders(name, *folders);
+            names.iter().filter(alike).count() == 1
+        };
+        with_folders(name, (0..most).find(alone).unwrap_or(most))
+    };
+    names.iter().map(|name| label(name)).collect()
 }
 
 /// A file's name without its folders.
@@ -198,6 +248,10 @@ mod tests {
         assert_eq!(
             labels(&["a/x.wcodec", "b/x.wcodec", "b/y.wcodec"]),
             ["a/x.wcodec", "b/x.wcodec", "y.wcodec"]
+        );
+        assert_eq!(
+            labels(&["/m/1/small/x.wcodec", "/m/2/small/x.wcodec", "x.wcodec", "/m/big/"]),
+            ["1/small/x.wcodec", "2/small/x.wcodec", "x.wcodec", "big"]
         );
         assert_eq!((short("a/b/"), short(""), short("/")), ("b", "", "/"));
     }

@@ -9,8 +9,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use wcodec::eval::{
-    At, Item, Limits, Load, ModelFiles, Models, StoredTensor, TextOptions, Verdict, measure_task, measure_text,
-    read_items, read_text,
+    At, Item, Limits, Load, ModelFiles, Models, Setting, StoredTensor, TextOptions, Verdict, measure_task,
+    measure_text, read_items, read_text,
 };
 
 /// What models are measured on.
@@ -42,9 +42,20 @@ impl Inputs {
         Self { windows, ..self }
     }
 
-    fn options(&self, models: &Models) -> TextOptions {
+    /// Finds what will be refused, before any model is loaded.
+    fn check(&self, setting: &Setting, global: &Global) -> Result<(), Failure> {
+        let options = self.options(setting.config().max_positions());
+        for text in &self.texts {
+            setting.check_text(text, &options)?;
+        }
+        for items in &self.tasks {
+            setting.check_task(items, &Display::counting("checking", "items", global))?;
+        }
+        Ok(())
+    }
+
+    fn options(&self, most: usize) -> TextOptions {
         let mut options = TextOptions::default();
-        let most = models.config().max_positions();
         options.window = self.window.unwrap_or(options.window.min(most));
         options.stride = self.stride;
         options.windows = self.windows;
@@ -67,6 +78,27 @@ impl Suite {
         candidates: &[ModelFiles],
         global: &Global,
     ) -> Result<Report, Failure> {
+        let names: Vec<&str> = candidates.iter().map(|c| c.name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            return Err(Failure::usage(format!("the candidate {} is given twice", twice.1)));
+        }
+        let mut remarks = Vec::new();
+        for (i, files) in candidates.iter().enumerate() {
+            let setting = Setting::of(reference, files, &self.load)?;
+            remarks.push(setting.candidate(files)?.1);
+            if i == 0 {
+                self.inputs.check(&setting, global)?;
+            }
+        }
+        for (name, remark) in names
+            .iter()
+            .zip(&remarks)
+            .flat_map(|(n, r)| r.iter().map(move |r| (n, r)))
+        {
+            if !global.quiet {
+                eprintln!("note: {name}: its configuration differs, and it is computed as its own says: {remark}");
+            }
+        }
         let stored = reference.tensors()?;
         let elements = stored.iter().map(|t| t.elements).sum();
         let linear = |of: &[StoredTensor], value: fn(&StoredTensor) -> u64| {
@@ -85,12 +117,11 @@ impl Suite {
             reference: measured(reference)?,
             candidates: Vec::new(),
         };
-        let names: Vec<&str> = candidates.iter().map(|c| c.name.as_str()).collect();
         let scratch = Scratch::new(&self.load, candidates.len())?;
         let mut load = self.load.clone();
         load.save_reference = scratch.path().map(Path::to_owned).or(load.save_reference);
         let mut models: Option<Models> = None;
-        for (files, label) in candidates.iter().zip(labels(&names)) {
+        for ((files, label), remarks) in candidates.iter().zip(labels(&names)).zip(remarks) {
             let begun = Instant::now();
             let models = match &mut models {
                 Some(models) => {
@@ -104,13 +135,14 @@ impl Suite {
                 model: measured(files)?,
                 label: label.to_owned(),
                 loading,
+                remarks,
                 texts: Vec::new(),
                 tasks: Vec::new(),
                 verdict: None,
             };
             for text in &self.inputs.texts {
                 let progress = Display::counting("reading", "tokens", global);
-                let options = self.inputs.options(models);
+                let options = self.inputs.options(models.config().max_positions());
                 candidate.texts.push(measure_text(models, text, &options, &progress)?);
             }
             for items in &self.inputs.tasks {

@@ -1,10 +1,9 @@
 //! The report on a terminal.
 
-use super::report::{Candidate, Report, accuracies, cells, plus_minus, short, values, word};
-use crate::output::{self, count, duration};
+use super::report::{Candidate, Report, accuracies, cells, decided, plus_minus, short, too_long, took, values, word};
+use crate::output::{self, count};
 use crate::table::{Align, Table};
-use std::time::Duration;
-use wcodec::eval::{Perplexity, TaskReport, TextReport};
+use wcodec::eval::{Perplexity, Spent, TaskReport, TextReport};
 
 /// Differing items that are named.
 const NAMED: usize = 5;
@@ -21,6 +20,9 @@ pub(super) fn render(report: &Report) -> String {
 
 fn candidate(report: &Report, candidate: &Candidate) -> String {
     let mut out = format!("{} against {}\n", candidate.model.name, report.reference.name);
+    for remark in &candidate.remarks {
+        out += &format!("NOTE: its configuration differs, and it is computed as its own says: {remark}\n");
+    }
     out += &candidate.texts.iter().map(text).collect::<String>();
     out += &candidate.tasks.iter().map(task).collect::<String>();
     if candidate.identical() {
@@ -30,11 +32,8 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
         out += "\n";
         for c in &verdict.checks {
             let (word, file, figure, limit) = (word(c.outcome), &c.file, c.figure, c.limit);
-            let [value, upper] = values(c);
-            out += &format!("{word}: {file}: {figure}: {value}, limit {limit}\n");
-            if !c.identical {
-                out += &format!("  at most {upper}: {}\n", c.bound);
-            }
+            out += &format!("{word}: {file}: {figure}: {}, limit {limit}\n", values(c));
+            out += &format!("  {}\n", decided(c));
         }
     }
     out
@@ -62,11 +61,14 @@ fn comparison(report: &Report) -> String {
         let mut table = table(&[("mean KL", Right), ("perplexity", Right), ("same top", Right)]);
         for c in &report.candidates {
             let text = &c.texts[i];
-            let figures = [
-                format!("{:.6}", text.divergence.mean.mean),
-                format!("{:+.4}%", text.increase_percent),
-                format!("{:.3}%", 100.0 * text.same_top.mean),
-            ];
+            let figures = match text.identical {
+                true => ["identical"; 3].map(str::to_owned),
+                false => [
+                    format!("{:.6}", text.divergence.mean.mean),
+                    format!("{:+.4}%", text.increase_percent),
+                    format!("{:.3}%", 100.0 * text.same_top.mean),
+                ],
+            };
             table.row(row(c).into_iter().chain(figures));
         }
         out += &format!("\n{}\n{}", short(&text.file), table.render());
@@ -84,22 +86,32 @@ fn comparison(report: &Report) -> String {
         ]);
         for c in &report.candidates {
             let [_, accuracy, change, interval, ..] = cells(&c.tasks[i].accuracy);
-            table.row(row(c).into_iter().chain([accuracy, change, interval]));
+            let figures = match c.tasks[i].identical {
+                true => ["identical"; 3].map(str::to_owned),
+                false => [accuracy, change, interval],
+            };
+            table.row(row(c).into_iter().chain(figures));
         }
         out += &format!("\n{}\n{}", short(&task.file), table.render());
     }
     out
 }
 
-fn rate(n: usize, time: Duration) -> f64 {
-    n as f64 / time.as_secs_f64().max(1e-9)
+fn rate(n: usize, spent: Spent) -> f64 {
+    n as f64 / spent.all.as_secs_f64().max(1e-9)
+}
+
+/// A model's time and speed.
+fn speed(model: &str, n: usize, what: &str, digits: usize, spent: Spent) -> String {
+    let rate = rate(n, spent);
+    format!("  {model:<27}  {} ({rate:.digits$} {what}/s)\n", took(spent))
 }
 
 fn text(text: &TextReport) -> String {
     let (tokens, windows) = (count(text.tokens, "token"), count(text.windows, "window"));
     let times = text.times;
     let mut out = format!(
-        "\n{}: {tokens} in {windows} of {}{}, {} ({:.0} tokens/s through both)\n",
+        "\n{}: {tokens} in {windows} of {}{}\n",
         text.file,
         text.window,
         if text.bos.is_some() {
@@ -107,9 +119,9 @@ fn text(text: &TextReport) -> String {
         } else {
             ""
         },
-        duration(times.reference + times.candidate),
-        rate(text.tokens, times.reference + times.candidate),
     );
+    out += &speed("time of the reference", text.tokens, "tokens", 0, times.reference);
+    out += &speed("time of the candidate", text.tokens, "tokens", 0, times.candidate);
     let perplexity = |p: &Perplexity| format!("{:.4} ± {:.4}", p.perplexity, p.standard_error);
     out += &format!("  perplexity of the reference  {}\n", perplexity(&text.reference));
     if text.identical {
@@ -139,13 +151,13 @@ fn text(text: &TextReport) -> String {
 fn task(task: &TaskReport) -> String {
     let times = task.times;
     let mut out = format!(
-        "\n{}: {}, {} ({:.2} items/s through the reference, {:.2} through the candidate)\n",
+        "\n{}: {}{}\n",
         task.file,
         count(task.items, "item"),
-        duration(times.reference + times.candidate),
-        rate(task.items, times.reference),
-        rate(task.items, times.candidate),
+        too_long(task).map_or(String::new(), |what| format!("; {what}")),
     );
+    out += &speed("time of the reference", task.items, "items", 2, times.reference);
+    out += &speed("time of the candidate", task.items, "items", 2, times.candidate);
     if task.identical {
         for (name, accuracy) in accuracies(task) {
             out += &format!("  {name:<13} {} %\n", plus_minus(accuracy.reference, 100.0, 2));

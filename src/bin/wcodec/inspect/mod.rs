@@ -53,16 +53,21 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
+    /// The file as it was named: of one on the Hub not the address that it is read from.
+    fn name(&self) -> String {
+        self.file.display().to_string()
+    }
+
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let decoder = input::open(&self.file, global)?;
         if self.tools {
-            return tools::run(&decoder, self.summary, global);
+            return tools::run(&self.name(), &decoder, self.summary, global);
         }
         let tensors = decoder.index().tensors();
         let by_dtype = Totals::by(tensors, |t| t.dtype().to_string());
         let by_recipe = Totals::by(tensors, recipe::family);
         if global.json {
-            let mut value = header_json(&decoder);
+            let mut value = header_json(&self.name(), &decoder);
             if !self.summary {
                 value["tensors"] = tensors.iter().map(tensor_json).collect();
             }
@@ -70,7 +75,7 @@ impl Inspect {
             value["by_recipe"] = by_recipe.json();
             return output::print_json(&value);
         }
-        let mut text = header_text(&decoder);
+        let mut text = header_text(&self.name(), &decoder);
         if !self.summary {
             text += &format!("\n{}", tensor_table(tensors).render());
         }
@@ -92,11 +97,11 @@ fn sums(decoder: &Decoder) -> (u64, u64) {
     )
 }
 
-fn header_text(decoder: &Decoder) -> String {
+fn header_text(name: &str, decoder: &Decoder) -> String {
     let index = decoder.index();
     let (data, _) = sums(decoder);
     let original = index.source().map_or(data, |s| s.bytes);
-    let mut text = format!("{}\n", decoder.name());
+    let mut text = format!("{name}\n");
     let mut line = |label: &str, value: String| text += &format!("  {label:<9} {value}\n");
     line(
         "format",
@@ -135,7 +140,7 @@ fn header_text(decoder: &Decoder) -> String {
     text
 }
 
-fn header_json(decoder: &Decoder) -> Value {
+fn header_json(name: &str, decoder: &Decoder) -> Value {
     let index = decoder.index();
     let (data, payload) = sums(decoder);
     let original = index.source().map_or(data, |s| s.bytes);
@@ -144,7 +149,7 @@ fn header_json(decoder: &Decoder) -> Value {
     );
     json!({
         "command": "inspect",
-        "file": decoder.name(),
+        "file": name,
         "version": index.version(),
         "writer": index.writer(),
         "source": source,

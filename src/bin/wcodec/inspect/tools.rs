@@ -56,7 +56,7 @@ impl Finding {
     }
 }
 
-pub(super) fn run(decoder: &Decoder, summary: bool, global: &Global) -> Result<(), Failure> {
+pub(super) fn run(name: &str, decoder: &Decoder, summary: bool, global: &Global) -> Result<(), Failure> {
     let mut findings = Vec::new();
     for tensor in decoder.tensors() {
         findings.push((tensor.info().name().to_owned(), find(tensor.info(), &tensor.decode()?)?));
@@ -71,7 +71,7 @@ pub(super) fn run(decoder: &Decoder, summary: bool, global: &Global) -> Result<(
             |all: &[(String, Finding)]| Value::Object(all.iter().map(|(k, f)| (k.clone(), f.json())).collect());
         return output::print_json(&json!({
             "command": "inspect",
-            "file": decoder.name(),
+            "file": name,
             "baseline": BASELINE,
             "tensors": object(&findings),
             "kinds": object(&kinds),

@@ -1,5 +1,7 @@
 //! Axes: from values to places, and where to put ticks.
 
+use std::fmt::Write;
+
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Scale {
@@ -52,6 +54,20 @@ impl Axis {
         self.from + share * (self.to - self.from)
     }
 
+    /// Vertical lines at the marks from `top` to `bottom`, with their numbers below.
+    pub(super) fn columns(&self, out: &mut String, most: usize, top: f64, bottom: f64) {
+        for (value, text) in self.ticks(most) {
+            let x = self.place(value);
+            // Writing to a string cannot fail.
+            let _ = write!(
+                out,
+                "<line class=\"grid\" x1=\"{x:.2}\" x2=\"{x:.2}\" y1=\"{top}\" y2=\"{bottom}\"/>\
+                 <text class=\"mid soft\" x=\"{x:.2}\" y=\"{}\">{text}</text>",
+                bottom + 16.0
+            );
+        }
+    }
+
     /// Values to mark, with what is written there: at most `most` or so.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         let step = step((self.high - self.low) / most.max(1) as f64);
@@ -64,7 +80,10 @@ impl Axis {
         let values = (first..=last).map(|i| i as f64 * step);
         match self.scale {
             Scale::Linear => values.map(|v| (v, number(v, step))).collect(),
-            Scale::Log if last > first => values.map(|v| (10f64.powf(v), power(v))).collect(),
+            Scale::Log if last > first => {
+                let plain = first as f64 * step >= -3.0 && last as f64 * step <= 3.0;
+                values.map(|v| (10f64.powf(v), power(v, plain))).collect()
+            }
             // Less than a decade.
             Scale::Log => {
                 let (low, high) = (10f64.powf(self.low), 10f64.powf(self.high));
@@ -96,11 +115,17 @@ fn number(value: f64, step: f64) -> String {
     format!("{value:.digits$}")
 }
 
-fn power(exponent: f64) -> String {
-    match exponent as i32 {
-        e @ -3..=3 => format!("{}", 10f64.powi(e)),
-        e => format!("1e{e}"),
+/// A power of ten, written out or by its exponent: all of an axis alike.
+fn power(exponent: f64, plain: bool) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let exponent = exponent as i32;
+    if plain {
+        return format!("{}", 10f64.powi(exponent));
     }
+    let digits = exponent.unsigned_abs().to_string();
+    let raised = digits.bytes().map(|d| RAISED[usize::from(d - b'0')]);
+    let sign = if exponent < 0 { "⁻" } else { "" };
+    format!("10{sign}{}", raised.collect::<String>())
 }
 
 #[cfg(test)]
@@ -115,6 +140,8 @@ mod tests {
         let axis = Axis::new(Scale::Log, [0.002, 0.0, 30.0].into_iter(), (0.0, 100.0));
         assert_eq!(texts(&axis), ["0.01", "0.1", "1", "10"]);
         assert!(axis.place(0.0) == 0.0 && axis.place(1e9) == 100.0);
+        let axis = Axis::new(Scale::Log, [1e-10, 2.0].into_iter(), (0.0, 100.0));
+        assert_eq!(texts(&axis), ["10⁻¹⁰", "10⁻⁵", "10⁰"]);
         let axis = Axis::new(Scale::Log, [0.2, 0.5].into_iter(), (0.0, 1.0));
         assert!(texts(&axis).len() >= 2);
         for one in [0.0, -3.0, 7.5] {

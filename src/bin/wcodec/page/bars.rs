@@ -6,6 +6,10 @@ use std::fmt::Write;
 const WIDTH: f64 = 400.0;
 /// Of a bar with its label above.
 const HEIGHT: f64 = 38.0;
+/// Of one more line of text.
+const LINE: f64 = 16.0;
+/// Of a letter, about.
+const LETTER: f64 = 6.8;
 
 /// A bar.
 pub(crate) struct Bar {
@@ -16,27 +20,42 @@ pub(crate) struct Bar {
     pub(crate) text: String,
 }
 
-/// Bars of which the longest possible is `most`. Labels stand above their bars: they may be long.
+impl Bar {
+    /// Whether label and text need a line each.
+    fn is_long(&self) -> bool {
+        let letters = self.label.chars().count() + self.text.chars().count() + 2;
+        letters as f64 * LETTER > WIDTH
+    }
+
+    fn height(&self) -> f64 {
+        HEIGHT + if self.is_long() { LINE } else { 0.0 }
+    }
+}
+
+/// Bars of which the longest possible is `most`. Labels stand above their bars, the text beside them, or below
+/// where there is no room.
 pub(crate) fn bars(rows: &[Bar], most: f64, label: &str) -> String {
-    let height = HEIGHT * rows.len() as f64 + 4.0;
+    let height = rows.iter().map(Bar::height).sum::<f64>() + 4.0;
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">",
         escape(label)
     );
-    for (i, row) in rows.iter().enumerate() {
-        let top = HEIGHT * i as f64;
+    let mut top = 0.0;
+    for row in rows {
         let base = top + 15.0;
+        let below = base + if row.is_long() { LINE } else { 0.0 };
+        let bar = below + 5.0;
+        top += row.height();
         // Writing to a string cannot fail.
         let _ = write!(
             out,
-            "<text x=\"0\" y=\"{base}\">{}</text><text x=\"{WIDTH}\" y=\"{base}\" class=\"end\">{}</text>",
+            "<text x=\"0\" y=\"{base}\">{}</text><text x=\"{WIDTH}\" y=\"{below}\" class=\"end\">{}</text>",
             escape(&row.label),
             escape(&row.text)
         );
         let _ = write!(
             out,
-            "<rect class=\"rail\" x=\"0\" y=\"{}\" width=\"{WIDTH}\" height=\"12\" rx=\"2\"/>",
-            top + 20.0
+            "<rect class=\"rail\" x=\"0\" y=\"{bar}\" width=\"{WIDTH}\" height=\"12\" rx=\"2\"/>"
         );
         let mut x = 0.0;
         for (colour, part) in row.parts.iter().enumerate() {
@@ -48,9 +67,8 @@ pub(crate) fn bars(rows: &[Bar], most: f64, label: &str) -> String {
             if width > 0.0 {
                 let _ = write!(
                     out,
-                    "<rect class=\"c{}\" x=\"{x:.2}\" y=\"{}\" width=\"{width:.2}\" height=\"12\"/>",
-                    colour % COLOURS,
-                    top + 20.0
+                    "<rect class=\"c{}\" x=\"{x:.2}\" y=\"{bar}\" width=\"{width:.2}\" height=\"12\"/>",
+                    colour % COLOURS
                 );
             }
             x += width;

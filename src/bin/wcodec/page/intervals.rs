@@ -30,19 +30,8 @@ pub(crate) fn intervals(rows: &[Interval], limit: Option<f64>, unit: &str, label
         bottom + FOOT,
         escape(label)
     );
+    axis.columns(&mut out, 5, 0.0, bottom);
     // Writing to a string cannot fail.
-    for (value, text) in axis.ticks(5) {
-        let x = axis.place(value);
-        let _ = write!(
-            out,
-            "<line class=\"grid\" x1=\"{x:.2}\" x2=\"{x:.2}\" y1=\"0\" y2=\"{bottom}\"/>"
-        );
-        let _ = write!(
-            out,
-            "<text class=\"mid soft\" x=\"{x:.2}\" y=\"{}\">{text}</text>",
-            bottom + 15.0
-        );
-    }
     let zero = axis.place(0.0);
     let _ = write!(
         out,

@@ -17,7 +17,6 @@ use crate::failure::Failure;
 use crate::table::Align;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
-use std::path::Path;
 
 /// A report.
 #[derive(Serialize)]
@@ -90,12 +89,8 @@ impl Page {
         self.facts.push((name.into(), value.into()));
     }
 
-    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
-        let html = self.render()?;
-        std::fs::write(path, html).map_err(Failure::io(format!("writing {}", path.display())))
-    }
-
-    fn render(&self) -> Result<String, Failure> {
+    /// The page's text.
+    pub(crate) fn render(&self) -> Result<String, Failure> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         let wrong = |e: minijinja::Error| Failure::new("other", format!("the report's page: {e}"));

@@ -2,6 +2,7 @@
 
 use super::axis::{Axis, Scale};
 use super::{COLOURS, escape};
+use crate::table::shorten;
 use std::fmt::Write;
 
 const WIDTH: f64 = 400.0;
@@ -14,6 +15,9 @@ const BOTTOM: f64 = 46.0;
 const LETTER: f64 = 6.6;
 /// Two labels are at least so far apart in height.
 const LINE: f64 = 13.0;
+
+/// Letters of a shortened label.
+const SHORT: usize = 20;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, PartialEq)]
@@ -78,19 +82,8 @@ impl Plot<'_> {
 
     fn frame(&self, out: &mut String, x: &Axis, y: &Axis) {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        x.columns(out, 5, TOP, bottom);
         // Writing to a string cannot fail.
-        for (value, text) in x.ticks(5) {
-            let at = x.place(value);
-            let _ = write!(
-                out,
-                "<line class=\"grid\" x1=\"{at:.2}\" x2=\"{at:.2}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
-            );
-            let _ = write!(
-                out,
-                "<text class=\"mid soft\" x=\"{at:.2}\" y=\"{}\">{text}</text>",
-                bottom + 16.0
-            );
-        }
         for (value, text) in y.ticks(6) {
             let at = y.place(value);
             let _ = write!(
@@ -153,27 +146,81 @@ impl Series {
     }
 }
 
-/// Writes a label beside a point, where no other is; leaves it out where there is no room.
-fn name(out: &mut String, (x, y): (f64, f64), text: &str, taken: &mut Vec<(f64, f64, f64)>) {
-    let width = text.chars().count() as f64 * LETTER;
-    let sides = [(x + 7.0, "", x + 7.0), (x - 7.0, "end ", x - 7.0 - width)];
-    let places = [4.0, -7.0, 15.0]
-        .into_iter()
-        .flat_map(|dy| sides.map(|side| (side, y + dy)));
-    let free = |&((_, _, left), base): &((f64, &str, f64), f64)| {
-        let inside = left >= LEFT && left + width <= WIDTH && base > TOP + 8.0 && base < HEIGHT - BOTTOM;
-        inside
-            && taken
-                .iter()
-                .all(|&(l, w, b)| left + width < l || l + w < left || (b - base).abs() >= LINE)
-    };
-    let Some(((at, class, left), base)) = places.into_iter().find(free) else {
+/// Where a label has room.
+struct Place {
+    /// Its anchor, and the class that says which end of it that is.
+    x: f64,
+    class: &'static str,
+    left: f64,
+    width: f64,
+    base: f64,
+}
+
+impl Place {
+    fn find((x, y): (f64, f64), text: &str, taken: &[(f64, f64, f64)]) -> Option<Self> {
+        let width = text.chars().count() as f64 * LETTER;
+        let sides = [(x + 7.0, "", x + 7.0), (x - 7.0, "end ", x - 7.0 - width)];
+        let places = [4.0, -7.0, 15.0].into_iter().flat_map(|dy| {
+            sides.map(|(x, class, left)| Self {
+                x,
+                class,
+                left,
+                width,
+                base: y + dy,
+            })
+        });
+        places.into_iter().find(|p| {
+            let inside = p.left >= LEFT && p.left + width <= WIDTH && p.base > TOP + 8.0 && p.base < HEIGHT - BOTTOM;
+            let apart = |&(left, wide, base): &(f64, f64, f64)| {
+                p.left + width < left || left + wide < p.left || (base - p.base).abs() >= LINE
+            };
+            inside && taken.iter().all(apart)
+        })
+    }
+}
+
+/// Writes a label beside a point, where no other is; shortened, or left out, where there is no room.
+fn name(out: &mut String, point: (f64, f64), text: &str, taken: &mut Vec<(f64, f64, f64)>) {
+    let short = shorten(text, SHORT);
+    let place = |text| Some((Place::find(point, text, taken)?, text));
+    let Some((place, text)) = place(text).or_else(|| place(&short)) else {
         return;
     };
-    taken.push((left, width, base));
+    taken.push((place.left, place.width, place.base));
+    let Place { x, class, base, .. } = place;
     let _ = write!(
         out,
-        "<text class=\"{class}halo small\" x=\"{at:.2}\" y=\"{base:.2}\">{}</text>",
+        "<text class=\"{class}halo small\" x=\"{x:.2}\" y=\"{base:.2}\">{}</text>",
         escape(text)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_labels_are_shortened_where_there_is_no_room() {
+        let of = |label: &str| {
+            let series = vec![Series {
+                mark: Mark::Points,
+                points: vec![(1.0, 2.0)],
+                labels: vec![label.into()],
+            }];
+            let (x, y) = (("x", Scale::Linear), ("y", Scale::Linear));
+            Plot {
+                x,
+                y,
+                series,
+                limit: None,
+            }
+            .svg("")
+        };
+        assert!(of("short").contains(">short<"));
+        let long = of("a-model-of-a-very-long-name-fine-tuned-0050");
+        assert!(
+            long.contains("a-model") && long.contains('…') && long.contains("0050<"),
+            "{long}"
+        );
+    }
 }

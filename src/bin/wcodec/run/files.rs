@@ -46,15 +46,16 @@ impl Weights {
         }
     }
 
-    /// Builds a model of them, on the CPU.
+    /// Builds a model of them on a device.
     pub(super) fn build<M>(
         self,
         dtype: DType,
+        device: &Device,
         load: impl FnOnce(VarBuilder<'static>) -> Result<M, Failure>,
     ) -> Result<(M, Arrival), Failure> {
         let model = match self.backend {
-            Backend::Wcodec(backend) => backend.build(dtype, &Device::Cpu, load),
-            Backend::Safetensors(backend) => backend.build(dtype, &Device::Cpu, load),
+            Backend::Wcodec(backend) => backend.build(dtype, device, load),
+            Backend::Safetensors(backend) => backend.build(dtype, device, load),
         };
         Ok((model?, self.arrival))
     }

@@ -5,9 +5,10 @@ mod model;
 mod prompt;
 
 use crate::Global;
+use crate::device::{self, DeviceArgument};
 use crate::failure::Failure;
 use crate::output;
-use candle_core::DType;
+use candle_core::{DType, Device};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 use clap::{Args, ValueEnum};
 use files::Files;
@@ -61,6 +62,9 @@ pub(crate) struct Run {
     /// Type to compute in
     #[arg(long, value_enum, default_value = "f32")]
     dtype: ComputeType,
+    /// Where to compute: cpu, or cuda[:N] in a build with the feature `cuda`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device::parse)]
+    device: DeviceArgument,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -90,6 +94,7 @@ impl Run {
                 "--temperature is 0 or more, --top-p above 0 and up to 1",
             ));
         }
+        let device = self.device.open()?;
         let begun = Instant::now();
         let files = Files::find(&self.model, global)?;
         let config = files.need("config.json")?;
@@ -104,14 +109,14 @@ impl Run {
         };
         let weights = files.weights(&config, global)?;
         let (format, would_save) = (weights.format(), weights.would_save);
-        let ((mut model, positions), arrival) = weights.build(dtype, |vb| Model::load(&config, vb))?;
+        let ((mut model, positions), arrival) = weights.build(dtype, &device, |vb| Model::load(&config, vb))?;
         let loading = begun.elapsed().as_secs_f64();
         if prompt.len() >= positions {
             let what = format!("the prompt has {} tokens, the model sees {positions}", prompt.len());
             return Err(Failure::usage(what));
         }
         let most = self.max_tokens.min(positions - prompt.len());
-        let written = self.write(&mut model, &tokenizer, &prompt, &ends, most, global)?;
+        let written = self.write((&mut model, &device), &tokenizer, &prompt, &ends, most, global)?;
         arrival.finish()?;
         if global.json {
             return output::print_json(&json!({
@@ -178,7 +183,7 @@ impl Run {
     /// Writes until the text ends, to stdout as it comes (unless a JSON object is asked for).
     fn write(
         &self,
-        model: &mut Model,
+        (model, device): (&mut Model, &Device),
         tokenizer: &Tokenizer,
         prompt: &[u32],
         ends: &[u32],
@@ -201,7 +206,7 @@ impl Run {
         let (mut input, mut seen) = (prompt.to_vec(), 0);
         while written.tokens < most {
             let begun = Instant::now();
-            let logits = model.forward(&input, seen).map_err(failed)?;
+            let logits = model.forward(&input, seen, device).map_err(failed)?;
             let token = sampling.sample(&logits).map_err(failed)?;
             let seconds = begun.elapsed().as_secs_f64();
             match seen {

@@ -57,9 +57,9 @@ impl Model {
         Ok((model, config.max_position_embeddings.unwrap_or(usize::MAX)))
     }
 
-    /// Logits of the token after `tokens`, of which `seen` came before these.
-    pub(super) fn forward(&mut self, tokens: &[u32], seen: usize) -> Result<Tensor> {
-        let input = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
+    /// Logits of the token after `tokens`, of which `seen` came before these; on the model's device.
+    pub(super) fn forward(&mut self, tokens: &[u32], seen: usize, device: &Device) -> Result<Tensor> {
+        let input = Tensor::new(tokens, device)?.unsqueeze(0)?;
         let logits = match self {
             Self::Llama(model, cache) => model.forward(&input, seen, cache)?,
             Self::Mistral(model) => model.forward(&input, seen)?,

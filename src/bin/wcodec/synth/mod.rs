@@ -135,9 +135,6 @@ impl Synth {
                 "seconds": time.as_secs_f64(),
             }));
         }
-        if global.quiet {
-            return Ok(());
-        }
         output::print(&format!(
             "{}: {}, {:.1} million elements, {} in {}\n",
             self.output.display(),
