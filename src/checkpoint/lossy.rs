@@ -1,6 +1,7 @@
 //! Quantised checkpoints without calibration.
 
 use super::original::{Original, OriginalTensor};
+use super::pattern::Fate;
 use super::{Quantise, encode_as, estimate};
 use crate::backend::Backend;
 use crate::codec::encode::levels::Quantised;
@@ -18,19 +19,26 @@ use std::path::Path;
 pub struct Lossy {
     /// Bits a weight that the file is to have, everything counted: all tensors, header and index.
     pub bits: f64,
-    /// Names of tensors of which every bit is kept; `*` stands for any characters.
+    /// Names of tensors of which every bit is kept; `*` stands for any characters. Each must name one.
     pub lossless: Vec<String>,
+    /// Names of tensors, and the bits a weight that all tensors of such a name have together. The first name
+    /// decides; the tensors of none share what is left of [`Lossy::bits`].
+    pub rates: Vec<(String, f64)>,
+    /// Keeps every bit of embedding and head.
+    pub keep_head: bool,
 }
 
 impl Lossy {
     /// This many bits a weight.
     pub fn bits(bits: f64) -> Self {
-        let lossless = Vec::new();
-        Self { bits, lossless }
+        Self {
+            bits,
+            ..Self::default()
+        }
     }
 
     fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
-        !self.lossless.iter().any(|pattern| matches(pattern, &spec.name)) && (quantising.takes)(spec)
+        (quantising.takes)(spec) && self.fate(&spec.name) != Fate::Kept
     }
 }
 
@@ -103,9 +111,16 @@ pub(crate) fn encode_with(
     let quantiser = |originals: &[Original]| {
         let search = Search::new(originals, lossy, backend, quantising).map_err(|e| Error::input(display(input), e))?;
         let strength = search.run(progress)?;
-        let chosen = move |spec: &TensorSpec, data: &[u8]| match lossy.takes(spec, quantising) {
-            true => (quantising.quantise)(spec, data, strength),
-            false => Ok(None),
+        let own: Vec<f64> = search.own(lossy).map(|s| s.run(progress)).collect::<Result<_>>()?;
+        let chosen = move |spec: &TensorSpec, data: &[u8]| {
+            let strength = match lossy.fate(&spec.name) {
+                Fate::Own(rate) => own[rate],
+                _ => strength,
+            };
+            match lossy.takes(spec, quantising) {
+                true => (quantising.quantise)(spec, data, strength),
+                false => Ok(None),
+            }
         };
         Ok(Some(Box::new(chosen) as Box<Quantise>))
     };
@@ -133,10 +148,15 @@ pub(super) fn quantise_batch(
     batch.par_iter().with_max_len(1).map(one).collect()
 }
 
+/// A tensor of a file.
+type Place<'a> = (&'a Original, &'a OriginalTensor);
+
 /// The search for the strength that gives the bits which are asked for.
 struct Search<'a> {
     /// The tensors that are quantised.
-    taken: Vec<(&'a Original, &'a OriginalTensor)>,
+    taken: Vec<Place<'a>>,
+    /// Those that have rates of their own.
+    own: Vec<Place<'a>>,
     /// Weights of those.
     weights: f64,
     /// Bits a weight that those may have.
@@ -152,37 +172,67 @@ impl<'a> Search<'a> {
         backend: Backend,
         quantising: &'a Quantising,
     ) -> std::result::Result<Self, String> {
+        lossy.check(originals, quantising.takes)?;
         let all = || originals.iter().flat_map(|o| o.tensors().iter().map(move |t| (o, t)));
-        let weights = |t: &OriginalTensor| t.spec.shape.iter().product::<usize>() as f64;
         let total: f64 = all().map(|(_, t)| weights(t)).sum();
         let (taken, kept): (Vec<_>, Vec<_>) = all().partition(|(_, t)| lossy.takes(&t.spec, quantising));
         if taken.is_empty() {
             return Err("it has no large matrix of floats to quantise".into());
         }
+        let (taken, own): (Vec<_>, Vec<_>) = taken
+            .into_iter()
+            .partition(|(_, t)| lossy.fate(&t.spec.name) == Fate::Shared);
+        if taken.is_empty() {
+            return Err("all that is quantised has a rate of its own: nothing is left to reach the bits with".into());
+        }
         let kept: f64 = kept.iter().map(|(o, t)| estimate::of_tensor(backend, o, t)).sum();
+        let own_bits = |(_, t): &Place| match lossy.fate(&t.spec.name) {
+            Fate::Own(rate) => lossy.rates[rate].1 * weights(t),
+            _ => 0.0,
+        };
+        let own_bits: f64 = own.iter().map(own_bits).sum();
         let headers: usize = originals.iter().map(|o| o.header().len()).sum();
-        let fixed = 8.0 * (kept + headers as f64 + ENTRY_BYTES * all().count() as f64);
+        let fixed = 8.0 * (kept + headers as f64 + ENTRY_BYTES * all().count() as f64) + own_bits;
         let quantised: f64 = taken.iter().map(|(_, t)| weights(t)).sum();
         let target = (lossy.bits * total - fixed) / quantised;
         if target < LEAST_BITS {
             let (kept, least) = (fixed / total, (LEAST_BITS * quantised + fixed) / total);
             return Err(format!(
-                "{} bits a weight cannot be met: what is kept exactly takes {kept:.2} of them, and {least:.2} is the \
-                 least",
+                "{} bits a weight cannot be met: what is kept exactly or has a rate of its own takes {kept:.2} of \
+                 them, and {least:.2} is the least",
                 lossy.bits
             ));
         }
         Ok(Self {
             taken,
+            own,
             weights: quantised,
             target,
             quantising,
         })
     }
 
+    /// The searches for rates of their own, in the order of [`Lossy::rates`].
+    fn own(&self, lossy: &Lossy) -> impl Iterator<Item = Search<'a>> {
+        let of_rate = |(number, &(_, target)): (usize, &(String, f64))| {
+            let own = self.own.iter().copied();
+            let taken: Vec<_> = own
+                .filter(|(_, t)| lossy.fate(&t.spec.name) == Fate::Own(number))
+                .collect();
+            Search {
+                weights: taken.iter().map(|(_, t)| weights(t)).sum(),
+                taken,
+                own: Vec::new(),
+                target,
+                quantising: self.quantising,
+            }
+        };
+        lossy.rates.iter().enumerate().map(of_rate)
+    }
+
     /// Bits a weight of a strength.
     fn bits(&self, strength: f64, progress: &dyn Progress) -> Result<f64> {
-        let one = |(original, t): &(&Original, &OriginalTensor)| {
+        let one = |(original, t): &Place| {
             if progress.cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -196,7 +246,7 @@ impl<'a> Search<'a> {
 
     fn run(&self, progress: &dyn Progress) -> Result<f64> {
         let bytes: usize = self.taken.iter().map(|(_, t)| t.data.len()).sum();
-        let unit = |(o, t): &(&Original, &OriginalTensor)| (self.quantising.unit)(&t.spec, o.data(t));
+        let unit = |(o, t): &Place| (self.quantising.unit)(&t.spec, o.data(t));
         let units: Vec<f64> = self.taken.par_iter().map(unit).collect::<Result<_>>()?;
         // A Gaussian source takes 2.05 bits more than the octaves that its deviation is above the step.
         let mut at = units.iter().sum::<f64>() / units.len() as f64 + 2.05 - self.target;
@@ -219,29 +269,9 @@ impl<'a> Search<'a> {
     }
 }
 
+fn weights(tensor: &OriginalTensor) -> f64 {
+    tensor.spec.shape.iter().product::<usize>() as f64
+}
+
 /// Bits a weight below which levels are nearly all 0.
 const LEAST_BITS: f64 = 0.5;
-
-/// Whether a name is as a pattern says: `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name
-            .strip_prefix(start)
-            .is_some_and(|name| (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("lm_head.weight", "lm_head.weight"));
-        assert!(matches("*norm*", "model.layers.3.input_layernorm.weight"));
-        assert!(matches("model.*.weight", "model.embed_tokens.weight"));
-        assert!(!matches("model.*.weight", "model.embed_tokens.bias"));
-        assert!(!matches("", "a") && matches("*", "") && !matches("a*b*", "acd"));
-    }
-}

@@ -11,6 +11,7 @@ mod estimate;
 mod folder;
 mod lossy;
 mod original;
+mod pattern;
 mod plan;
 mod publish;
 #[cfg(test)]

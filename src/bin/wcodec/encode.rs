@@ -33,6 +33,9 @@ relative error, for no more than the weights is known: expect a far larger loss 
 --calibrate the model reads the text first, and its linear layers, embedding and head get steps by \
 what they do to its predictions; it needs config.json and tokenizer.json beside the weights. Measure the result with `wcodec eval`.
 
+Of single tensors more can be said: --lossless keeps them exactly, --keep-head embedding and head; --rate \
+gives those of a name bits of their own, a weight and without the file's index, at one slope among themselves.
+
 The output appears under its name only when it is complete.")]
 #[command(after_help = "\
 Examples:
@@ -41,6 +44,7 @@ Examples:
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
   wcodec encode model.safetensors --bits 6             quantised, not calibrated
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
+  wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
   wcodec encode model.safetensors --json --quiet      for scripts")]
 pub(crate) struct Encode {
     /// Safetensors file, or folder with such files; or hf://ORG/MODEL[@REVISION][/FILE]
@@ -58,6 +62,12 @@ pub(crate) struct Encode {
     /// Keep every bit of the tensors of this name, * for any characters
     #[arg(long, value_name = "PATTERN", requires = "bits")]
     lossless: Vec<String>,
+    /// Give the tensors of this name so many bits a weight together; the others share what is left of --bits
+    #[arg(long, value_name = "PATTERN=BITS", requires = "bits", value_parser = rate)]
+    rate: Vec<(String, f64)>,
+    /// Keep every bit of embedding and head
+    #[arg(long, requires = "bits")]
+    keep_head: bool,
     /// Calibrate on a text like those that the model is for
     #[cfg(feature = "eval")]
     #[arg(long, value_name = "TEXT", requires = "bits")]
@@ -104,6 +114,13 @@ fn bits(text: &str) -> Result<f64, String> {
     }
 }
 
+fn rate(text: &str) -> Result<(String, f64), String> {
+    let (pattern, value) = text
+        .rsplit_once('=')
+        .ok_or("PATTERN=BITS is needed, as in '*.down_proj.weight=5'")?;
+    Ok((pattern.to_owned(), bits(value)?))
+}
+
 impl Encode {
     #[cfg_attr(not(feature = "eval"), allow(unused_variables))]
     fn quantise(
@@ -145,6 +162,8 @@ impl Encode {
                 Some(bits) => {
                     let mut lossy = Lossy::bits(bits);
                     lossy.lossless = self.lossless.clone();
+                    lossy.rates = self.rate.clone();
+                    lossy.keep_head = self.keep_head;
                     self.quantise(input, &to, &options, &lossy, &progress, global)?
                 }
             }
