@@ -119,8 +119,8 @@ class Run:
                     "bits": self.rate(path, candidate),
                     "file_bits": candidate["bits_per_weight"],
                     "perplexity": text["candidate"]["perplexity"],
-                    "kl": text["divergence"]["mean"]["mean"],
-                    "kl_error": text["divergence"]["mean"]["standard_error"],
+                    "kl": text["divergence"]["mean"],
+                    "kl_error": text["divergence"]["standard_error"],
                     "same_top": text["same_top"]["mean"],
                     "seconds": self.seconds.get(path),
                 }
@@ -146,7 +146,9 @@ def table(rows, reference, counted):
         cells = [f"{row['series']} {row['name']}", f"{row['bits']:.3f}", f"{row['file_bits']:.3f}", f"{row['perplexity']:.2f}"]
         cells += [f"{row['kl']:.5f} ± {row['kl_error']:.5f}", f"{100 * row['same_top']:.1f} %"]
         for key in ("kl", "perplexity"):
-            ours = None if row in curve else at(curve, key, row[key])
+            # A perplexity about that of the reference, or below it, says nothing of what is lost.
+            says = row not in curve and (key == "kl" or row[key] > 1.02 * reference)
+            ours = at(curve, key, row[key]) if says else None
             cells += ["", ""] if ours is None else [f"{ours:.3f}", f"{100 * (1 - ours / row['bits']):.1f} %"]
         print(f"| {' | '.join(cells)} |")
 

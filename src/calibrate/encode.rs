@@ -1,5 +1,6 @@
 //! A calibrated file, from the model and a text.
 
+use super::finite::finite;
 use super::gradients::WAYS;
 use super::pass::Pass;
 use super::quantiser::Quantiser;
@@ -26,6 +27,9 @@ pub struct Calibration {
     pub tokens: usize,
     /// Tokens of a window. Default 512, or the model's positions if fewer.
     pub window: usize,
+    /// Whether the loss is differentiated. Without it half the time is needed, and far more is lost at the same bits.
+    /// Default true.
+    pub gradients: bool,
     /// Folder for the statistics, which is kept. Default: one beside the output, deleted in the end.
     pub folder: Option<PathBuf>,
 }
@@ -37,6 +41,7 @@ impl Calibration {
             text: text.into(),
             tokens: 16384,
             window: 512,
+            gradients: true,
             folder: None,
         }
     }
@@ -47,11 +52,12 @@ const LEAST_WINDOWS: usize = 4;
 
 /// Encodes a safetensors file or a model's folder with quantised weights, calibrated on a text. `config.json`
 /// and `tokenizer.json` must be beside the weights. The first progress is told of tokens that go through layers,
-/// the second of bytes.
+/// the second of bytes. Of what is not as it should be, and was made up for, the second is told (weights or a tensor
+/// that are kept, or quantised as without calibration).
 ///
 /// # Errors
 /// As [`checkpoint::encode_lossy`]; [`Error::Input`] if the text is too short or the model of no known kind;
-/// [`Error::Compute`] if a layer's inputs are no use.
+/// [`Error::Compute`] if a layer's outputs or gradients are not finite.
 pub fn encode(
     input: &Path,
     output: &Path,
@@ -62,33 +68,56 @@ pub fn encode(
 ) -> Result<Vec<Report>> {
     let files = ModelFiles::find(input)?;
     let needs = |name: &str| Error::input(display(input), format!("no {name} beside it, which calibration needs"));
-    let config = ModelFiles::read_config(files.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
+    let config = files.config.as_ref().ok_or_else(|| needs("config.json"))?;
+    let config = ModelFiles::read_config(config).map_err(|e| match e {
+        Error::Input { file, what } => Error::input(
+            file,
+            format!("{what}. Any model can be quantised without calibration (no --calibrate), at a larger loss"),
+        ),
+        other => other,
+    })?;
     let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
     let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
     let window = calibration.window.min(config.max_positions()).max(2);
     let tokens = tokens(&encoder, calibration, window)?;
     let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
-    let store = Store::open(&folder, &key(input, &tokens, window)?)?;
+    let store = Store::open(&folder, &key(input, &tokens, window, calibration.gradients)?)?;
+    let (vb, odd) = finite(weights::open(&files, DType::F32, &Device::Cpu, LoadOptions::default())?);
     let pass = Pass {
         config: &config,
-        vb: weights::open(&files, DType::F32, &Device::Cpu, LoadOptions::default())?,
+        vb: vb.clone(),
         tokens: &tokens,
         window,
         store: &store,
         progress: calibrating,
+        warnings: encoding,
     };
     let through = (config.layers * tokens.len()) as u64;
-    calibrating.start(through * (WAYS as u64 + 1));
-    pass.gradients()?;
+    if calibration.gradients {
+        calibrating.start(through * (WAYS as u64 + 1));
+        pass.gradients()?;
+    } else {
+        calibrating.start(through * 2);
+        pass.estimates()?;
+    }
     pass.ends()?;
     pass.hessians()?;
-    let quantiser = Quantiser::load(&store, Backend::choose(options.backend)?, tokens.len())?;
+    for (name, count) in odd.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+        encoding.warn(&format!(
+            "{name}: {count} weights are not finite: calibration took them for 0"
+        ));
+    }
+    let quantiser = Quantiser::load(&store, vb, Backend::choose(options.backend)?, tokens.len())?;
     let quantising = Quantising {
         takes: &|spec| quantiser.takes(spec),
         unit: &|spec, data| quantiser.unit(spec, data),
         quantise: &|spec, data, strength| quantiser.quantise(spec, data, strength),
     };
     let reports = checkpoint::encode_with(input, output, options, lossy, &quantising, encoding)?;
+    for name in quantiser.blind() {
+        let what = "the text told nothing of it: quantised as without calibration";
+        encoding.warn(&format!("{name}: {what}"));
+    }
     if calibration.folder.is_none() {
         store.delete()?;
     }
@@ -124,8 +153,8 @@ fn beside(output: &Path) -> PathBuf {
 }
 
 /// What statistics depend on: weights, tokens, and how they are gathered.
-fn key(input: &Path, tokens: &[u32], window: usize) -> Result<String> {
-    const GATHERING: u32 = 1;
+fn key(input: &Path, tokens: &[u32], window: usize, gradients: bool) -> Result<String> {
+    const GATHERING: u32 = 2;
     let mut hasher = blake3::Hasher::new();
     tokens.iter().for_each(|t| {
         hasher.update(&t.to_le_bytes());
@@ -140,7 +169,7 @@ fn key(input: &Path, tokens: &[u32], window: usize) -> Result<String> {
         std::io::copy(&mut file, &mut hasher).map_err(reading())?;
     }
     Ok(format!(
-        "{GATHERING} {} {} {window}",
+        "{GATHERING} {} {} {window} {gradients}",
         hasher.finalize().to_hex(),
         tokens.len()
     ))

@@ -43,7 +43,7 @@ impl Lossy {
 }
 
 /// Whether a tensor is a matrix of floats that is large enough for it to matter.
-fn large_matrix(spec: &TensorSpec) -> bool {
+pub(crate) fn large_matrix(spec: &TensorSpec) -> bool {
     let units: usize = spec.shape.iter().product();
     let columns = units.checked_div(spec.shape.first().copied().unwrap_or(0));
     Float::of(spec.dtype).is_some()
@@ -80,7 +80,7 @@ pub fn encode_lossy(
     let quantising = Quantising {
         takes: &large_matrix,
         unit: &|_, _| Ok(0.0),
-        quantise: &|spec, data, strength| Ok(quantise(backend, spec, data, strength)),
+        quantise: &|spec, data, strength| Ok(data_free(backend, spec, data, strength)),
     };
     encode_with(input, output, options, lossy, &quantising, progress)
 }
@@ -117,18 +117,34 @@ pub(crate) fn encode_with(
                 Fate::Own(rate) => own[rate],
                 _ => strength,
             };
-            match lossy.takes(spec, quantising) {
-                true => (quantising.quantise)(spec, data, strength),
-                false => Ok(None),
+            if !lossy.takes(spec, quantising) {
+                return Ok(None);
             }
+            let quantised = (quantising.quantise)(spec, data, strength)?;
+            if quantised.is_none() {
+                progress.warn(&format!(
+                    "{}: {}: every bit of it is kept",
+                    spec.name,
+                    unfit(spec, data)
+                ));
+            }
+            Ok(quantised)
         };
         Ok(Some(Box::new(chosen) as Box<Quantise>))
     };
     encode_as(input, output, options, &quantiser, progress, &|_| true)
 }
 
+/// Why a tensor was not quantised.
+fn unfit(spec: &TensorSpec, data: &[u8]) -> &'static str {
+    match Float::of(spec.dtype).and_then(|float| float.read(data)) {
+        None => "not all of its weights are finite",
+        Some(_) => "no steps fit its weights",
+    }
+}
+
 /// Quantises with one step, `2^strength` times the weights' root mean square.
-fn quantise(backend: Backend, spec: &TensorSpec, data: &[u8], strength: f64) -> Option<Quantised> {
+pub(crate) fn data_free(backend: Backend, spec: &TensorSpec, data: &[u8], strength: f64) -> Option<Quantised> {
     let float = Float::of(spec.dtype)?;
     let weights = float.read(data)?;
     let rows = *spec.shape.first()?;

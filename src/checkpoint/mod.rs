@@ -21,7 +21,7 @@ mod verify;
 pub use estimate::estimate;
 pub use lossy::{Lossy, encode_lossy};
 #[cfg(feature = "eval")]
-pub(crate) use lossy::{Quantising, encode_with};
+pub(crate) use lossy::{Quantising, data_free, encode_with, large_matrix};
 pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder, verify_only};
 

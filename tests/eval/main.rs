@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cli")]
 mod baseline;
+mod calibration;
 mod errors;
 mod forward;
 mod kept;
@@ -13,6 +14,8 @@ mod pages;
 #[cfg(feature = "cli")]
 mod program;
 mod quantised;
+#[cfg(feature = "cli")]
+mod resumed;
 mod tasks;
 mod texts;
 

@@ -101,7 +101,16 @@ fn a_text_may_be_too_short() {
     );
     let to = folder.path().join("t.wcodec");
     let error = calibrated(&to, &text).unwrap_err();
-    assert!(error.to_string().contains("too few"), "{error}");
+    // How many there are, and how many it takes.
+    let error = error.to_string();
+    let mut numbers = error
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|n| n.parse::<usize>().ok());
+    assert!(error.contains("too few"), "{error}");
+    assert!(
+        numbers.any(|n| (10..40).contains(&n)) && numbers.any(|n| n == 4 * 32),
+        "{error}"
+    );
     assert!(!to.exists());
 }
 
@@ -124,16 +133,9 @@ fn rates_by_pattern() {
         let [first, down] = ["layers.0.mlp", "layers.1.mlp.down_proj"].map(|name| bits(path, name));
         assert!(first.1 && (first.0 - 6.0).abs() < 1.0, "{first:?}");
         assert!(down.1 && (down.0 - 3.0).abs() < 0.5, "{down:?}");
-        let all = 8.0 * fs::metadata(path).unwrap().len() as f64;
-        let weights = bits(path, "").0.recip() * 8.0;
-        let encoded: u64 = Decoder::open(path)
-            .unwrap()
-            .index()
-            .tensors()
-            .iter()
-            .map(|t| t.encoded_len())
-            .sum();
-        assert!((all / (weights * encoded as f64) - 7.0).abs() < 0.07);
+        let weights = fs::metadata(&model).unwrap().len() as f64 / 2.0;
+        let all = 8.0 * fs::metadata(path).unwrap().len() as f64 / weights;
+        assert!((all - 7.0).abs() < 0.1, "{all}");
     }
 }
 
