@@ -56,7 +56,7 @@ class Run:
         self.candidates, self.seconds = [], {}
 
     def wcodec(self, *command):
-        command = ["nice", self.args.wcodec, *command, "--quiet"]
+        command = [self.args.wcodec, *command, "--quiet"]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
     def new(self, series, name):

@@ -99,7 +99,14 @@ impl wcodec::Progress for Display {
         match &self.view {
             View::Quiet => {}
             View::Bar(bar) => bar.inc_length(total),
-            View::Lines(lines) => lines.lock().unwrap_or_else(|e| e.into_inner()).total += total,
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(|e| e.into_inner());
+                if lines.total == 0 {
+                    // Something else may have been done since the display was made.
+                    lines.begun = Instant::now();
+                }
+                lines.total += total;
+            }
         }
     }
 
