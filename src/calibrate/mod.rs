@@ -19,4 +19,5 @@ mod pass;
 mod quantiser;
 mod store;
 
+pub(crate) use encode::Statistics;
 pub use encode::{Calibration, encode};

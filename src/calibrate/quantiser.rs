@@ -5,6 +5,7 @@ use super::pass::{GRADIENTS, means};
 use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
+use crate::checkpoint::Quantising;
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
@@ -21,7 +22,7 @@ const COLUMN_RANGE: f64 = 5.0;
 const ROW_RANGE: f64 = 16.0;
 
 /// Quantises tensors by their statistics.
-pub(super) struct Quantiser<'a> {
+pub(crate) struct Quantiser<'a> {
     store: &'a Store,
     backend: Backend,
     /// Mean squared gradients at the outputs, by the weights' names.
@@ -40,14 +41,23 @@ impl<'a> Quantiser<'a> {
         })
     }
 
+    /// As a checkpoint's encoder asks for it.
+    pub(crate) fn quantising(&self) -> Quantising<'_> {
+        Quantising {
+            takes: Box::new(|spec| self.takes(spec)),
+            unit: Box::new(|spec, data| self.unit(spec, data)),
+            quantise: Box::new(|spec, data, strength| self.quantise(spec, data, strength)),
+        }
+    }
+
     /// Whether there are statistics of a tensor.
-    pub(super) fn takes(&self, spec: &TensorSpec) -> bool {
+    fn takes(&self, spec: &TensorSpec) -> bool {
         let rows = self.gradients.get(&spec.name).map(Vec::len);
         rows == spec.shape.first().copied() && spec.shape.len() == 2 && Float::of(spec.dtype).is_some()
     }
 
     /// The strength at which steps are about as large as the weights.
-    pub(super) fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
+    fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
         let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.factor(&spec.name)?) else {
             return Ok(0.0);
         };
@@ -59,7 +69,7 @@ impl<'a> Quantiser<'a> {
 
     /// A tensor of a strength. `None` if the weights are not finite, or no
     /// steps fit.
-    pub(super) fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
+    fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
         let Some((float, weights)) = Float::of(spec.dtype).and_then(|float| Some((float, float.read(data)?))) else {
             return Ok(None);
         };
