@@ -1,5 +1,6 @@
 //! A calibrated file, from the model and a text.
 
+use super::finite::finite;
 use super::gradients::WAYS;
 use super::pass::Pass;
 use super::quantiser::Quantiser;
@@ -13,6 +14,7 @@ use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, split_last_eighth, we
 use crate::progress::Progress;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,9 @@ pub struct Calibration {
     pub tokens: usize,
     /// Tokens of a window. Default 512, or the model's positions if fewer.
     pub window: usize,
+    /// Whether the loss is differentiated. Without it half the time is needed, and far more is lost at the same bits.
+    /// Default true.
+    pub gradients: bool,
     /// Leave the last eighth of the text out, so that it can be measured on.
     pub held_out: bool,
     /// Folder for the statistics, which is kept. Default: one beside the output, deleted in the end.
@@ -39,6 +44,7 @@ impl Calibration {
             text: text.into(),
             tokens: 16384,
             window: 512,
+            gradients: true,
             held_out: false,
             folder: None,
         }
@@ -50,11 +56,12 @@ const LEAST_WINDOWS: usize = 4;
 
 /// Encodes a safetensors file or a model's folder with quantised weights, calibrated on a text. `config.json`
 /// and `tokenizer.json` must be beside the weights. The first progress is told of tokens that go through layers,
-/// the second of bytes.
+/// the second of bytes. Of what is not as it should be, and was made up for, the second is told (weights or a tensor
+/// that are kept, or quantised as without calibration).
 ///
 /// # Errors
 /// As [`checkpoint::encode_lossy`]; [`Error::Input`] if the text is too short or the model of no known kind;
-/// [`Error::Compute`] if a layer's inputs are no use.
+/// [`Error::Compute`] if a layer's outputs or gradients are not finite.
 pub fn encode(
     input: &Path,
     output: &Path,
@@ -64,7 +71,7 @@ pub fn encode(
     [calibrating, encoding]: [&dyn Progress; 2],
 ) -> Result<Vec<Report>> {
     let files = ModelFiles::original(input, &|_| true)?;
-    let statistics = Statistics::gather(&files, calibration, output, calibrating)?;
+    let statistics = Statistics::gather(&files, calibration, output, [calibrating, encoding])?;
     let quantiser = statistics.quantiser(Backend::choose(options.backend)?)?;
     let order = Order {
         lossy,
@@ -74,6 +81,7 @@ pub fn encode(
         wanted: &|_| true,
     };
     let (reports, _) = checkpoint::encode_with(input, output, options, &order, encoding)?;
+    quantiser.warn(encoding);
     statistics.delete()?;
     Ok(reports)
 }
@@ -81,6 +89,8 @@ pub fn encode(
 /// What a model made of a text.
 pub(crate) struct Statistics {
     store: Store,
+    /// The weights, in F32; those that are not finite are 0.
+    vb: VarBuilder<'static>,
     /// Tokens that were read.
     pub(crate) tokens: usize,
     /// Tokens of a window.
@@ -92,46 +102,66 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// Has the model read the text, unless it has before.
+    /// Has the model read the text, unless it has before. The second progress is told of what was made up for.
     pub(crate) fn gather(
         files: &ModelFiles,
         calibration: &Calibration,
         output: &Path,
-        progress: &dyn Progress,
+        [progress, warnings]: [&dyn Progress; 2],
     ) -> Result<Self> {
         let needs = |name: &str| Error::input(&files.name, format!("no {name} beside it, which calibration needs"));
-        let config = ModelFiles::read_config(files.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
+        let config = files.config.as_ref().ok_or_else(|| needs("config.json"))?;
+        let config = ModelFiles::read_config(config).map_err(|e| match e {
+            Error::Input { file, what } => Error::input(
+                file,
+                format!("{what}. Any model can be quantised without calibration (no --calibrate), at a larger loss"),
+            ),
+            other => other,
+        })?;
         let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
         let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
         let window = calibration.window.min(config.max_positions()).max(2);
         let tokens = tokens(&encoder, calibration, window)?;
         let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
-        let key = key(&files.weights, &tokens, window)?;
+        let key = key(&files.weights, &tokens, window, calibration.gradients)?;
         let store = Store::open(&folder, &key)?;
+        let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
         let pass = Pass {
             config: &config,
-            vb: weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?,
+            vb: vb.clone(),
             tokens: &tokens,
             window,
             store: &store,
             progress,
+            warnings,
         };
         let through = (config.layers * tokens.len()) as u64;
-        progress.start(through * (WAYS as u64 + 1));
-        pass.gradients()?;
+        if calibration.gradients {
+            progress.start(through * (WAYS as u64 + 1));
+            pass.gradients()?;
+        } else {
+            progress.start(through * 2);
+            pass.estimates()?;
+        }
         pass.ends()?;
         pass.hessians()?;
+        for (name, count) in odd.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+            warnings.warn(&format!(
+                "{name}: {count} weights are not finite: calibration took them for 0"
+            ));
+        }
         Ok(Self {
             tokens: tokens.len(),
             window,
             key,
             kept: calibration.folder.is_some(),
             store,
+            vb,
         })
     }
 
     pub(crate) fn quantiser(&self, backend: Backend) -> Result<Quantiser<'_>> {
-        Quantiser::load(&self.store, backend, self.tokens)
+        Quantiser::load(&self.store, self.vb.clone(), backend, self.tokens)
     }
 
     /// Deletes them, unless a folder was named for them.
@@ -180,8 +210,8 @@ fn beside(output: &Path) -> PathBuf {
 }
 
 /// What statistics depend on: weights, tokens, and how they are gathered.
-fn key(weights: &[PathBuf], tokens: &[u32], window: usize) -> Result<String> {
-    const GATHERING: u32 = 1;
+fn key(weights: &[PathBuf], tokens: &[u32], window: usize, gradients: bool) -> Result<String> {
+    const GATHERING: u32 = 2;
     let mut hasher = blake3::Hasher::new();
     tokens.iter().for_each(|t| {
         hasher.update(&t.to_le_bytes());
@@ -192,7 +222,7 @@ fn key(weights: &[PathBuf], tokens: &[u32], window: usize) -> Result<String> {
         std::io::copy(&mut file, &mut hasher).map_err(reading())?;
     }
     Ok(format!(
-        "{GATHERING} {} {} {window}",
+        "{GATHERING} {} {} {window} {gradients}",
         hasher.finalize().to_hex(),
         tokens.len()
     ))

@@ -1,7 +1,8 @@
 //! Quantised checkpoints without calibration.
 
 use super::original::{Original, OriginalTensor};
-use super::rate::{Search, guess, taken};
+use super::pattern::Fate;
+use super::rate::Parts;
 use super::{Change, Quantise, encode_as};
 use crate::backend::Backend;
 use crate::codec::encode::levels::Quantised;
@@ -21,24 +22,31 @@ use std::path::Path;
 pub struct Lossy {
     /// Bits a weight that the file is to have, everything counted: all tensors, header and index.
     pub bits: f64,
-    /// Names of tensors of which every bit is kept; `*` stands for any characters.
+    /// Names of tensors of which every bit is kept; `*` stands for any characters. Each must name one.
     pub lossless: Vec<String>,
+    /// Names of tensors, and the bits a weight that all tensors of such a name have together. The first name
+    /// decides; the tensors of none share what is left of [`Lossy::bits`].
+    pub rates: Vec<(String, f64)>,
+    /// Keeps every bit of embedding and head.
+    pub keep_head: bool,
 }
 
 impl Lossy {
     /// This many bits a weight.
     pub fn bits(bits: f64) -> Self {
-        let lossless = Vec::new();
-        Self { bits, lossless }
+        Self {
+            bits,
+            ..Self::default()
+        }
     }
 
     pub(super) fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
-        !self.lossless.iter().any(|pattern| matches(pattern, &spec.name)) && (quantising.takes)(spec)
+        (quantising.takes)(spec) && self.fate(&spec.name) != Fate::Kept
     }
 }
 
 /// Whether a tensor is a matrix of floats that is large enough for it to matter.
-fn large_matrix(spec: &TensorSpec) -> bool {
+pub(crate) fn large_matrix(spec: &TensorSpec) -> bool {
     let units: usize = spec.shape.iter().product();
     let columns = units.checked_div(spec.shape.first().copied().unwrap_or(0));
     Float::of(spec.dtype).is_some()
@@ -79,7 +87,7 @@ pub fn encode_lossy_only(
     progress: &dyn Progress,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
-    let quantising = data_free(Backend::choose(options.backend)?);
+    let quantising = uncalibrated(Backend::choose(options.backend)?);
     let order = Order {
         lossy,
         quantising: &quantising,
@@ -104,11 +112,11 @@ pub(crate) struct Quantising<'a> {
 pub(crate) type Quantiser<'a> = dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync + 'a;
 
 /// The way that asks for nothing but the weights.
-pub(crate) fn data_free(backend: Backend) -> Quantising<'static> {
+pub(crate) fn uncalibrated(backend: Backend) -> Quantising<'static> {
     Quantising {
         takes: Box::new(large_matrix),
         unit: Box::new(|_, _| Ok(0.0)),
-        quantise: Box::new(move |spec, data, strength| Ok(quantise(backend, spec, data, strength))),
+        quantise: Box::new(move |spec, data, strength| Ok(data_free(backend, spec, data, strength))),
     }
 }
 
@@ -149,17 +157,31 @@ pub(crate) fn encode_with(
     let change = |originals: &[Original]| {
         let &Order { lossy, quantising, .. } = order;
         let wrong = |what: String| Error::input(display(input), what);
+        let parts = Parts::new(originals, lossy, quantising).map_err(wrong)?;
         let strength = match order.aim {
-            Aim::Bits => Search::new(originals, lossy, backend, quantising)
-                .map_err(wrong)?
-                .run(progress)?,
-            Aim::Near(bits) => guess(&taken(originals, lossy, quantising).map_err(wrong)?, quantising, bits)?,
+            Aim::Bits => parts.of_file(originals, lossy, backend).map_err(wrong)?.run(progress)?,
+            Aim::Near(bits) => parts.guess(bits)?,
             Aim::Strength(strength) => strength,
         };
         used.set(strength);
-        let quantise = move |spec: &TensorSpec, data: &[u8]| match lossy.takes(spec, quantising) {
-            true => (quantising.quantise)(spec, data, strength),
-            false => Ok(None),
+        let own: Vec<f64> = parts.own(lossy).map(|s| s.run(progress)).collect::<Result<_>>()?;
+        let quantise = move |spec: &TensorSpec, data: &[u8]| {
+            let strength = match lossy.fate(&spec.name) {
+                Fate::Own(rate) => own[rate],
+                _ => strength,
+            };
+            if !lossy.takes(spec, quantising) {
+                return Ok(None);
+            }
+            let quantised = (quantising.quantise)(spec, data, strength)?;
+            if quantised.is_none() {
+                progress.warn(&format!(
+                    "{}: {}: every bit of it is kept",
+                    spec.name,
+                    unfit(spec, data)
+                ));
+            }
+            Ok(quantised)
         };
         let (quantise, room) = (Box::new(quantise) as Box<Quantise>, order.room);
         Ok(Some(Change { quantise, room }))
@@ -168,8 +190,16 @@ pub(crate) fn encode_with(
     Ok((reports, used.get()))
 }
 
+/// Why a tensor was not quantised.
+fn unfit(spec: &TensorSpec, data: &[u8]) -> &'static str {
+    match Float::of(spec.dtype).and_then(|float| float.read(data)) {
+        None => "not all of its weights are finite",
+        Some(_) => "no steps fit its weights",
+    }
+}
+
 /// Quantises with one step, `2^strength` times the weights' root mean square.
-fn quantise(backend: Backend, spec: &TensorSpec, data: &[u8], strength: f64) -> Option<Quantised> {
+pub(crate) fn data_free(backend: Backend, spec: &TensorSpec, data: &[u8], strength: f64) -> Option<Quantised> {
     let float = Float::of(spec.dtype)?;
     let weights = float.read(data)?;
     let rows = *spec.shape.first()?;
@@ -187,28 +217,4 @@ pub(super) fn quantise_batch(
 ) -> Result<Vec<Option<Quantised>>> {
     let one = |t: &OriginalTensor| quantise(&t.spec, original.data(t));
     batch.par_iter().with_max_len(1).map(one).collect()
-}
-
-/// Whether a name is as a pattern says: `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name
-            .strip_prefix(start)
-            .is_some_and(|name| (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("lm_head.weight", "lm_head.weight"));
-        assert!(matches("*norm*", "model.layers.3.input_layernorm.weight"));
-        assert!(matches("model.*.weight", "model.embed_tokens.weight"));
-        assert!(!matches("model.*.weight", "model.embed_tokens.bias"));
-        assert!(!matches("", "a") && matches("*", "") && !matches("a*b*", "acd"));
-    }
 }

@@ -12,6 +12,7 @@ mod estimate;
 mod folder;
 mod lossy;
 mod original;
+mod pattern;
 mod plan;
 mod publish;
 mod rate;
@@ -24,7 +25,7 @@ pub use certificate::certificate;
 pub(crate) use certificate::{Made, certify, check_output, encoded_files};
 pub use estimate::estimate;
 #[cfg(feature = "eval")]
-pub(crate) use lossy::{Aim, Order, Quantising, data_free, encode_with};
+pub(crate) use lossy::{Aim, Order, Quantising, data_free, encode_with, large_matrix, uncalibrated};
 pub use lossy::{Lossy, encode_lossy, encode_lossy_only};
 #[cfg(feature = "eval")]
 pub(crate) use publish::digest;

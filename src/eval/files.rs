@@ -6,6 +6,7 @@ use crate::model::ModelConfig;
 use crate::{Decoder, Error, Result};
 use blake3::Hasher;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -90,11 +91,15 @@ impl ModelFiles {
             .any(|w| w.extension().is_some_and(|e| e == "safetensors"))
     }
 
-    /// Bytes of the weights' files.
+    /// Bytes of the weights' files; of a safetensors file that holds what another format decodes to, those that
+    /// its tensors take there (see [`ModelFiles::tensors`]).
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; those of [`ModelFiles::tensors`].
     pub fn bytes(&self) -> Result<u64> {
+        if !self.is_encoded() && self.stored(&SafetensorsBackend::open(&self.weights)?)?.is_some() {
+            return Ok(self.tensors()?.iter().map(|t| t.bytes).sum());
+        }
         let len = |path: &PathBuf| fs::metadata(path).map(|m| m.len());
         let reading = |e| Error::io(format!("reading {}", self.name))(e);
         self.weights
@@ -104,18 +109,20 @@ impl ModelFiles {
             .map_err(reading)
     }
 
-    /// All tensors, as they are stored.
+    /// All tensors, as they are stored. A safetensors file may hold what another format decodes to: its metadata
+    /// has, under `stored_bytes`, a JSON object with the bytes that tensors take there.
     ///
     /// # Errors
-    /// Those of opening the files.
+    /// Those of opening the files; [`Error::Input`] if `stored_bytes` is no such object.
     pub fn tensors(&self) -> Result<Vec<StoredTensor>> {
         let elements = |shape: &[usize]| shape.iter().map(|&d| d as u64).product::<u64>();
         if !self.is_encoded() {
             let tensors = SafetensorsBackend::open(&self.weights)?;
+            let elsewhere = self.stored(&tensors)?.unwrap_or_default();
             let stored = tensors.tensors().map(|(name, shape, bytes)| StoredTensor {
+                bytes: elsewhere.get(&name).copied().unwrap_or(bytes),
                 name,
                 elements: elements(&shape),
-                bytes,
             });
             return Ok(stored.collect());
         }
@@ -127,6 +134,18 @@ impl ModelFiles {
                 elements: elements(t.shape()),
                 bytes: t.encoded_len(),
             }));
+        }
+        Ok(all)
+    }
+
+    /// Bytes that tensors take in the format that they come from; `None` if that is safetensors.
+    fn stored(&self, tensors: &SafetensorsBackend) -> Result<Option<HashMap<String, u64>>> {
+        const KEY: &str = "stored_bytes";
+        let mut all = None;
+        for json in tensors.metadata(KEY) {
+            let bytes: HashMap<String, u64> = serde_json::from_str(json)
+                .map_err(|e| Error::input(&self.name, format!("{KEY} in its metadata: {e}")))?;
+            all.get_or_insert_with(HashMap::new).extend(bytes);
         }
         Ok(all)
     }

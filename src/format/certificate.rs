@@ -63,6 +63,10 @@ pub struct Options {
     pub effort: String,
     /// Names of tensors of which every bit is kept.
     pub lossless: Vec<String>,
+    /// Whether every bit of embedding and head is kept.
+    pub keep_head: bool,
+    /// Names of tensors, and the bits a weight that those of a name have.
+    pub rates: Vec<(String, f64)>,
     /// Bits a weight of the whole file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bits: Option<f64>,
@@ -202,12 +206,14 @@ impl Certificate {
         let texts = self.texts.iter().flat_map(|t| [&t.file, &t.sha256]);
         let tasks = self.tasks.iter().flat_map(|t| [&t.file, &t.sha256]);
         let calibration = self.calibration.iter().flat_map(|c| [&c.file, &c.sha256]);
+        let rates = self.options.rates.iter().map(|(pattern, _)| pattern);
         let own = [&self.writer, &self.command, &self.options.effort];
         let all = texts
             .chain(tasks)
             .chain(calibration)
             .chain(own)
-            .chain(&self.options.lossless);
+            .chain(&self.options.lossless)
+            .chain(rates);
         if let Some(text) = all.clone().find(|text| text.chars().any(orders)) {
             return Err(format!("the text {text:?} has control characters"));
         }

@@ -70,6 +70,12 @@ pub(crate) struct TensorEntry<'a> {
     /// Squared error of a quantised tensor against its squared weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) noise: Option<f64>,
+    /// Loss that is expected of a quantised tensor, in nats a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss: Option<f64>,
+    /// Least, middle and largest step of a quantised tensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steps: Option<[f32; 3]>,
 }
 
 impl IndexFile<'_> {
@@ -122,6 +128,8 @@ pub struct TensorInfo {
     head_len: u64,
     digest: blake3::Hash,
     noise: Option<f64>,
+    loss: Option<f64>,
+    steps: Option<[f32; 3]>,
 }
 
 impl TensorInfo {
@@ -179,6 +187,18 @@ impl TensorInfo {
     /// if nothing was lost.
     pub fn noise(&self) -> Option<f64> {
         self.noise
+    }
+
+    /// What the model is expected to lose by the quantisation of this tensor, as the writer's calibration had it: nats
+    /// a token. `None` if nothing was lost, or the writer did not know.
+    pub fn loss(&self) -> Option<f64> {
+        self.loss
+    }
+
+    /// Least, middle and largest step of a quantised tensor, over all rows and columns. `None` if nothing was
+    /// lost, or the writer did not say.
+    pub fn steps(&self) -> Option<[f32; 3]> {
+        self.steps
     }
 
     /// Units that the codec counts in (see `DType::unit_bytes`).
@@ -394,6 +414,8 @@ impl TensorInfo {
                 .filter(|d| d.to_hex().as_str() == entry.digest)
                 .ok_or_else(|| at().corrupt("its digest is no digest"))?,
             noise: entry.noise,
+            loss: entry.loss,
+            steps: entry.steps,
         })
     }
 }

@@ -12,7 +12,9 @@ use std::path::PathBuf;
 pub(super) fn blank(run: &Run) -> Result<Certificate> {
     let mut options = Options {
         effort: run.effort.into(),
-        lossless: run.request.lossless.clone(),
+        lossless: run.request.lossy.lossless.clone(),
+        rates: run.request.lossy.rates.clone(),
+        keep_head: run.request.lossy.keep_head,
         ..Options::default()
     };
     match run.request.goal {

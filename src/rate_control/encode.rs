@@ -9,7 +9,7 @@ use super::search::{self, MOST_PROBES, Next};
 use super::suite::{self, Suite, WINDOW};
 use crate::backend::Backend;
 use crate::calibrate::Statistics;
-use crate::checkpoint::{self, Aim, Lossy, Made, Order, data_free};
+use crate::checkpoint::{self, Aim, Made, Order, uncalibrated};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
 use crate::eval::{Bos, Limits, Load, ModelFiles, Models, TextEncoder};
@@ -46,17 +46,17 @@ pub fn encode(
             calibration.held_out = held_out(request).is_some();
             calibration.folder = calibration.folder.or_else(|| request.folder.clone());
             let progress = (watch.progress)(Stage::Calibrating);
-            Some(Statistics::gather(&reference, &calibration, output, &*progress)?)
+            let both = [&*progress, &*progress];
+            Some(Statistics::gather(&reference, &calibration, output, both)?)
         }
     };
     let backend = Backend::choose(options.backend)?;
     let quantiser = statistics.as_ref().map(|s| s.quantiser(backend)).transpose()?;
     let quantising = match &quantiser {
         Some(quantiser) => quantiser.quantising(),
-        None => data_free(backend),
+        None => uncalibrated(backend),
     };
-    let mut lossy = Lossy::bits(0.0);
-    lossy.lossless = request.lossless.clone();
+    let mut lossy = request.lossy.clone();
     if let Goal::Bits(bits) = request.goal {
         lossy.bits = bits;
     }
@@ -67,10 +67,17 @@ pub fn encode(
         room,
         wanted,
     };
+    let make = |aim, room, to: &Path| {
+        let progress = (watch.progress)(Stage::Encoding);
+        let made = checkpoint::encode_with(input, to, options, &order(aim, room), &*progress)?;
+        if let Some(quantiser) = &quantiser {
+            quantiser.warn(&*progress);
+        }
+        Ok(made)
+    };
     let outcome = match &suite {
         None => {
-            let progress = (watch.progress)(Stage::Encoding);
-            let (reports, _) = checkpoint::encode_with(input, output, options, &order(Aim::Bits, 0), &*progress)?;
+            let (reports, _) = make(Aim::Bits, 0, output)?;
             Outcome {
                 reports: Some(reports),
                 probes: Vec::new(),
@@ -90,10 +97,7 @@ pub fn encode(
                 effort: options.effort.name(),
                 place: &place,
                 files,
-                make: &|aim, room, to| {
-                    let progress = (watch.progress)(Stage::Encoding);
-                    checkpoint::encode_with(input, to, options, &order(aim, room), &*progress)
-                },
+                make: &make,
             };
             let outcome = run.all();
             match &outcome {
@@ -300,7 +304,9 @@ impl Run<'_> {
             "weights": self.weights,
             "calibration": self.statistics.map(|s| &s.key),
             "effort": self.effort,
-            "lossless": self.request.lossless,
+            "lossless": self.request.lossy.lossless,
+            "rates": self.request.lossy.rates,
+            "keep head": self.request.lossy.keep_head,
             "config": blank.config,
             "tokenizer": blank.tokenizer,
             "measured on": self.suite.key(),

@@ -2,6 +2,7 @@
 
 use super::probe::Probe;
 use crate::calibrate::Calibration;
+use crate::checkpoint::Lossy;
 use crate::encoder::Report;
 use crate::eval::{Check, Limits};
 use crate::format::certificate::Certificate;
@@ -45,8 +46,8 @@ pub struct Evaluation {
 pub struct Request {
     /// What the file has to be like.
     pub goal: Goal,
-    /// Names of tensors of which every bit is kept; `*` stands for any characters.
-    pub lossless: Vec<String>,
+    /// What becomes of which tensors. Its bits are the goal's.
+    pub lossy: Lossy,
     /// What to calibrate on. Without it, every tensor gets the same relative error.
     pub calibration: Option<Calibration>,
     /// What to measure on.
@@ -60,7 +61,7 @@ impl Request {
     pub fn new(goal: Goal) -> Self {
         Self {
             goal,
-            lossless: Vec::new(),
+            lossy: Lossy::default(),
             calibration: None,
             evaluation: Evaluation::default(),
             folder: None,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cli")]
 mod baseline;
+mod calibration;
 #[cfg(feature = "cli")]
 mod certificates;
 mod errors;
@@ -17,6 +18,8 @@ mod pages;
 #[cfg(feature = "cli")]
 mod program;
 mod quantised;
+#[cfg(feature = "cli")]
+mod resumed;
 mod tasks;
 mod texts;
 

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
-use wcodec::checkpoint;
+use wcodec::checkpoint::{self, Lossy};
 
 #[cfg(feature = "eval")]
 pub(crate) use goal::progress;
@@ -43,6 +43,9 @@ eighth of the calibration's text is held out: it is measured on and never calibr
 of the figure is within it. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
 the file, as a certificate that `wcodec verify --certificate` checks.
 
+Of single tensors more can be said: --lossless keeps them exactly, --keep-head embedding and head; --rate \
+gives those of a name bits of their own, a weight and without the file's index, at one slope among themselves.
+
 Qualities, by the largest mean KL divergence in nats a token: near 0.003, high 0.01, medium 0.03, small 0.1.
 
 The output appears under its name only when it is complete. A run that was killed goes on where it was.")]
@@ -55,6 +58,7 @@ Examples:
   wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --max-accuracy-drop 0.5 --calibrate wiki.valid.raw --task hellaswag.jsonl
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
+  wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
   wcodec encode model.safetensors --bits 6            quantised, not calibrated
   wcodec encode model.safetensors --json --quiet      for scripts")]
 pub(crate) struct Encode {
@@ -75,6 +79,14 @@ pub(crate) struct Encode {
     #[cfg_attr(feature = "eval", arg(requires = "goal"))]
     #[cfg_attr(not(feature = "eval"), arg(requires = "bits"))]
     lossless: Vec<String>,
+    /// Give the tensors of this name so many bits a weight together; the others share what is left of --bits
+    #[arg(long, value_name = "PATTERN=BITS", requires = "bits", value_parser = rate)]
+    rate: Vec<(String, f64)>,
+    /// Keep every bit of embedding and head
+    #[arg(long)]
+    #[cfg_attr(feature = "eval", arg(requires = "goal"))]
+    #[cfg_attr(not(feature = "eval"), arg(requires = "bits"))]
+    keep_head: bool,
     #[cfg(feature = "eval")]
     #[command(flatten)]
     goal: goal::GoalArguments,
@@ -112,7 +124,23 @@ fn bits(text: &str) -> Result<f64, String> {
     }
 }
 
+fn rate(text: &str) -> Result<(String, f64), String> {
+    let (pattern, value) = text
+        .rsplit_once('=')
+        .ok_or("PATTERN=BITS is needed, as in '*.down_proj.weight=5'")?;
+    Ok((pattern.to_owned(), bits(value)?))
+}
+
 impl Encode {
+    /// What may be lost.
+    fn lossy(&self) -> Lossy {
+        let mut lossy = Lossy::bits(self.bits.unwrap_or_default());
+        lossy.lossless = self.lossless.clone();
+        lossy.rates = self.rate.clone();
+        lossy.keep_head = self.keep_head;
+        lossy
+    }
+
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let local = input::local(&self.input, "wcodec", global)?;
         let Input { path: input, name, .. } = &local;
@@ -127,29 +155,27 @@ impl Encode {
         let begun = Instant::now();
         let wanted = |file: &std::ffi::OsStr| local.has(file);
         #[cfg(feature = "eval")]
-        let (reports, searched) = match self.goal.goal(self.bits) {
+        let (reports, warnings, searched) = match self.goal.goal(self.bits) {
             None => {
                 let progress = Display::new("encoding", global);
-                (checkpoint::encode_only(input, &to, &options, &progress, &wanted)?, None)
+                let reports = checkpoint::encode_only(input, &to, &options, &progress, &wanted)?;
+                (reports, progress.warnings(), None)
             }
             Some(goal) => {
-                let searched =
-                    self.goal
-                        .encode(goal, self.lossless.clone(), [input, &to], &options, global, &wanted)?;
-                (searched.reports()?, Some(searched))
+                let searched = self
+                    .goal
+                    .encode(goal, self.lossy(), [input, &to], &options, global, &wanted)?;
+                (searched.reports()?, searched.warnings(), Some(searched))
             }
         };
         #[cfg(not(feature = "eval"))]
-        let reports = {
+        let (reports, warnings) = {
             let progress = Display::new("encoding", global);
-            match self.bits {
+            let reports = match self.bits {
                 None => checkpoint::encode_only(input, &to, &options, &progress, &wanted)?,
-                Some(bits) => {
-                    let mut lossy = checkpoint::Lossy::bits(bits);
-                    lossy.lossless = self.lossless.clone();
-                    checkpoint::encode_lossy_only(input, &to, &options, &lossy, &progress, &wanted)?
-                }
-            }
+                Some(_) => checkpoint::encode_lossy_only(input, &to, &options, &self.lossy(), &progress, &wanted)?,
+            };
+            (reports, progress.warnings())
         };
         let time = begun.elapsed();
         let bytes: u64 = reports.iter().map(|r| r.bytes).sum();
@@ -169,6 +195,7 @@ impl Encode {
                 "encoded_bytes": encoded,
                 "saved_percent": saved,
                 "seconds": time.as_secs_f64(),
+                "warnings": warnings,
             });
             #[cfg(feature = "eval")]
             if let Some(searched) = &searched {

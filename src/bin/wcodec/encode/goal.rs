@@ -8,7 +8,9 @@ use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use wcodec::calibrate::Calibration;
+use wcodec::checkpoint::Lossy;
 use wcodec::eval::{Check, Limits};
 use wcodec::rate_control::{self, Goal, Outcome, Probe, Probed, Quality, Request, Stage, Watch};
 use wcodec::{EncodeOptions, Progress, Report};
@@ -43,6 +45,9 @@ pub(crate) struct GoalArguments {
     /// Tokens of the text that are used
     #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
     calibration_tokens: usize,
+    /// Do without gradients: half the time, but far more is lost at the same bits
+    #[arg(long, requires = "calibrate")]
+    no_gradients: bool,
     /// Measure on a text [default for limits: the last eighth of the calibration's]
     #[arg(long, value_name = "FILE", requires = "goal")]
     text: Vec<PathBuf>,
@@ -117,25 +122,32 @@ impl GoalArguments {
     pub(super) fn encode(
         &self,
         goal: Goal,
-        lossless: Vec<String>,
+        lossy: Lossy,
         [input, to]: [&Path; 2],
         options: &EncodeOptions,
         global: &Global,
         wanted: &dyn Fn(&OsStr) -> bool,
     ) -> Result<Searched, Failure> {
         let mut request = Request::new(goal);
-        request.lossless = lossless;
+        request.lossy = lossy;
         request.folder = self.statistics.clone();
         request.calibration = self.calibrate.as_ref().map(|text| {
             let mut calibration = Calibration::new(text);
             calibration.tokens = self.calibration_tokens;
+            calibration.gradients = !self.no_gradients;
             calibration
         });
         let evaluation = &mut request.evaluation;
         (evaluation.texts, evaluation.tasks) = (self.text.clone(), self.task.clone());
         (evaluation.windows, evaluation.items) = (Some(self.windows), self.limit);
+        let warnings = Arc::new(Mutex::new(Vec::new()));
         let watch = Watch {
-            progress: &|stage| progress(stage, global),
+            progress: &|stage| {
+                Box::new(Heard {
+                    inner: progress(stage, global),
+                    warnings: warnings.clone(),
+                })
+            },
             probed: &|probed| {
                 if !global.quiet {
                     eprintln!("{}", line(probed));
@@ -143,7 +155,12 @@ impl GoalArguments {
             },
         };
         let outcome = rate_control::encode(input, to, options, &request, &watch, wanted)?;
-        let searched = Searched { outcome, goal };
+        let warnings = warnings.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let searched = Searched {
+            outcome,
+            goal,
+            warnings,
+        };
         if searched.outcome.reports.is_none() && global.json {
             let mut value = json!({ "command": "encode", "input": input.to_string_lossy(), "output": null });
             searched.add_to(&mut value);
@@ -161,6 +178,34 @@ pub(crate) fn progress(stage: Stage, global: &Global) -> Box<dyn Progress> {
         Stage::Reading => Display::counting("reading", "tokens", global),
         Stage::Answering => Display::counting("answering", "tokens", global),
     })
+}
+
+/// Keeps warnings, and passes each on once: every probe has them again.
+struct Heard {
+    inner: Box<dyn Progress>,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Progress for Heard {
+    fn start(&self, total: u64) {
+        self.inner.start(total);
+    }
+
+    fn advance(&self, bytes: u64, name: &str) {
+        self.inner.advance(bytes, name);
+    }
+
+    fn warn(&self, message: &str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(|e| e.into_inner());
+        if !warnings.iter().any(|w| w == message) {
+            warnings.push(message.to_owned());
+            self.inner.warn(message);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.inner.cancelled()
+    }
 }
 
 /// A figure against its limit.
@@ -187,6 +232,7 @@ fn line(probed: &Probed) -> String {
 pub(super) struct Searched {
     outcome: Outcome,
     goal: Goal,
+    warnings: Vec<String>,
 }
 
 impl Searched {
@@ -213,6 +259,11 @@ impl Searched {
             );
         }
         Err(Failure::after_result("limit-not-met", text))
+    }
+
+    /// What was not as it was asked for.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     /// The best probe.
