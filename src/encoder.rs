@@ -109,6 +109,8 @@ pub(crate) struct SourceFile {
     pub(crate) bytes: u64,
     /// Whether tensors may be quantised: decoding gives another file then.
     pub(crate) lossy: bool,
+    /// Bytes that the index leaves free, for a certificate.
+    pub(crate) room: usize,
 }
 
 /// SHA-256 digests of files in hexadecimal.
@@ -230,6 +232,7 @@ impl Encoder {
             )));
         }
         let lossy = source.as_ref().is_some_and(|s| s.lossy);
+        let free = source.as_ref().map_or(0, |s| s.room);
         // Room for the index with every number and recipe at its longest.
         let widest = index_json(
             source
@@ -246,8 +249,8 @@ impl Encoder {
             80 + columns + if lossy { 105 } else { 0 }
         };
         let numbers = |_: &TensorSpec| 3 * (20 - offset_digits(&specs));
-        let room =
-            widest.len() + specs.iter().map(recipe_len).sum::<usize>() - specs.iter().map(numbers).sum::<usize>();
+        let room = free + widest.len() + specs.iter().map(recipe_len).sum::<usize>()
+            - specs.iter().map(numbers).sum::<usize>();
         let mut writer = Writer::create(path, room as u64)?;
         let source = match source {
             None => None,
@@ -468,7 +471,23 @@ fn index_json(source: Option<(&SourceFile, [u64; 2], SourceDigests)>, tensors: V
     let index = IndexFile {
         wcodec: IndexFile::writer(),
         source,
+        certificate: None,
         tensors,
     };
-    serde_json::to_vec(&index).map_err(|e| Error::usage(format!("the index cannot be written: {e}")))
+    json(&index)
+}
+
+fn json(index: &IndexFile) -> Result<Vec<u8>> {
+    serde_json::to_vec(index).map_err(|e| Error::usage(format!("the index cannot be written: {e}")))
+}
+
+/// Puts a certificate into the room that was left for it in the index of a whole file. The file must be nobody
+/// else's yet: it is changed where it lies.
+#[cfg(feature = "safetensors")]
+pub(crate) fn certify(path: &Path, certificate: &serde_json::value::RawValue) -> Result<()> {
+    crate::container::rewrite_index(path, |old| {
+        let mut index: IndexFile = serde_json::from_slice(old).map_err(|e| Error::usage(e.to_string()))?;
+        index.certificate = Some(certificate);
+        json(&index)
+    })
 }

@@ -21,4 +21,5 @@ mod quantiser;
 mod residual;
 mod store;
 
+pub(crate) use encode::Statistics;
 pub use encode::{Calibration, encode};

@@ -5,11 +5,12 @@ use super::pass::{GRADIENTS, means};
 use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
-use crate::checkpoint::{data_free, large_matrix};
+use crate::checkpoint::{Quantising, data_free, large_matrix};
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
 use crate::model::traced::LINEARS;
+use crate::progress::Progress;
 use crate::quant::factor::Factor;
 use crate::quant::feedback::feedback;
 use crate::quant::nearest::{raise, rms};
@@ -24,7 +25,7 @@ const COLUMN_RANGE: f64 = 5.0;
 const ROW_RANGE: f64 = 16.0;
 
 /// Quantises tensors by their statistics.
-pub(super) struct Quantiser<'a> {
+pub(crate) struct Quantiser<'a> {
     store: &'a Store,
     backend: Backend,
     /// Mean squared gradients at the outputs, by the weights' names.
@@ -52,8 +53,17 @@ impl<'a> Quantiser<'a> {
         })
     }
 
+    /// As a checkpoint's encoder asks for it.
+    pub(crate) fn quantising(&self) -> Quantising<'_> {
+        Quantising {
+            takes: Box::new(|spec| self.takes(spec)),
+            unit: Box::new(|spec, data| self.unit(spec, data)),
+            quantise: Box::new(|spec, data, strength| self.quantise(spec, data, strength)),
+        }
+    }
+
     /// Whether a tensor is quantised: there are statistics of it, or it is a large matrix.
-    pub(super) fn takes(&self, spec: &TensorSpec) -> bool {
+    fn takes(&self, spec: &TensorSpec) -> bool {
         self.known(spec) || large_matrix(spec)
     }
 
@@ -63,13 +73,16 @@ impl<'a> Quantiser<'a> {
         rows == spec.shape.first().copied() && spec.shape.len() == 2 && Float::of(spec.dtype).is_some()
     }
 
-    /// Names of tensors that were quantised without statistics.
-    pub(super) fn blind(&self) -> BTreeSet<String> {
-        self.blind.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    /// Says which tensors were quantised without statistics.
+    pub(crate) fn warn(&self, progress: &dyn Progress) {
+        for name in self.blind.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+            let what = "the text told nothing of it: quantised as without calibration";
+            progress.warn(&format!("{name}: {what}"));
+        }
     }
 
     /// The strength at which steps are about as large as the weights.
-    pub(super) fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
+    fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
         let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.known_factor(spec)?) else {
             return self.middle();
         };
@@ -105,7 +118,7 @@ impl<'a> Quantiser<'a> {
 
     /// A tensor of a strength. `None` if the weights are not finite, or no
     /// steps fit.
-    pub(super) fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
+    fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
         let Some((float, weights)) = Float::of(spec.dtype).and_then(|float| Some((float, float.read(data)?))) else {
             return Ok(None);
         };

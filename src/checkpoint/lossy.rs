@@ -2,7 +2,8 @@
 
 use super::original::{Original, OriginalTensor};
 use super::pattern::Fate;
-use super::{Quantise, encode_as, estimate};
+use super::rate::Parts;
+use super::{Change, Quantise, encode_as};
 use crate::backend::Backend;
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
@@ -11,6 +12,8 @@ use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use crate::quant::{Float, Steps, nearest};
 use rayon::prelude::*;
+use std::cell::Cell;
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What may be lost.
@@ -37,7 +40,7 @@ impl Lossy {
         }
     }
 
-    fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
+    pub(super) fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
         (quantising.takes)(spec) && self.fate(&spec.name) != Fate::Kept
     }
 }
@@ -56,13 +59,6 @@ pub(crate) fn large_matrix(spec: &TensorSpec) -> bool {
 const SMALLEST: usize = 1 << 14;
 /// Columns that a matrix has at least: fewer steps of rows than weights.
 const NARROWEST: usize = 32;
-/// The file may have this part more than the bits that were asked for.
-const TOLERANCE: f64 = 0.002;
-/// Passes over the model in search of the rate; the error falls by ten with each.
-const PASSES: usize = 6;
-/// Bytes of a tensor in index and safetensors header, about.
-const ENTRY_BYTES: f64 = 400.0;
-
 /// Encodes a safetensors file, or a folder with all its files, with quantised weights: every large matrix
 /// of floats has steps in proportion to its weights, so that all have the same relative error, at
 /// the bits a weight that are asked for. Decoding gives a checkpoint of the same tensors and types.
@@ -76,43 +72,100 @@ pub fn encode_lossy(
     lossy: &Lossy,
     progress: &dyn Progress,
 ) -> Result<Vec<Report>> {
-    let backend = Backend::choose(options.backend)?;
-    let quantising = Quantising {
-        takes: &large_matrix,
-        unit: &|_, _| Ok(0.0),
-        quantise: &|spec, data, strength| Ok(data_free(backend, spec, data, strength)),
+    encode_lossy_only(input, output, options, lossy, progress, &|_| true)
+}
+
+/// As [`encode_lossy`], of a folder only the files whose name `wanted` takes.
+///
+/// # Errors
+/// As [`encode_lossy`].
+pub fn encode_lossy_only(
+    input: &Path,
+    output: &Path,
+    options: &EncodeOptions,
+    lossy: &Lossy,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<Vec<Report>> {
+    let quantising = uncalibrated(Backend::choose(options.backend)?);
+    let order = Order {
+        lossy,
+        quantising: &quantising,
+        aim: Aim::Bits,
+        room: 0,
+        wanted,
     };
-    encode_with(input, output, options, lossy, &quantising, progress)
+    encode_with(input, output, options, &order, progress).map(|(reports, _)| reports)
 }
 
 /// A way to quantise.
 pub(crate) struct Quantising<'a> {
     /// Whether a tensor is quantised.
-    pub(crate) takes: &'a (dyn Fn(&TensorSpec) -> bool + Sync),
+    pub(crate) takes: Box<dyn Fn(&TensorSpec) -> bool + Sync + 'a>,
     /// The strength at which a tensor's steps are about as large as its weights.
-    pub(crate) unit: &'a (dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync),
+    pub(crate) unit: Box<dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a>,
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
-    pub(crate) quantise: &'a Quantiser<'a>,
+    pub(crate) quantise: Box<Quantiser<'a>>,
 }
 
 /// Quantises a tensor, given its data and a strength.
 pub(crate) type Quantiser<'a> = dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync + 'a;
 
-/// As [`encode_lossy`], quantised in some way.
+/// The way that asks for nothing but the weights.
+pub(crate) fn uncalibrated(backend: Backend) -> Quantising<'static> {
+    Quantising {
+        takes: Box::new(large_matrix),
+        unit: Box::new(|_, _| Ok(0.0)),
+        quantise: Box::new(move |spec, data, strength| Ok(data_free(backend, spec, data, strength))),
+    }
+}
+
+/// How strongly weights are quantised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Aim {
+    /// So that the file has [`Lossy::bits`].
+    Bits,
+    /// So that quantised tensors have about these bits a weight, by a guess that takes no pass over the model.
+    #[cfg_attr(not(feature = "eval"), allow(dead_code))]
+    Near(f64),
+    /// At a strength that is known.
+    #[cfg_attr(not(feature = "eval"), allow(dead_code))]
+    Strength(f64),
+}
+
+/// What is to be made of a checkpoint.
+pub(crate) struct Order<'a> {
+    pub(crate) lossy: &'a Lossy,
+    pub(crate) quantising: &'a Quantising<'a>,
+    pub(crate) aim: Aim,
+    /// Bytes that every file's index leaves free, for a certificate.
+    pub(crate) room: usize,
+    /// Of a folder, the files that are there.
+    pub(crate) wanted: &'a dyn Fn(&OsStr) -> bool,
+}
+
+/// As [`encode_lossy`], quantised in some way. Gives the strength too.
 pub(crate) fn encode_with(
     input: &Path,
     output: &Path,
     options: &EncodeOptions,
-    lossy: &Lossy,
-    quantising: &Quantising,
+    order: &Order,
     progress: &dyn Progress,
-) -> Result<Vec<Report>> {
+) -> Result<(Vec<Report>, f64)> {
     let backend = Backend::choose(options.backend)?;
-    let quantiser = |originals: &[Original]| {
-        let search = Search::new(originals, lossy, backend, quantising).map_err(|e| Error::input(display(input), e))?;
-        let strength = search.run(progress)?;
-        let own: Vec<f64> = search.own(lossy).map(|s| s.run(progress)).collect::<Result<_>>()?;
-        let chosen = move |spec: &TensorSpec, data: &[u8]| {
+    let used = Cell::new(0.0);
+    let change = |originals: &[Original]| {
+        let &Order { lossy, quantising, .. } = order;
+        let wrong = |what: String| Error::input(display(input), what);
+        let parts = Parts::new(originals, lossy, quantising).map_err(wrong)?;
+        let strength = match order.aim {
+            Aim::Bits => parts.of_file(originals, lossy, backend).map_err(wrong)?.run(progress)?,
+            Aim::Near(bits) => parts.guess(bits)?,
+            Aim::Strength(strength) => strength,
+        };
+        used.set(strength);
+        let own: Vec<f64> = parts.own(lossy).map(|s| s.run(progress)).collect::<Result<_>>()?;
+        let quantise = move |spec: &TensorSpec, data: &[u8]| {
             let strength = match lossy.fate(&spec.name) {
                 Fate::Own(rate) => own[rate],
                 _ => strength,
@@ -130,9 +183,11 @@ pub(crate) fn encode_with(
             }
             Ok(quantised)
         };
-        Ok(Some(Box::new(chosen) as Box<Quantise>))
+        let (quantise, room) = (Box::new(quantise) as Box<Quantise>, order.room);
+        Ok(Some(Change { quantise, room }))
     };
-    encode_as(input, output, options, &quantiser, progress, &|_| true)
+    let reports = encode_as(input, output, options, &change, progress, order.wanted)?;
+    Ok((reports, used.get()))
 }
 
 /// Why a tensor was not quantised.
@@ -163,131 +218,3 @@ pub(super) fn quantise_batch(
     let one = |t: &OriginalTensor| quantise(&t.spec, original.data(t));
     batch.par_iter().with_max_len(1).map(one).collect()
 }
-
-/// A tensor of a file.
-type Place<'a> = (&'a Original, &'a OriginalTensor);
-
-/// The search for the strength that gives the bits which are asked for.
-struct Search<'a> {
-    /// The tensors that are quantised.
-    taken: Vec<Place<'a>>,
-    /// Those that have rates of their own.
-    own: Vec<Place<'a>>,
-    /// Weights of those.
-    weights: f64,
-    /// Bits a weight that those may have.
-    target: f64,
-    quantising: &'a Quantising<'a>,
-}
-
-impl<'a> Search<'a> {
-    /// What is in the way is said in words.
-    fn new(
-        originals: &'a [Original],
-        lossy: &Lossy,
-        backend: Backend,
-        quantising: &'a Quantising,
-    ) -> std::result::Result<Self, String> {
-        lossy.check(originals, quantising.takes)?;
-        let all = || originals.iter().flat_map(|o| o.tensors().iter().map(move |t| (o, t)));
-        let total: f64 = all().map(|(_, t)| weights(t)).sum();
-        let (taken, kept): (Vec<_>, Vec<_>) = all().partition(|(_, t)| lossy.takes(&t.spec, quantising));
-        if taken.is_empty() {
-            return Err("it has no large matrix of floats to quantise".into());
-        }
-        let (taken, own): (Vec<_>, Vec<_>) = taken
-            .into_iter()
-            .partition(|(_, t)| lossy.fate(&t.spec.name) == Fate::Shared);
-        if taken.is_empty() {
-            return Err("all that is quantised has a rate of its own: nothing is left to reach the bits with".into());
-        }
-        let kept: f64 = kept.iter().map(|(o, t)| estimate::of_tensor(backend, o, t)).sum();
-        let own_bits = |(_, t): &Place| match lossy.fate(&t.spec.name) {
-            Fate::Own(rate) => lossy.rates[rate].1 * weights(t),
-            _ => 0.0,
-        };
-        let own_bits: f64 = own.iter().map(own_bits).sum();
-        let headers: usize = originals.iter().map(|o| o.header().len()).sum();
-        let fixed = 8.0 * (kept + headers as f64 + ENTRY_BYTES * all().count() as f64) + own_bits;
-        let quantised: f64 = taken.iter().map(|(_, t)| weights(t)).sum();
-        let target = (lossy.bits * total - fixed) / quantised;
-        if target < LEAST_BITS {
-            let (kept, least) = (fixed / total, (LEAST_BITS * quantised + fixed) / total);
-            return Err(format!(
-                "{} bits a weight cannot be met: what is kept exactly or has a rate of its own takes {kept:.2} of \
-                 them, and {least:.2} is the least",
-                lossy.bits
-            ));
-        }
-        Ok(Self {
-            taken,
-            own,
-            weights: quantised,
-            target,
-            quantising,
-        })
-    }
-
-    /// The searches for rates of their own, in the order of [`Lossy::rates`].
-    fn own(&self, lossy: &Lossy) -> impl Iterator<Item = Search<'a>> {
-        let of_rate = |(number, &(_, target)): (usize, &(String, f64))| {
-            let own = self.own.iter().copied();
-            let taken: Vec<_> = own
-                .filter(|(_, t)| lossy.fate(&t.spec.name) == Fate::Own(number))
-                .collect();
-            Search {
-                weights: taken.iter().map(|(_, t)| weights(t)).sum(),
-                taken,
-                own: Vec::new(),
-                target,
-                quantising: self.quantising,
-            }
-        };
-        lossy.rates.iter().enumerate().map(of_rate)
-    }
-
-    /// Bits a weight of a strength.
-    fn bits(&self, strength: f64, progress: &dyn Progress) -> Result<f64> {
-        let one = |(original, t): &Place| {
-            if progress.cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let quantised = (self.quantising.quantise)(&t.spec, original.data(t), strength)?;
-            progress.advance(t.data.len() as u64, &t.spec.name);
-            Ok(quantised.map_or(8 * t.data.len() as u64, |q| q.plan.bits))
-        };
-        let bits: Vec<u64> = self.taken.par_iter().with_max_len(1).map(one).collect::<Result<_>>()?;
-        Ok(bits.iter().sum::<u64>() as f64 / self.weights)
-    }
-
-    fn run(&self, progress: &dyn Progress) -> Result<f64> {
-        let bytes: usize = self.taken.iter().map(|(_, t)| t.data.len()).sum();
-        let unit = |(o, t): &Place| (self.quantising.unit)(&t.spec, o.data(t));
-        let units: Vec<f64> = self.taken.par_iter().map(unit).collect::<Result<_>>()?;
-        // A Gaussian source takes 2.05 bits more than the octaves that its deviation is above the step.
-        let mut at = units.iter().sum::<f64>() / units.len() as f64 + 2.05 - self.target;
-        let mut before: Option<(f64, f64)> = None;
-        for _ in 0..PASSES {
-            progress.start(bytes as u64);
-            let got = self.bits(at, progress)?;
-            let off = got - self.target;
-            if off.abs() <= TOLERANCE / 2.0 * self.target {
-                break;
-            }
-            let slope = match before {
-                Some((strength, bits)) if strength != at => ((got - bits) / (at - strength)).clamp(-1.1, -0.2),
-                _ => -1.0,
-            };
-            before = Some((at, got));
-            at -= off / slope;
-        }
-        Ok(at)
-    }
-}
-
-fn weights(tensor: &OriginalTensor) -> f64 {
-    tensor.spec.shape.iter().product::<usize>() as f64
-}
-
-/// Bits a weight below which levels are nearly all 0.
-const LEAST_BITS: f64 = 0.5;

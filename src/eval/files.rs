@@ -7,6 +7,7 @@ use crate::{Decoder, Error, Result};
 use blake3::Hasher;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,26 @@ impl ModelFiles {
         Ok(Self {
             name: display(path),
             weights: shards(path, kind(path)?)?,
+            config: beside("config.json"),
+            tokenizer: beside("tokenizer.json"),
+        })
+    }
+
+    /// The safetensors files behind a file, or those of a folder whose name `wanted` takes: what an encoder
+    /// reads.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there is no such file; [`Error::Io`].
+    pub(crate) fn original(path: &Path, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Self> {
+        let (folder, weights) = match path.is_dir() {
+            true => (path, shards(path, "safetensors")?),
+            false => (path.parent().unwrap_or(Path::new("")), vec![path.to_owned()]),
+        };
+        let is_wanted = |file: &PathBuf| !path.is_dir() || file.file_name().is_some_and(wanted);
+        let beside = |name: &str| Some(folder.join(name)).filter(|p| p.is_file() && is_wanted(p));
+        Ok(Self {
+            name: display(path),
+            weights: weights.into_iter().filter(is_wanted).collect(),
             config: beside("config.json"),
             tokenizer: beside("tokenizer.json"),
         })

@@ -3,12 +3,16 @@
 #[cfg(feature = "cli")]
 mod baseline;
 mod calibration;
+#[cfg(feature = "cli")]
+mod certificates;
 mod errors;
 mod forward;
 mod kept;
 #[cfg(feature = "cli")]
 mod killed;
 mod known;
+#[cfg(feature = "cli")]
+mod limits;
 #[cfg(feature = "cli")]
 mod pages;
 #[cfg(feature = "cli")]

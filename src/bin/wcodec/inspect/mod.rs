@@ -1,5 +1,6 @@
 //! `wcodec inspect`.
 
+mod certificate;
 mod recipe;
 pub(crate) mod tools;
 mod totals;
@@ -64,6 +65,7 @@ impl Inspect {
         let by_recipe = Totals::by(tensors, recipe::family);
         if global.json {
             let mut value = header_json(&decoder);
+            value["certificate"] = certificate::json(&decoder)?;
             if !self.summary {
                 value["tensors"] = tensors.iter().map(tensor_json).collect();
             }
@@ -72,6 +74,9 @@ impl Inspect {
             return output::print_json(&value);
         }
         let mut text = header_text(&decoder);
+        for (label, value) in certificate::lines(&decoder)? {
+            text += &format!("  {label:<9} {value}\n");
+        }
         if !self.summary {
             text += &format!("\n{}", tensor_table(tensors).render());
         }
