@@ -7,6 +7,7 @@ use crate::backend::Backend;
 use crate::codec::{ChunkJob, Plan, Problem};
 use crate::container::{self, Source, bytes_source, open_file, out_of_memory};
 use crate::error::{Error, Location, Result, Section};
+use crate::format::certificate::Certificate;
 use crate::format::{Index, TensorInfo, checksum};
 use crate::limits::Limits;
 use std::borrow::Cow;
@@ -128,6 +129,16 @@ impl Decoder {
     /// The validated index.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// What the file claims to cost in accuracy, if it claims something. Neither the figures nor that they are
+    /// of this file has been looked at.
+    ///
+    /// # Errors
+    /// As [`Certificate::parse`].
+    pub fn certificate(&self) -> Result<Option<Certificate>> {
+        let json = self.index.certificate_json();
+        json.map(|json| Certificate::parse(json, self.name())).transpose()
     }
 
     /// The backend in use.

@@ -85,6 +85,8 @@ pub struct TensorReport {
     pub recipe: String,
     /// Squared error of a quantised tensor against its squared weights.
     pub noise: Option<f64>,
+    /// What the model is expected to lose by it, in nats a token, where that is known.
+    pub loss: Option<f64>,
 }
 
 /// What was made of a file.
@@ -107,6 +109,8 @@ pub(crate) struct SourceFile {
     pub(crate) bytes: u64,
     /// Whether tensors may be quantised: decoding gives another file then.
     pub(crate) lossy: bool,
+    /// Bytes that the index leaves free, for a certificate.
+    pub(crate) room: usize,
 }
 
 /// SHA-256 digests of files in hexadecimal.
@@ -169,7 +173,34 @@ pub struct Encoder {
 struct Pending {
     encoded: Encoded,
     digest: blake3::Hash,
-    noise: Option<f64>,
+    lost: Option<Lost>,
+}
+
+/// What the index says of a quantised tensor.
+#[derive(Clone, Copy)]
+struct Lost {
+    noise: f64,
+    loss: Option<f64>,
+    steps: [f32; 3],
+}
+
+impl Lost {
+    fn of(quantised: &Quantised) -> Self {
+        Self {
+            noise: quantised.noise,
+            loss: quantised.loss.map(rounded),
+            steps: quantised
+                .levels
+                .steps
+                .range()
+                .map(|step| rounded(f64::from(step)) as f32),
+        }
+    }
+}
+
+/// A number with four digits: for information, and short.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 impl Encoder {
@@ -201,6 +232,7 @@ impl Encoder {
             )));
         }
         let lossy = source.as_ref().is_some_and(|s| s.lossy);
+        let free = source.as_ref().map_or(0, |s| s.room);
         // Room for the index with every number and recipe at its longest.
         let widest = index_json(
             source
@@ -213,12 +245,12 @@ impl Encoder {
         )?;
         let recipe_len = |spec: &TensorSpec| {
             let columns = spec.shape.iter().product::<usize>().to_string().len();
-            // The noise of a quantised tensor has at most 40 characters with its name.
-            80 + columns + if lossy { 40 } else { 0 }
+            // Of a quantised tensor: at most 40 characters for the noise with its name, 20 for the loss, 45 for steps.
+            80 + columns + if lossy { 105 } else { 0 }
         };
         let numbers = |_: &TensorSpec| 3 * (20 - offset_digits(&specs));
-        let room =
-            widest.len() + specs.iter().map(recipe_len).sum::<usize>() - specs.iter().map(numbers).sum::<usize>();
+        let room = free + widest.len() + specs.iter().map(recipe_len).sum::<usize>()
+            - specs.iter().map(numbers).sum::<usize>();
         let mut writer = Writer::create(path, room as u64)?;
         let source = match source {
             None => None,
@@ -291,7 +323,7 @@ impl Encoder {
             let (spec, content) = (&specs[i], &tensors[i].1);
             // Hashing comes first: it reads the data in order, which brings it into the cache.
             let digest = blake3::hash(content.decoded());
-            let (encoded, noise) = match content {
+            let (encoded, lost) = match content {
                 Content::Exact(data) => {
                     let input = Input {
                         dtype: spec.dtype,
@@ -302,9 +334,9 @@ impl Encoder {
                     };
                     (encode::encode(input, effort), None)
                 }
-                Content::Quantised(q) => (q.plan.encode(backend, &q.levels), Some(q.noise)),
+                Content::Quantised(q) => (q.plan.encode(backend, &q.levels), Some(Lost::of(q))),
             };
-            Pending { encoded, digest, noise }
+            Pending { encoded, digest, lost }
         };
         #[cfg(feature = "parallel")]
         {
@@ -347,19 +379,20 @@ impl Encoder {
     }
 
     fn write_all_pending(&mut self) -> Result<()> {
-        for Pending { encoded, digest, noise } in std::mem::take(&mut self.pending) {
+        for Pending { encoded, digest, lost } in std::mem::take(&mut self.pending) {
             let spec = &self.specs[self.entries.len()];
             let parts = std::iter::once(&encoded.head[..]).chain(encoded.chunks.iter().map(|c| &c[..]));
             let [offset, len] = self.writer.payload(parts, CHUNK_ALIGNMENT)?;
             let recipe = encoded.recipe.to_string();
             let data = [offset, len, encoded.head.len() as u64];
-            self.entries.push(entry(spec, &recipe, data, digest, noise));
+            self.entries.push(entry(spec, &recipe, data, digest, lost));
             self.reports.push(TensorReport {
                 name: spec.name.clone(),
                 bytes: spec.byte_len().unwrap_or(0),
                 encoded: len,
                 recipe,
-                noise,
+                noise: lost.map(|l| l.noise),
+                loss: lost.and_then(|l| l.loss),
             });
         }
         Ok(())
@@ -411,7 +444,7 @@ fn entry(
     recipe: &str,
     data: [u64; 3],
     digest: blake3::Hash,
-    noise: Option<f64>,
+    lost: Option<Lost>,
 ) -> TensorEntry<'static> {
     TensorEntry {
         name: spec.name.clone().into(),
@@ -420,7 +453,9 @@ fn entry(
         recipe: recipe.to_owned().into(),
         data,
         digest: digest.to_hex().as_str().to_owned().into(),
-        noise,
+        noise: lost.map(|l| l.noise),
+        loss: lost.and_then(|l| l.loss),
+        steps: lost.map(|l| l.steps),
     }
 }
 
@@ -436,7 +471,23 @@ fn index_json(source: Option<(&SourceFile, [u64; 2], SourceDigests)>, tensors: V
     let index = IndexFile {
         wcodec: IndexFile::writer(),
         source,
+        certificate: None,
         tensors,
     };
-    serde_json::to_vec(&index).map_err(|e| Error::usage(format!("the index cannot be written: {e}")))
+    json(&index)
+}
+
+fn json(index: &IndexFile) -> Result<Vec<u8>> {
+    serde_json::to_vec(index).map_err(|e| Error::usage(format!("the index cannot be written: {e}")))
+}
+
+/// Puts a certificate into the room that was left for it in the index of a whole file. The file must be nobody
+/// else's yet: it is changed where it lies.
+#[cfg(feature = "safetensors")]
+pub(crate) fn certify(path: &Path, certificate: &serde_json::value::RawValue) -> Result<()> {
+    crate::container::rewrite_index(path, |old| {
+        let mut index: IndexFile = serde_json::from_slice(old).map_err(|e| Error::usage(e.to_string()))?;
+        index.certificate = Some(certificate);
+        json(&index)
+    })
 }

@@ -37,6 +37,8 @@ mod progress;
 // Whole checkpoints are quantised, not single tensors.
 #[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
 mod quant;
+#[cfg(feature = "eval")]
+pub mod rate_control;
 #[cfg(any(feature = "safetensors", feature = "candle"))]
 mod shards;
 mod simd;

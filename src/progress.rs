@@ -8,6 +8,9 @@ pub trait Progress: Sync {
     /// So many bytes more are done; the last of them were this tensor's (or file's).
     fn advance(&self, _bytes: u64, _name: &str) {}
 
+    /// Something is not as it was asked for, and the work goes on.
+    fn warn(&self, _message: &str) {}
+
     /// Asked now and then: whether to stop. Work then ends with
     /// [`Error::Cancelled`](crate::Error::Cancelled) and leaves nothing behind.
     fn cancelled(&self) -> bool {

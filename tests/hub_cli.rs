@@ -222,6 +222,8 @@ fn commands_take_files_on_the_hub() {
     s.fine("pull org/model --include *.gguf --include *.wcodec");
     s.fine("encode hf://org/model -o again");
     assert!(s.path("again/model.wcodec").exists() && !s.path("again/model.gguf").exists());
+    s.fine("encode hf://org/model -o quantised --bits 6");
+    assert!(s.path("quantised/model.wcodec").exists() && !s.path("quantised/model.gguf").exists());
     s.fine("decode hf://org/model -o back");
     assert!(s.path("back/model.safetensors").exists() && !s.path("back/model.gguf").exists());
     s.fails("inspect hf://org/model", 2, "usage");

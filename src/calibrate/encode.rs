@@ -1,18 +1,20 @@
 //! A calibrated file, from the model and a text.
 
+use super::finite::finite;
 use super::gradients::WAYS;
 use super::pass::Pass;
 use super::quantiser::Quantiser;
 use super::store::Store;
 use crate::backend::Backend;
-use crate::candle::{LoadOptions, shards};
-use crate::checkpoint::{self, Lossy, Quantising};
+use crate::candle::LoadOptions;
+use crate::checkpoint::{self, Aim, Lossy, Order};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
-use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, weights};
+use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, split_last_eighth, weights};
 use crate::progress::Progress;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,11 @@ pub struct Calibration {
     pub tokens: usize,
     /// Tokens of a window. Default 512, or the model's positions if fewer.
     pub window: usize,
+    /// Whether the loss is differentiated. Without it half the time is needed, and far more is lost at the same bits.
+    /// Default true.
+    pub gradients: bool,
+    /// Leave the last eighth of the text out, so that it can be measured on.
+    pub held_out: bool,
     /// Folder for the statistics, which is kept. Default: one beside the output, deleted in the end.
     pub folder: Option<PathBuf>,
 }
@@ -37,6 +44,8 @@ impl Calibration {
             text: text.into(),
             tokens: 16384,
             window: 512,
+            gradients: true,
+            held_out: false,
             folder: None,
         }
     }
@@ -47,11 +56,12 @@ const LEAST_WINDOWS: usize = 4;
 
 /// Encodes a safetensors file or a model's folder with quantised weights, calibrated on a text. `config.json`
 /// and `tokenizer.json` must be beside the weights. The first progress is told of tokens that go through layers,
-/// the second of bytes.
+/// the second of bytes. Of what is not as it should be, and was made up for, the second is told (weights or a tensor
+/// that are kept, or quantised as without calibration).
 ///
 /// # Errors
 /// As [`checkpoint::encode_lossy`]; [`Error::Input`] if the text is too short or the model of no known kind;
-/// [`Error::Compute`] if a layer's inputs are no use.
+/// [`Error::Compute`] if a layer's outputs or gradients are not finite.
 pub fn encode(
     input: &Path,
     output: &Path,
@@ -60,45 +70,117 @@ pub fn encode(
     calibration: &Calibration,
     [calibrating, encoding]: [&dyn Progress; 2],
 ) -> Result<Vec<Report>> {
-    let files = ModelFiles::find(input)?;
-    let needs = |name: &str| Error::input(display(input), format!("no {name} beside it, which calibration needs"));
-    let config = ModelFiles::read_config(files.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
-    let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
-    let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
-    let window = calibration.window.min(config.max_positions()).max(2);
-    let tokens = tokens(&encoder, calibration, window)?;
-    let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
-    let store = Store::open(&folder, &key(input, &tokens, window)?)?;
-    let pass = Pass {
-        config: &config,
-        vb: weights::open(&files, DType::F32, &Device::Cpu, LoadOptions::default())?,
-        tokens: &tokens,
-        window,
-        store: &store,
-        progress: calibrating,
+    let files = ModelFiles::original(input, &|_| true)?;
+    let statistics = Statistics::gather(&files, calibration, output, [calibrating, encoding])?;
+    let quantiser = statistics.quantiser(Backend::choose(options.backend)?)?;
+    let order = Order {
+        lossy,
+        quantising: &quantiser.quantising(),
+        aim: Aim::Bits,
+        room: 0,
+        wanted: &|_| true,
     };
-    let through = (config.layers * tokens.len()) as u64;
-    calibrating.start(through * (WAYS as u64 + 1));
-    pass.gradients()?;
-    pass.ends()?;
-    pass.hessians()?;
-    let quantiser = Quantiser::load(&store, Backend::choose(options.backend)?, tokens.len())?;
-    let quantising = Quantising {
-        takes: &|spec| quantiser.takes(spec),
-        unit: &|spec, data| quantiser.unit(spec, data),
-        quantise: &|spec, data, strength| quantiser.quantise(spec, data, strength),
-    };
-    let reports = checkpoint::encode_with(input, output, options, lossy, &quantising, encoding)?;
-    if calibration.folder.is_none() {
-        store.delete()?;
-    }
+    let (reports, _) = checkpoint::encode_with(input, output, options, &order, encoding)?;
+    quantiser.warn(encoding);
+    statistics.delete()?;
     Ok(reports)
+}
+
+/// What a model made of a text.
+pub(crate) struct Statistics {
+    store: Store,
+    /// The weights, in F32; those that are not finite are 0.
+    vb: VarBuilder<'static>,
+    /// Tokens that were read.
+    pub(crate) tokens: usize,
+    /// Tokens of a window.
+    pub(crate) window: usize,
+    /// What the statistics depend on.
+    pub(crate) key: String,
+    /// Whether the folder is to be kept.
+    kept: bool,
+}
+
+impl Statistics {
+    /// Has the model read the text, unless it has before. The second progress is told of what was made up for.
+    pub(crate) fn gather(
+        files: &ModelFiles,
+        calibration: &Calibration,
+        output: &Path,
+        [progress, warnings]: [&dyn Progress; 2],
+    ) -> Result<Self> {
+        let needs = |name: &str| Error::input(&files.name, format!("no {name} beside it, which calibration needs"));
+        let config = files.config.as_ref().ok_or_else(|| needs("config.json"))?;
+        let config = ModelFiles::read_config(config).map_err(|e| match e {
+            Error::Input { file, what } => Error::input(
+                file,
+                format!("{what}. Any model can be quantised without calibration (no --calibrate), at a larger loss"),
+            ),
+            other => other,
+        })?;
+        let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
+        let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
+        let window = calibration.window.min(config.max_positions()).max(2);
+        let tokens = tokens(&encoder, calibration, window)?;
+        let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
+        let key = key(&files.weights, &tokens, window, calibration.gradients)?;
+        let store = Store::open(&folder, &key)?;
+        let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
+        let pass = Pass {
+            config: &config,
+            vb: vb.clone(),
+            tokens: &tokens,
+            window,
+            store: &store,
+            progress,
+            warnings,
+        };
+        let through = (config.layers * tokens.len()) as u64;
+        if calibration.gradients {
+            progress.start(through * (WAYS as u64 + 1));
+            pass.gradients()?;
+        } else {
+            progress.start(through * 2);
+            pass.estimates()?;
+        }
+        pass.ends()?;
+        pass.hessians()?;
+        for (name, count) in odd.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+            warnings.warn(&format!(
+                "{name}: {count} weights are not finite: calibration took them for 0"
+            ));
+        }
+        Ok(Self {
+            tokens: tokens.len(),
+            window,
+            key,
+            kept: calibration.folder.is_some(),
+            store,
+            vb,
+        })
+    }
+
+    pub(crate) fn quantiser(&self, backend: Backend) -> Result<Quantiser<'_>> {
+        Quantiser::load(&self.store, self.vb.clone(), backend, self.tokens)
+    }
+
+    /// Deletes them, unless a folder was named for them.
+    pub(crate) fn delete(&self) -> Result<()> {
+        match self.kept {
+            true => Ok(()),
+            false => self.store.delete(),
+        }
+    }
 }
 
 /// Whole windows of the text.
 fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<Vec<u32>> {
     let mut tokens = Vec::new();
-    for (at, text) in read_text(&calibration.text)? {
+    let mut texts = read_text(&calibration.text)?;
+    if calibration.held_out {
+        texts = split_last_eighth(texts).0;
+    }
+    for (at, text) in texts {
         tokens.extend(encoder.bos());
         tokens.extend(encoder.encode(&text, &at)?);
         if tokens.len() >= calibration.tokens {
@@ -108,8 +190,12 @@ fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Re
     let (got, least) = (tokens.len(), LEAST_WINDOWS * window);
     tokens.truncate(calibration.tokens.min(got) / window * window);
     if tokens.len() < least {
+        let behind = match calibration.held_out {
+            true => " before the last eighth, which is held out",
+            false => "",
+        };
         let what = format!(
-            "{} tokens are too few to calibrate on: {least} are needed at least, 16384 are good",
+            "{} tokens{behind} are too few to calibrate on: {least} are needed at least, 16384 are good",
             got.min(calibration.tokens)
         );
         return Err(Error::input(display(&calibration.text), what));
@@ -124,23 +210,19 @@ fn beside(output: &Path) -> PathBuf {
 }
 
 /// What statistics depend on: weights, tokens, and how they are gathered.
-fn key(input: &Path, tokens: &[u32], window: usize) -> Result<String> {
-    const GATHERING: u32 = 1;
+fn key(weights: &[PathBuf], tokens: &[u32], window: usize, gradients: bool) -> Result<String> {
+    const GATHERING: u32 = 2;
     let mut hasher = blake3::Hasher::new();
     tokens.iter().for_each(|t| {
         hasher.update(&t.to_le_bytes());
     });
-    let files = match input.is_dir() {
-        true => shards(input, "safetensors")?,
-        false => vec![input.to_owned()],
-    };
-    for file in files {
-        let reading = || Error::io(format!("reading {}", display(&file)));
-        let mut file = File::open(&file).map_err(reading())?;
+    for file in weights {
+        let reading = || Error::io(format!("reading {}", display(file)));
+        let mut file = File::open(file).map_err(reading())?;
         std::io::copy(&mut file, &mut hasher).map_err(reading())?;
     }
     Ok(format!(
-        "{GATHERING} {} {} {window}",
+        "{GATHERING} {} {} {window} {gradients}",
         hasher.finalize().to_hex(),
         tokens.len()
     ))

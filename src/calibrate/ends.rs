@@ -5,9 +5,9 @@
 //! the text lacks. Where one matrix is both, so are its Hessian and its rows.
 
 use super::gradients::{EMBEDDING_GRADIENTS, HEAD_INPUTS, PROBABILITIES, PROBABILITIES_SQUARED};
+use super::hessians::factored;
 use super::pass::{EMBEDDING, GRADIENTS, HEAD, Pass, means};
-use crate::quant::factor::Factor;
-use crate::{Error, Result};
+use crate::Result;
 use candle_core::{Device, Tensor};
 
 impl Pass<'_> {
@@ -27,14 +27,11 @@ impl Pass<'_> {
         let mut embedding = head(if self.tied() { spread.iter().sum() } else { 0.0 });
         (0..n).for_each(|i| embedding[i * n + i] += gradients[i]);
         let mut save = |name: &str, hessian: &[f64], rows: &[f64]| {
-            let factor = Factor::new(hessian, n).ok_or_else(|| {
-                let what = "what it is worth is 0 on this text, or not finite: another text may help";
-                Error::Compute(format!("{name}: {what}"))
-            })?;
+            let factor = factored(hessian, &format!("{name}: what its columns are worth"), self.warnings)?;
             // As the other sums are.
             let rows: Vec<f64> = rows.iter().map(|r| r * tokens as f64).collect();
             sums.insert(name.into(), Tensor::new(rows, &Device::Cpu)?);
-            self.store.save_factor(name, &factor)
+            self.store.save_factor(name, factor.as_ref())
         };
         save(EMBEDDING, &embedding, &probabilities)?;
         if !self.tied() {

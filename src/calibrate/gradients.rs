@@ -1,8 +1,8 @@
 //! Gradients of the loss of the next tokens, squared.
 
-use super::pass::{GRADIENTS, Pass, Sums, add, tokens_name, weight_name};
-use crate::Result;
+use super::pass::{GRADIENTS, Pass, Sums, add, append, tokens_name, weight_name};
 use crate::model::traced::{LINEARS, Norm};
+use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candle_nn::ops;
 
@@ -25,10 +25,7 @@ impl Pass<'_> {
     pub(super) fn gradients(&self) -> Result<()> {
         let layers = self.config.layers;
         let mut sums = self.store.load(GRADIENTS)?.unwrap_or_default();
-        let done = match sums.get(BATCHES) {
-            Some(batches) => batches.to_scalar::<u32>()? as usize,
-            None => 0,
-        };
+        let done = self.batches_done(&sums)?;
         self.passed(WAYS * layers * self.tokens.len().min(done * self.batch()), 0)?;
         for (number, tokens) in self.batches().enumerate().skip(done) {
             let windows = self.windows(tokens.len())?;
@@ -36,6 +33,7 @@ impl Pass<'_> {
             let mut states = Vec::with_capacity(layers);
             for layer in 0..layers {
                 let (y, _) = self.layer(layer)?.forward(&last, &windows)?;
+                self.check(&y, layer)?;
                 states.push(std::mem::replace(&mut last, y));
                 self.passed(tokens.len(), layer)?;
             }
@@ -45,6 +43,10 @@ impl Pass<'_> {
                 let (_, trace) = weights.forward(x, &windows)?;
                 let outputs;
                 (gradient, outputs) = weights.backward(&trace, &gradient, &windows)?;
+                if !sums_up(&gradient)? {
+                    let what = "its gradients are not finite on this text: calibrate without them (--no-gradients)";
+                    return Err(Error::Compute(format!("model.layers.{layer}: {what}")));
+                }
                 for ((linear, _), output) in LINEARS.iter().zip(outputs) {
                     let squares = output.sqr()?;
                     let name = weight_name(layer, linear);
@@ -54,10 +56,31 @@ impl Pass<'_> {
                 self.passed(2 * tokens.len(), layer)?;
             }
             add(&mut sums, EMBEDDING_GRADIENTS, &gradient.sqr()?.sum(0)?)?;
-            sums.insert(BATCHES.into(), Tensor::new(number as u32 + 1, &Device::Cpu)?);
-            self.store.save(GRADIENTS, &sums)?;
+            self.save_batch(number, &mut sums)?;
         }
         Ok(())
+    }
+
+    /// Batches that are in the sums.
+    pub(super) fn batches_done(&self, sums: &Sums) -> Result<usize> {
+        let done = sums.get(BATCHES).map(|batches| batches.to_scalar::<u32>());
+        Ok(done.transpose()?.unwrap_or(0) as usize)
+    }
+
+    /// Saves sums that have the batch of this number too.
+    pub(super) fn save_batch(&self, number: usize, sums: &mut Sums) -> Result<()> {
+        sums.insert(BATCHES.into(), Tensor::new(number as u32 + 1, &Device::Cpu)?);
+        self.store.save(GRADIENTS, sums)
+    }
+
+    /// Checks a layer's output.
+    pub(super) fn check(&self, out: &Tensor, layer: usize) -> Result<()> {
+        if sums_up(out)? {
+            return Ok(());
+        }
+        let what = "its outputs are not finite on this text, in F32: take another text, or quantise without \
+                    calibration, which asks no model (no --calibrate)";
+        Err(Error::Compute(format!("model.layers.{layer}: {what}")))
     }
 
     /// The gradient of the windows' loss, summed over their tokens, at the last layer's output. Adds to the
@@ -66,15 +89,7 @@ impl Pass<'_> {
         let config = self.config;
         let norm = Norm::load(config.hidden, config.norm_eps, self.vb.pp("model.norm"))?;
         let head = self.head()?;
-        let normed = norm.forward(x)?;
-        add(sums, HEAD_INPUTS, &normed.t()?.matmul(&normed)?)?;
-        let mut gradients = Vec::new();
-        for start in (0..tokens.len()).step_by(LOGIT_ROWS) {
-            let rows = LOGIT_ROWS.min(tokens.len() - start);
-            let logits = normed.narrow(0, start, rows)?.matmul(&head.t()?)?;
-            let probabilities = ops::softmax_last_dim(&logits)?;
-            add(sums, PROBABILITIES, &probabilities.sum(0)?)?;
-            add(sums, PROBABILITIES_SQUARED, &probabilities.sqr()?.sum(0)?)?;
+        let gradient = self.predictions(&norm.forward(x)?, &head, tokens, sums, |start, probabilities| {
             let mut wrong = probabilities.to_vec2::<f32>()?;
             for (row, wrong) in (start..).zip(&mut wrong) {
                 // A window's last token has no next one.
@@ -83,17 +98,36 @@ impl Pass<'_> {
                     _ => wrong[tokens[row + 1] as usize] -= 1.0,
                 }
             }
-            gradients.push(Tensor::new(wrong, &Device::Cpu)?.matmul(&head)?);
+            Ok(Tensor::new(wrong, &Device::Cpu)?.matmul(&head)?)
+        })?;
+        Ok(norm.backward(x, &gradient)?)
+    }
+
+    /// What `of` makes of the predicted probabilities, given the first of some rows: all rows. Adds to the sums of the
+    /// head.
+    pub(super) fn predictions(
+        &self,
+        normed: &Tensor,
+        head: &Tensor,
+        tokens: &[u32],
+        sums: &mut Sums,
+        of: impl Fn(usize, Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        add(sums, HEAD_INPUTS, &normed.t()?.matmul(normed)?)?;
+        let mut all = Vec::new();
+        for start in (0..tokens.len()).step_by(LOGIT_ROWS) {
+            let rows = LOGIT_ROWS.min(tokens.len() - start);
+            let logits = normed.narrow(0, start, rows)?.matmul(&head.t()?)?;
+            let probabilities = ops::softmax_last_dim(&logits)?;
+            add(sums, PROBABILITIES, &probabilities.sum(0)?)?;
+            add(sums, PROBABILITIES_SQUARED, &probabilities.sqr()?.sum(0)?)?;
+            all.push(of(start, probabilities)?);
         }
-        Ok(norm.backward(x, &Tensor::cat(&gradients, 0)?)?)
+        Ok(Tensor::cat(&all, 0)?)
     }
 }
 
-fn append(sums: &mut Sums, name: &str, more: Tensor) -> Result<()> {
-    let all = match sums.get(name) {
-        Some(before) => Tensor::cat(&[before, &more], 0)?,
-        None => more,
-    };
-    sums.insert(name.into(), all);
-    Ok(())
+/// Whether all numbers are finite.
+fn sums_up(x: &Tensor) -> Result<bool> {
+    Ok(x.abs()?.sum_all()?.to_scalar::<f32>()?.is_finite())
 }

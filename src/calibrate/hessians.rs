@@ -1,8 +1,9 @@
 //! Hessians of the inputs of linear layers, and their factors.
 
-use super::pass::{GRADIENTS, Pass, Sums, add, means, tokens_name, weight_name};
+use super::pass::{GRADIENTS, Pass, Sums, means, tokens_name, weight_name};
 use crate::model::traced::LINEARS;
-use crate::quant::factor::Factor;
+use crate::progress::Progress;
+use crate::quant::factor::{DAMPING, Factor};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -13,6 +14,9 @@ const INPUTS: [&str; 4] = ["attention", "attention's output", "MLP", "MLP's outp
 const LEAST_WEIGHT: f64 = 0.1;
 /// A token weighs at most so many times the mean.
 const MOST_WEIGHT: f64 = 16.0;
+
+/// Parts of the diagonal's mean that are added to it, in turn, until there is a factor.
+const MORE_DAMPING: [f64; 3] = [DAMPING, 10.0 * DAMPING, 100.0 * DAMPING];
 
 /// States before a layer, in the store.
 const STATES: &str = "states";
@@ -30,7 +34,8 @@ impl Pass<'_> {
         let layers = self.config.layers;
         let there = |layer: usize| (0..4).all(|input| self.store.has(&factor_name(layer, input)));
         if (0..layers).all(there) {
-            return self.passed(layers * self.tokens.len(), layers - 1);
+            self.passed(layers * self.tokens.len(), layers - 1)?;
+            return self.store.forget(STATES);
         }
         let (done, mut states) = self.states()?;
         self.passed(done * self.tokens.len(), done)?;
@@ -38,26 +43,25 @@ impl Pass<'_> {
         for layer in done..layers {
             let weights = self.layer(layer)?;
             let token_weights = self.token_weights(layer, &gradients)?;
-            let (mut sums, mut start) = (Sums::new(), 0);
+            let (mut hessians, mut start) = ([const { Vec::new() }; INPUTS.len()], 0);
             for x in &mut states {
                 let tokens = x.dim(0)?;
                 let (y, trace) = weights.forward(x, &self.windows(tokens)?)?;
-                for ((input, name), weights) in trace.inputs.iter().zip(INPUTS).zip(&token_weights) {
+                for ((input, hessian), weights) in trace.inputs.iter().zip(&mut hessians).zip(&token_weights) {
                     let weighted = input.broadcast_mul(&weights.narrow(0, start, tokens)?.unsqueeze(1)?)?;
-                    add(&mut sums, name, &weighted.t()?.matmul(&weighted)?)?;
+                    sum_up(hessian, &weighted.t()?.matmul(&weighted)?)?;
                 }
                 start += tokens;
                 *x = y;
                 self.passed(tokens, layer)?;
             }
-            let each = INPUTS.par_iter().with_max_len(1).enumerate();
-            each.try_for_each(|(input, name)| {
-                let hessian = means(&sums, name, self.tokens.len())?;
-                let factor = Factor::new(&hessian, hessian.len().isqrt()).ok_or_else(|| {
-                    let what = "layers are all 0 on this text, or not finite: another text may help";
-                    Error::Compute(format!("model.layers.{layer}: the inputs of its {name} {what}"))
-                })?;
-                self.store.save_factor(&factor_name(layer, input), &factor)
+            let each = hessians.into_par_iter().with_max_len(1).zip(INPUTS).enumerate();
+            each.try_for_each(|(input, (mut hessian, name))| {
+                let count = self.tokens.len() as f64;
+                hessian.iter_mut().for_each(|h| *h /= count);
+                let what = format!("model.layers.{layer}: the inputs of its {name}");
+                let factor = factored(&hessian, &what, self.warnings)?;
+                self.store.save_factor(&factor_name(layer, input), factor.as_ref())
             })?;
             self.save_states(layer + 1, &states)?;
         }
@@ -104,7 +108,86 @@ impl Pass<'_> {
     }
 }
 
+/// The factor of what is worth something, with as much damping as it takes; `None` if nothing is.
+pub(super) fn factored(hessian: &[f64], what: &str, warnings: &dyn Progress) -> Result<Option<Factor>> {
+    if hessian.iter().all(|&h| h == 0.0) {
+        let then = "layers behind it are quantised as without calibration";
+        warnings.warn(&format!("{what} are all 0 on this text: {then}"));
+        return Ok(None);
+    }
+    let n = hessian.len().isqrt();
+    for damping in MORE_DAMPING {
+        if let Some(factor) = Factor::with_damping(hessian, n, damping) {
+            if damping > DAMPING {
+                let percent = 100.0 * damping;
+                let says = format!("{what} have a singular Hessian: {percent} % of its diagonal's mean are added");
+                warnings.warn(&says);
+            }
+            return Ok(Some(factor));
+        }
+    }
+    Err(Error::Compute(format!(
+        "{what} are not finite on this text: take another"
+    )))
+}
+
+/// Adds to a sum in F64, empty at first, where it lies: the largest of a calibration.
+fn sum_up(sum: &mut Vec<f64>, more: &Tensor) -> Result<()> {
+    let more = more.flatten_all()?.to_vec1::<f32>()?;
+    sum.resize(more.len(), 0.0);
+    let parts = sum.par_iter_mut().with_min_len(1 << 14).zip(&more);
+    parts.for_each(|(sum, more)| *sum += f64::from(*more));
+    Ok(())
+}
+
 fn mean(values: &[f64]) -> f64 {
     // A layer whose outputs do nothing has no gradients at all.
     (values.iter().sum::<f64>() / values.len().max(1) as f64).max(1e-30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Progress for Warnings {
+        fn warn(&self, message: &str) {
+            self.0.lock().unwrap().push(message.into());
+        }
+    }
+
+    /// A matrix of ones, less something on its diagonal.
+    fn ones(n: usize, less: f64) -> Vec<f64> {
+        let at = |i: usize| if i / n == i % n { 1.0 - less } else { 1.0 };
+        (0..n * n).map(at).collect()
+    }
+
+    #[test]
+    fn damping_is_raised_where_it_must_be() {
+        let factors = |hessian: &[f64]| {
+            let warnings = Warnings::default();
+            let factor = factored(hessian, "what", &warnings);
+            (factor, warnings.0.into_inner().unwrap())
+        };
+        // One direction alone is used: the usual damping is enough.
+        let (factor, warnings) = factors(&ones(5, 0.0));
+        assert!(factor.unwrap().is_some() && warnings.is_empty());
+        // Rounding has made eigenvalues negative.
+        for (less, percent) in [(0.02, "10 %"), (0.2, "100 %")] {
+            let (factor, warnings) = factors(&ones(5, less));
+            let factor = factor.unwrap().unwrap();
+            assert!(factor.diagonal.iter().all(|d| d.is_finite() && *d > 0.0));
+            assert!(
+                warnings.len() == 1 && warnings[0].contains(percent) && warnings[0].contains("singular"),
+                "{warnings:?}"
+            );
+        }
+        let (factor, warnings) = factors(&[0.0; 16]);
+        assert!(factor.unwrap().is_none() && warnings[0].contains("all 0"));
+        let (factor, _) = factors(&[1.0, f64::NAN, f64::NAN, 1.0]);
+        assert!(factor.unwrap_err().to_string().contains("what are not finite"));
+    }
 }

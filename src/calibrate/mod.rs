@@ -13,10 +13,13 @@
 
 mod encode;
 mod ends;
+mod finite;
 mod gradients;
 mod hessians;
 mod pass;
 mod quantiser;
+mod residual;
 mod store;
 
+pub(crate) use encode::Statistics;
 pub use encode::{Calibration, encode};

@@ -36,6 +36,8 @@ pub(super) struct Pass<'a> {
     pub(super) window: usize,
     pub(super) store: &'a Store,
     pub(super) progress: &'a dyn Progress,
+    /// Told of what is not as it should be.
+    pub(super) warnings: &'a dyn Progress,
 }
 
 impl Pass<'_> {
@@ -102,6 +104,16 @@ pub(super) fn add(sums: &mut Sums, name: &str, more: &Tensor) -> Result<()> {
         None => more,
     };
     sums.insert(name.into(), sum);
+    Ok(())
+}
+
+/// Puts more rows behind those that there are.
+pub(super) fn append(sums: &mut Sums, name: &str, more: Tensor) -> Result<()> {
+    let all = match sums.get(name) {
+        Some(before) => Tensor::cat(&[before, &more], 0)?,
+        None => more,
+    };
+    sums.insert(name.into(), all);
     Ok(())
 }
 

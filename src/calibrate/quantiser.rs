@@ -5,15 +5,19 @@ use super::pass::{GRADIENTS, means};
 use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
+use crate::checkpoint::{Quantising, data_free, large_matrix};
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
 use crate::model::traced::LINEARS;
+use crate::progress::Progress;
 use crate::quant::factor::Factor;
 use crate::quant::feedback::feedback;
 use crate::quant::nearest::{raise, rms};
 use crate::quant::{Float, Levels, Steps};
-use std::collections::HashMap;
+use candle_nn::VarBuilder;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, OnceLock};
 
 /// Steps of columns are within this factor of their geometric mean, times or divided by it.
 const COLUMN_RANGE: f64 = 5.0;
@@ -21,15 +25,21 @@ const COLUMN_RANGE: f64 = 5.0;
 const ROW_RANGE: f64 = 16.0;
 
 /// Quantises tensors by their statistics.
-pub(super) struct Quantiser<'a> {
+pub(crate) struct Quantiser<'a> {
     store: &'a Store,
     backend: Backend,
     /// Mean squared gradients at the outputs, by the weights' names.
     gradients: HashMap<String, Vec<f64>>,
+    /// The weights, in F32.
+    vb: VarBuilder<'static>,
+    /// Mean unit of the tensors that there are statistics of.
+    middle: OnceLock<f64>,
+    /// Tensors that were quantised without.
+    blind: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Quantiser<'a> {
-    pub(super) fn load(store: &'a Store, backend: Backend, tokens: usize) -> Result<Self> {
+    pub(super) fn load(store: &'a Store, vb: VarBuilder<'static>, backend: Backend, tokens: usize) -> Result<Self> {
         let sums = store.load(GRADIENTS)?.unwrap_or_default();
         let weights = sums.keys().filter(|name| name.ends_with(".weight"));
         let gradients = weights.map(|name| Ok((name.clone(), means(&sums, name, tokens)?)));
@@ -37,48 +47,114 @@ impl<'a> Quantiser<'a> {
             store,
             backend,
             gradients: gradients.collect::<Result<_>>()?,
+            vb,
+            middle: OnceLock::new(),
+            blind: Mutex::default(),
         })
     }
 
+    /// As a checkpoint's encoder asks for it.
+    pub(crate) fn quantising(&self) -> Quantising<'_> {
+        Quantising {
+            takes: Box::new(|spec| self.takes(spec)),
+            unit: Box::new(|spec, data| self.unit(spec, data)),
+            quantise: Box::new(|spec, data, strength| self.quantise(spec, data, strength)),
+        }
+    }
+
+    /// Whether a tensor is quantised: there are statistics of it, or it is a large matrix.
+    fn takes(&self, spec: &TensorSpec) -> bool {
+        self.known(spec) || large_matrix(spec)
+    }
+
     /// Whether there are statistics of a tensor.
-    pub(super) fn takes(&self, spec: &TensorSpec) -> bool {
+    fn known(&self, spec: &TensorSpec) -> bool {
         let rows = self.gradients.get(&spec.name).map(Vec::len);
         rows == spec.shape.first().copied() && spec.shape.len() == 2 && Float::of(spec.dtype).is_some()
     }
 
+    /// Says which tensors were quantised without statistics.
+    pub(crate) fn warn(&self, progress: &dyn Progress) {
+        for name in self.blind.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+            let what = "the text told nothing of it: quantised as without calibration";
+            progress.warn(&format!("{name}: {what}"));
+        }
+    }
+
     /// The strength at which steps are about as large as the weights.
-    pub(super) fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
-        let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.factor(&spec.name)?) else {
-            return Ok(0.0);
+    fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
+        let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.known_factor(spec)?) else {
+            return self.middle();
         };
-        let (rows, columns) = self.shares(&spec.name, &factor);
         let rms = float.read(data).map_or(0.0, |weights| rms(&weights));
+        Ok(self.unit_of(&spec.name, &factor, rms))
+    }
+
+    fn unit_of(&self, name: &str, factor: &Factor, rms: f64) -> f64 {
+        let (rows, columns) = self.shares(name, factor);
         let step = geometric_mean(&rows) * geometric_mean(&columns);
-        Ok(((rms + 1e-30) / step).log2())
+        ((rms + 1e-30) / step).log2()
+    }
+
+    /// The mean unit: so strong are errors, against their weights, in tensors that nothing is known of.
+    fn middle(&self) -> Result<f64> {
+        if let Some(middle) = self.middle.get() {
+            return Ok(*middle);
+        }
+        let mut names: Vec<&String> = self.gradients.keys().collect();
+        names.sort();
+        let unit = |name: &&String| {
+            let Some(factor) = self.factor(name)? else {
+                return Ok(None);
+            };
+            let weights = self.vb.get_unchecked(name)?.flatten_all()?.to_vec1::<f32>()?;
+            Ok(Some(self.unit_of(name, &factor, rms(&weights))))
+        };
+        let units: Vec<Option<f64>> = names.iter().map(unit).collect::<Result<_>>()?;
+        let units: Vec<f64> = units.into_iter().flatten().collect();
+        let middle = units.iter().sum::<f64>() / units.len().max(1) as f64;
+        Ok(*self.middle.get_or_init(|| middle))
     }
 
     /// A tensor of a strength. `None` if the weights are not finite, or no
     /// steps fit.
-    pub(super) fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
+    fn quantise(&self, spec: &TensorSpec, data: &[u8], strength: f64) -> Result<Option<Quantised>> {
         let Some((float, weights)) = Float::of(spec.dtype).and_then(|float| Some((float, float.read(data)?))) else {
             return Ok(None);
         };
-        let levels = self.levels(&spec.name, float, &weights, strength)?;
-        Ok(levels.and_then(|levels| Quantised::new(self.backend, float, &weights, levels)))
+        let Some(factor) = self.known_factor(spec)? else {
+            self.blind
+                .lock()
+                .unwrap_or_else(|e| e.into_inner())
+                .insert(spec.name.clone());
+            return Ok(data_free(self.backend, spec, data, strength - self.middle()?));
+        };
+        let levels = self.levels(&spec.name, float, &weights, strength, &factor);
+        Ok(levels.and_then(|(levels, loss)| {
+            let quantised = Quantised::new(self.backend, float, &weights, levels)?;
+            let loss = Some(loss);
+            Some(Quantised { loss, ..quantised })
+        }))
     }
 
-    fn levels(&self, name: &str, float: Float, weights: &[f32], strength: f64) -> Result<Option<Levels>> {
-        let Some(factor) = self.factor(name)? else {
-            return Ok(None);
-        };
-        let (rows, columns) = self.shares(name, &factor);
+    /// Levels, and the loss that is expected of them, in nats a token.
+    fn levels(
+        &self,
+        name: &str,
+        float: Float,
+        weights: &[f32],
+        strength: f64,
+        factor: &Factor,
+    ) -> Option<(Levels, f64)> {
+        let (rows, columns) = self.shares(name, factor);
         let mut rows: Vec<f32> = rows.iter().map(|r| *r as f32).collect();
         let columns: Vec<f32> = columns.iter().map(|c| (c * exp2(strength)) as f32).collect();
         raise(weights, &mut rows, &columns);
-        let Some(steps) = Steps::near(&rows, &columns) else {
-            return Ok(None);
-        };
-        Ok(feedback(self.backend, weights, float, steps, &factor).map(|(levels, _)| levels))
+        let steps = Steps::near(&rows, &columns)?;
+        let (levels, errors) = feedback(self.backend, weights, float, steps, factor)?;
+        let worth = self.gradients.get(name)?;
+        let loss = errors.iter().zip(worth).map(|(error, worth)| error * worth / 2.0).sum();
+        Some((levels, loss))
     }
 
     /// What steps are in proportion to: of rows, the root of 1 / s; of columns, `1 / R[j][j]`. So a bit less
@@ -96,7 +172,20 @@ impl<'a> Quantiser<'a> {
         (squares.iter().map(row).collect(), columns)
     }
 
+    fn known_factor(&self, spec: &TensorSpec) -> Result<Option<Factor>> {
+        match self.known(spec) {
+            true => self.factor(&spec.name),
+            false => Ok(None),
+        }
+    }
+
+    /// `None` if the text told nothing of a tensor.
     fn factor(&self, name: &str) -> Result<Option<Factor>> {
+        // Outputs that do nothing to the loss of this text may do something elsewhere.
+        let felt = self.gradients.get(name);
+        if !felt.is_some_and(|rows| rows.iter().any(|&r| r > 0.0)) {
+            return Ok(None);
+        }
         match place(name) {
             Some((layer, input)) => self.store.load_factor(&factor_name(layer, input)),
             None => self.store.load_factor(name),

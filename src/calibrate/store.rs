@@ -15,6 +15,8 @@ pub(super) struct Store {
 
 /// Kept in a folder of statistics, so that those of another model or text are not taken for ours.
 const KEY: &str = "key";
+/// Stands for a factor that cannot be had.
+const NONE: &str = "none";
 
 impl Store {
     /// Opens or makes a folder. What is in it of another `key` is deleted.
@@ -59,7 +61,14 @@ impl Store {
         Ok(Some(safetensors::load(path, &Device::Cpu)?))
     }
 
-    pub(super) fn save_factor(&self, name: &str, factor: &Factor) -> Result<()> {
+    /// Saves a factor, or that there is none.
+    pub(super) fn save_factor(&self, name: &str, factor: Option<&Factor>) -> Result<()> {
+        let Some(factor) = factor else {
+            return self.save(
+                name,
+                &HashMap::from([(NONE.to_owned(), Tensor::new(0u32, &Device::Cpu)?)]),
+            );
+        };
         let tensors = HashMap::from([
             ("order".to_owned(), Tensor::new(&factor.order[..], &Device::Cpu)?),
             ("diagonal".to_owned(), Tensor::new(&factor.diagonal[..], &Device::Cpu)?),
@@ -68,8 +77,9 @@ impl Store {
         self.save(name, &tensors)
     }
 
+    /// `None` if there is none.
     pub(super) fn load_factor(&self, name: &str) -> Result<Option<Factor>> {
-        let Some(tensors) = self.load(name)? else {
+        let Some(tensors) = self.load(name)?.filter(|tensors| !tensors.contains_key(NONE)) else {
             return Ok(None);
         };
         let get = |what: &str| {

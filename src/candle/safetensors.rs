@@ -69,6 +69,13 @@ impl SafetensorsBackend {
         })
     }
 
+    /// What the metadata of the files says under a key.
+    #[cfg(feature = "eval")]
+    pub(crate) fn metadata(&self, key: &str) -> impl Iterator<Item = &str> {
+        let maps = self.files.iter().filter_map(|(.., file)| file.metadata().as_ref());
+        maps.filter_map(move |map| map.get(key)).map(String::as_str)
+    }
+
     /// Checks that these tensors are there and have these shapes.
     ///
     /// # Errors

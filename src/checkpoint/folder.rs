@@ -1,7 +1,7 @@
 //! Folders: shards, their index, and the files beside them.
 
 use super::plan::{Plan, Step, What, name, read_blocks};
-use super::{EXTENSION, Original, Quantiser, SAFETENSORS, decode_file, encode_file, verify};
+use super::{Decide, EXTENSION, Original, SAFETENSORS, decode_file, encode_file, verify};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::{Error, Location, Result, Section, display};
 use crate::progress::Progress;
@@ -41,7 +41,7 @@ pub(super) fn encode(
     input: &Path,
     output: &Path,
     options: &EncodeOptions,
-    quantiser: &Quantiser,
+    decide: &Decide,
     progress: &dyn Progress,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
@@ -49,7 +49,7 @@ pub(super) fn encode(
     plan.check(output)?;
     let open = |step: &Step| Original::open(&step.from);
     let originals = plan.tensors().map(open).collect::<Result<Vec<_>>>()?;
-    let quantise = quantiser(&originals)?;
+    let change = decide(&originals)?;
     let bytes: u64 = originals.iter().map(Original::len).sum();
     progress.start(bytes + plan.carried_bytes());
     create(output)?;
@@ -59,7 +59,7 @@ pub(super) fn encode(
             original,
             &output.join(&step.name),
             options,
-            quantise.as_deref(),
+            change.as_ref(),
             progress,
         )?);
     }

@@ -1,7 +1,9 @@
 //! Quantised checkpoints without calibration.
 
 use super::original::{Original, OriginalTensor};
-use super::{Quantise, encode_as, estimate};
+use super::pattern::Fate;
+use super::rate::Parts;
+use super::{Change, Quantise, encode_as};
 use crate::backend::Backend;
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
@@ -10,6 +12,8 @@ use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use crate::quant::{Float, Steps, nearest};
 use rayon::prelude::*;
+use std::cell::Cell;
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What may be lost.
@@ -18,24 +22,31 @@ use std::path::Path;
 pub struct Lossy {
     /// Bits a weight that the file is to have, everything counted: all tensors, header and index.
     pub bits: f64,
-    /// Names of tensors of which every bit is kept; `*` stands for any characters.
+    /// Names of tensors of which every bit is kept; `*` stands for any characters. Each must name one.
     pub lossless: Vec<String>,
+    /// Names of tensors, and the bits a weight that all tensors of such a name have together. The first name
+    /// decides; the tensors of none share what is left of [`Lossy::bits`].
+    pub rates: Vec<(String, f64)>,
+    /// Keeps every bit of embedding and head.
+    pub keep_head: bool,
 }
 
 impl Lossy {
     /// This many bits a weight.
     pub fn bits(bits: f64) -> Self {
-        let lossless = Vec::new();
-        Self { bits, lossless }
+        Self {
+            bits,
+            ..Self::default()
+        }
     }
 
-    fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
-        !self.lossless.iter().any(|pattern| matches(pattern, &spec.name)) && (quantising.takes)(spec)
+    pub(super) fn takes(&self, spec: &TensorSpec, quantising: &Quantising) -> bool {
+        (quantising.takes)(spec) && self.fate(&spec.name) != Fate::Kept
     }
 }
 
 /// Whether a tensor is a matrix of floats that is large enough for it to matter.
-fn large_matrix(spec: &TensorSpec) -> bool {
+pub(crate) fn large_matrix(spec: &TensorSpec) -> bool {
     let units: usize = spec.shape.iter().product();
     let columns = units.checked_div(spec.shape.first().copied().unwrap_or(0));
     Float::of(spec.dtype).is_some()
@@ -48,13 +59,6 @@ fn large_matrix(spec: &TensorSpec) -> bool {
 const SMALLEST: usize = 1 << 14;
 /// Columns that a matrix has at least: fewer steps of rows than weights.
 const NARROWEST: usize = 32;
-/// The file may have this part more than the bits that were asked for.
-const TOLERANCE: f64 = 0.002;
-/// Passes over the model in search of the rate; the error falls by ten with each.
-const PASSES: usize = 6;
-/// Bytes of a tensor in index and safetensors header, about.
-const ENTRY_BYTES: f64 = 400.0;
-
 /// Encodes a safetensors file, or a folder with all its files, with quantised weights: every large matrix
 /// of floats has steps in proportion to its weights, so that all have the same relative error, at
 /// the bits a weight that are asked for. Decoding gives a checkpoint of the same tensors and types.
@@ -68,52 +72,134 @@ pub fn encode_lossy(
     lossy: &Lossy,
     progress: &dyn Progress,
 ) -> Result<Vec<Report>> {
-    let backend = Backend::choose(options.backend)?;
-    let quantising = Quantising {
-        takes: &large_matrix,
-        unit: &|_, _| Ok(0.0),
-        quantise: &|spec, data, strength| Ok(quantise(backend, spec, data, strength)),
+    encode_lossy_only(input, output, options, lossy, progress, &|_| true)
+}
+
+/// As [`encode_lossy`], of a folder only the files whose name `wanted` takes.
+///
+/// # Errors
+/// As [`encode_lossy`].
+pub fn encode_lossy_only(
+    input: &Path,
+    output: &Path,
+    options: &EncodeOptions,
+    lossy: &Lossy,
+    progress: &dyn Progress,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<Vec<Report>> {
+    let quantising = uncalibrated(Backend::choose(options.backend)?);
+    let order = Order {
+        lossy,
+        quantising: &quantising,
+        aim: Aim::Bits,
+        room: 0,
+        wanted,
     };
-    encode_with(input, output, options, lossy, &quantising, progress)
+    encode_with(input, output, options, &order, progress).map(|(reports, _)| reports)
 }
 
 /// A way to quantise.
 pub(crate) struct Quantising<'a> {
     /// Whether a tensor is quantised.
-    pub(crate) takes: &'a (dyn Fn(&TensorSpec) -> bool + Sync),
+    pub(crate) takes: Box<dyn Fn(&TensorSpec) -> bool + Sync + 'a>,
     /// The strength at which a tensor's steps are about as large as its weights.
-    pub(crate) unit: &'a (dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync),
+    pub(crate) unit: Box<dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a>,
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
-    pub(crate) quantise: &'a Quantiser<'a>,
+    pub(crate) quantise: Box<Quantiser<'a>>,
 }
 
 /// Quantises a tensor, given its data and a strength.
 pub(crate) type Quantiser<'a> = dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync + 'a;
 
-/// As [`encode_lossy`], quantised in some way.
+/// The way that asks for nothing but the weights.
+pub(crate) fn uncalibrated(backend: Backend) -> Quantising<'static> {
+    Quantising {
+        takes: Box::new(large_matrix),
+        unit: Box::new(|_, _| Ok(0.0)),
+        quantise: Box::new(move |spec, data, strength| Ok(data_free(backend, spec, data, strength))),
+    }
+}
+
+/// How strongly weights are quantised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Aim {
+    /// So that the file has [`Lossy::bits`].
+    Bits,
+    /// So that quantised tensors have about these bits a weight, by a guess that takes no pass over the model.
+    #[cfg_attr(not(feature = "eval"), allow(dead_code))]
+    Near(f64),
+    /// At a strength that is known.
+    #[cfg_attr(not(feature = "eval"), allow(dead_code))]
+    Strength(f64),
+}
+
+/// What is to be made of a checkpoint.
+pub(crate) struct Order<'a> {
+    pub(crate) lossy: &'a Lossy,
+    pub(crate) quantising: &'a Quantising<'a>,
+    pub(crate) aim: Aim,
+    /// Bytes that every file's index leaves free, for a certificate.
+    pub(crate) room: usize,
+    /// Of a folder, the files that are there.
+    pub(crate) wanted: &'a dyn Fn(&OsStr) -> bool,
+}
+
+/// As [`encode_lossy`], quantised in some way. Gives the strength too.
 pub(crate) fn encode_with(
     input: &Path,
     output: &Path,
     options: &EncodeOptions,
-    lossy: &Lossy,
-    quantising: &Quantising,
+    order: &Order,
     progress: &dyn Progress,
-) -> Result<Vec<Report>> {
+) -> Result<(Vec<Report>, f64)> {
     let backend = Backend::choose(options.backend)?;
-    let quantiser = |originals: &[Original]| {
-        let search = Search::new(originals, lossy, backend, quantising).map_err(|e| Error::input(display(input), e))?;
-        let strength = search.run(progress)?;
-        let chosen = move |spec: &TensorSpec, data: &[u8]| match lossy.takes(spec, quantising) {
-            true => (quantising.quantise)(spec, data, strength),
-            false => Ok(None),
+    let used = Cell::new(0.0);
+    let change = |originals: &[Original]| {
+        let &Order { lossy, quantising, .. } = order;
+        let wrong = |what: String| Error::input(display(input), what);
+        let parts = Parts::new(originals, lossy, quantising).map_err(wrong)?;
+        let strength = match order.aim {
+            Aim::Bits => parts.of_file(originals, lossy, backend).map_err(wrong)?.run(progress)?,
+            Aim::Near(bits) => parts.guess(bits)?,
+            Aim::Strength(strength) => strength,
         };
-        Ok(Some(Box::new(chosen) as Box<Quantise>))
+        used.set(strength);
+        let own: Vec<f64> = parts.own(lossy).map(|s| s.run(progress)).collect::<Result<_>>()?;
+        let quantise = move |spec: &TensorSpec, data: &[u8]| {
+            let strength = match lossy.fate(&spec.name) {
+                Fate::Own(rate) => own[rate],
+                _ => strength,
+            };
+            if !lossy.takes(spec, quantising) {
+                return Ok(None);
+            }
+            let quantised = (quantising.quantise)(spec, data, strength)?;
+            if quantised.is_none() {
+                progress.warn(&format!(
+                    "{}: {}: every bit of it is kept",
+                    spec.name,
+                    unfit(spec, data)
+                ));
+            }
+            Ok(quantised)
+        };
+        let (quantise, room) = (Box::new(quantise) as Box<Quantise>, order.room);
+        Ok(Some(Change { quantise, room }))
     };
-    encode_as(input, output, options, &quantiser, progress, &|_| true)
+    let reports = encode_as(input, output, options, &change, progress, order.wanted)?;
+    Ok((reports, used.get()))
+}
+
+/// Why a tensor was not quantised.
+fn unfit(spec: &TensorSpec, data: &[u8]) -> &'static str {
+    match Float::of(spec.dtype).and_then(|float| float.read(data)) {
+        None => "not all of its weights are finite",
+        Some(_) => "no steps fit its weights",
+    }
 }
 
 /// Quantises with one step, `2^strength` times the weights' root mean square.
-fn quantise(backend: Backend, spec: &TensorSpec, data: &[u8], strength: f64) -> Option<Quantised> {
+pub(crate) fn data_free(backend: Backend, spec: &TensorSpec, data: &[u8], strength: f64) -> Option<Quantised> {
     let float = Float::of(spec.dtype)?;
     let weights = float.read(data)?;
     let rows = *spec.shape.first()?;
@@ -131,117 +217,4 @@ pub(super) fn quantise_batch(
 ) -> Result<Vec<Option<Quantised>>> {
     let one = |t: &OriginalTensor| quantise(&t.spec, original.data(t));
     batch.par_iter().with_max_len(1).map(one).collect()
-}
-
-/// The search for the strength that gives the bits which are asked for.
-struct Search<'a> {
-    /// The tensors that are quantised.
-    taken: Vec<(&'a Original, &'a OriginalTensor)>,
-    /// Weights of those.
-    weights: f64,
-    /// Bits a weight that those may have.
-    target: f64,
-    quantising: &'a Quantising<'a>,
-}
-
-impl<'a> Search<'a> {
-    /// What is in the way is said in words.
-    fn new(
-        originals: &'a [Original],
-        lossy: &Lossy,
-        backend: Backend,
-        quantising: &'a Quantising,
-    ) -> std::result::Result<Self, String> {
-        let all = || originals.iter().flat_map(|o| o.tensors().iter().map(move |t| (o, t)));
-        let weights = |t: &OriginalTensor| t.spec.shape.iter().product::<usize>() as f64;
-        let total: f64 = all().map(|(_, t)| weights(t)).sum();
-        let (taken, kept): (Vec<_>, Vec<_>) = all().partition(|(_, t)| lossy.takes(&t.spec, quantising));
-        if taken.is_empty() {
-            return Err("it has no large matrix of floats to quantise".into());
-        }
-        let kept: f64 = kept.iter().map(|(o, t)| estimate::of_tensor(backend, o, t)).sum();
-        let headers: usize = originals.iter().map(|o| o.header().len()).sum();
-        let fixed = 8.0 * (kept + headers as f64 + ENTRY_BYTES * all().count() as f64);
-        let quantised: f64 = taken.iter().map(|(_, t)| weights(t)).sum();
-        let target = (lossy.bits * total - fixed) / quantised;
-        if target < LEAST_BITS {
-            let (kept, least) = (fixed / total, (LEAST_BITS * quantised + fixed) / total);
-            return Err(format!(
-                "{} bits a weight cannot be met: what is kept exactly takes {kept:.2} of them, and {least:.2} is the \
-                 least",
-                lossy.bits
-            ));
-        }
-        Ok(Self {
-            taken,
-            weights: quantised,
-            target,
-            quantising,
-        })
-    }
-
-    /// Bits a weight of a strength.
-    fn bits(&self, strength: f64, progress: &dyn Progress) -> Result<f64> {
-        let one = |(original, t): &(&Original, &OriginalTensor)| {
-            if progress.cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let quantised = (self.quantising.quantise)(&t.spec, original.data(t), strength)?;
-            progress.advance(t.data.len() as u64, &t.spec.name);
-            Ok(quantised.map_or(8 * t.data.len() as u64, |q| q.plan.bits))
-        };
-        let bits: Vec<u64> = self.taken.par_iter().with_max_len(1).map(one).collect::<Result<_>>()?;
-        Ok(bits.iter().sum::<u64>() as f64 / self.weights)
-    }
-
-    fn run(&self, progress: &dyn Progress) -> Result<f64> {
-        let bytes: usize = self.taken.iter().map(|(_, t)| t.data.len()).sum();
-        let unit = |(o, t): &(&Original, &OriginalTensor)| (self.quantising.unit)(&t.spec, o.data(t));
-        let units: Vec<f64> = self.taken.par_iter().map(unit).collect::<Result<_>>()?;
-        // A Gaussian source takes 2.05 bits more than the octaves that its deviation is above the step.
-        let mut at = units.iter().sum::<f64>() / units.len() as f64 + 2.05 - self.target;
-        let mut before: Option<(f64, f64)> = None;
-        for _ in 0..PASSES {
-            progress.start(bytes as u64);
-            let got = self.bits(at, progress)?;
-            let off = got - self.target;
-            if off.abs() <= TOLERANCE / 2.0 * self.target {
-                break;
-            }
-            let slope = match before {
-                Some((strength, bits)) if strength != at => ((got - bits) / (at - strength)).clamp(-1.1, -0.2),
-                _ => -1.0,
-            };
-            before = Some((at, got));
-            at -= off / slope;
-        }
-        Ok(at)
-    }
-}
-
-/// Bits a weight below which levels are nearly all 0.
-const LEAST_BITS: f64 = 0.5;
-
-/// Whether a name is as a pattern says: `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name
-            .strip_prefix(start)
-            .is_some_and(|name| (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("lm_head.weight", "lm_head.weight"));
-        assert!(matches("*norm*", "model.layers.3.input_layernorm.weight"));
-        assert!(matches("model.*.weight", "model.embed_tokens.weight"));
-        assert!(!matches("model.*.weight", "model.embed_tokens.bias"));
-        assert!(!matches("", "a") && matches("*", "") && !matches("a*b*", "acd"));
-    }
 }

@@ -7,20 +7,28 @@
 //! take the place of a file that is made, as of a `NAME.wcodec` beside a `NAME.safetensors`, or if the
 //! output has such files of an earlier run that would not be replaced.
 
+mod certificate;
 mod estimate;
 mod folder;
 mod lossy;
 mod original;
+mod pattern;
 mod plan;
 mod publish;
+mod rate;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use estimate::estimate;
-pub use lossy::{Lossy, encode_lossy};
+pub use certificate::certificate;
 #[cfg(feature = "eval")]
-pub(crate) use lossy::{Quantising, encode_with};
+pub(crate) use certificate::{Made, certify, check_output, encoded_files};
+pub use estimate::estimate;
+#[cfg(feature = "eval")]
+pub(crate) use lossy::{Aim, Order, Quantising, data_free, encode_with, large_matrix, uncalibrated};
+pub use lossy::{Lossy, encode_lossy, encode_lossy_only};
+#[cfg(feature = "eval")]
+pub(crate) use publish::digest;
 pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder, verify_only};
 
@@ -31,6 +39,7 @@ use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder, TensorSpec};
 use original::{Original, OriginalTensor, PART};
+use plan::Plan;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -68,8 +77,15 @@ pub fn encode_only(
     encode_as(input, output, options, &lossless, progress, wanted)
 }
 
-/// What quantises the tensors of some files: made for all of them together.
-type Quantiser<'a> = dyn Fn(&[Original]) -> Result<Option<Box<Quantise<'a>>>> + 'a;
+/// What is changed of some files: decided for all of them together.
+type Decide<'a> = dyn Fn(&[Original]) -> Result<Option<Change<'a>>> + 'a;
+
+/// What is changed of files whose weights are quantised.
+struct Change<'a> {
+    quantise: Box<Quantise<'a>>,
+    /// Bytes that the index leaves free, for a certificate.
+    room: usize,
+}
 
 /// The quantised tensor; `None` where every bit is kept.
 type Quantise<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<Option<Quantised>> + Sync + 'a;
@@ -78,18 +94,18 @@ fn encode_as(
     input: &Path,
     output: &Path,
     options: &EncodeOptions,
-    quantiser: &Quantiser,
+    decide: &Decide,
     progress: &dyn Progress,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
     refuse_same(input, output)?;
     if input.is_dir() {
-        return folder::encode(input, output, options, quantiser, progress, wanted);
+        return folder::encode(input, output, options, decide, progress, wanted);
     }
     let originals = [Original::open(input)?];
-    let quantise = quantiser(&originals)?;
+    let change = decide(&originals)?;
     progress.start(originals[0].len());
-    encode_file(&originals[0], output, options, quantise.as_deref(), progress).map(|report| vec![report])
+    encode_file(&originals[0], output, options, change.as_ref(), progress).map(|report| vec![report])
 }
 
 /// Decodes a `.wcodec` file to the safetensors file that it was made from, or a folder with all its
@@ -127,14 +143,15 @@ fn encode_file(
     original: &Original,
     output: &Path,
     options: &EncodeOptions,
-    quantise: Option<&Quantise>,
+    change: Option<&Change>,
     progress: &dyn Progress,
 ) -> Result<Report> {
     let specs = original.tensors().iter().map(|t| t.spec.clone()).collect();
     let source = SourceFile {
         header: original.header().to_vec(),
         bytes: original.len(),
-        lossy: quantise.is_some(),
+        lossy: change.is_some(),
+        room: change.map_or(0, |change| change.room),
     };
     let mut restored = Sha256::new();
     restored.update(original.header());
@@ -153,8 +170,8 @@ fn encode_file(
                 bytes <= BATCH
             });
             let (batch, later) = rest.split_at(fits.count().max(1));
-            let quantised = match quantise {
-                Some(quantise) => lossy::quantise_batch(original, batch, quantise)?,
+            let quantised = match change {
+                Some(change) => lossy::quantise_batch(original, batch, &change.quantise)?,
                 None => Vec::new(),
             };
             let content = |(i, t): (usize, &OriginalTensor)| match quantised.get(i) {
@@ -162,7 +179,7 @@ fn encode_file(
                 _ => Content::Exact(original.data(t)),
             };
             let contents: Vec<_> = batch.iter().enumerate().map(content).collect();
-            if quantise.is_some() {
+            if change.is_some() {
                 contents.iter().for_each(|c| restored.update(c.decoded()));
             }
             let tensors: Vec<_> = batch.iter().map(|t| t.spec.name.as_str()).zip(contents).collect();
@@ -181,7 +198,7 @@ fn encode_file(
             .map_err(|_| Error::usage("the digest thread ended early"))?
             .ok_or(Error::Cancelled)
     })?;
-    encoder.finish_with(match quantise {
+    encoder.finish_with(match change {
         None => SourceDigests {
             restored: digest,
             original: None,

@@ -73,8 +73,8 @@ fn save(path: &Path, text: &str) -> Result<()> {
     file.finish()
 }
 
-/// SHA-256 of a file.
-fn digest(path: &Path, progress: &dyn Progress) -> Result<String> {
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn digest(path: &Path, progress: &dyn Progress) -> Result<String> {
     let mut hasher = Sha256::new();
     read_blocks(path, progress, |block| {
         hasher.update(block);

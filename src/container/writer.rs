@@ -3,6 +3,8 @@
 use crate::error::{Error, Result, display};
 use crate::format::{ALIGNMENT, PREFIX_BYTES, Prefix, checksum};
 use std::fs::File;
+#[cfg(feature = "safetensors")]
+use std::io::Read;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -116,24 +118,46 @@ impl Writer {
     }
 
     /// Writes index and prefix, and gives the file its name. Gives its size.
-    pub(crate) fn finish(mut self, mut index: Vec<u8>) -> Result<u64> {
-        if index.len() as u64 > self.room {
-            return Err(Error::usage(
-                "the index outgrew the room left for it: a bug of wcodec, please report it",
-            ));
-        }
-        // White space fills the room, as in a safetensors header.
-        index.resize(self.room as usize, b' ');
-        let prefix = Prefix {
-            major: crate::format::MAJOR,
-            minor: crate::format::MINOR,
-            index_len: self.room,
-            index_checksum: checksum(&index),
-        };
+    pub(crate) fn finish(mut self, index: Vec<u8>) -> Result<u64> {
         self.file.seek(0)?;
-        self.file.write(&prefix.write())?;
-        self.file.write(&index)?;
+        self.file.write(&start(index, self.room)?)?;
         self.file.finish()?;
         Ok(self.end)
     }
+}
+
+/// Prefix and index, which fills its room.
+fn start(mut index: Vec<u8>, room: u64) -> Result<Vec<u8>> {
+    if index.len() as u64 > room {
+        return Err(Error::usage(
+            "the index outgrew the room left for it: a bug of wcodec, please report it",
+        ));
+    }
+    // White space fills the room, as in a safetensors header.
+    index.resize(room as usize, b' ');
+    let prefix = Prefix {
+        major: crate::format::MAJOR,
+        minor: crate::format::MINOR,
+        index_len: room,
+        index_checksum: checksum(&index),
+    };
+    let mut bytes = prefix.write().to_vec();
+    bytes.append(&mut index);
+    Ok(bytes)
+}
+
+/// Writes another index over a file's, in the same room: `change` makes the new one of the old.
+#[cfg(feature = "safetensors")]
+pub(crate) fn rewrite_index(path: &Path, change: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
+    let rewriting = || Error::io(format!("writing the index of {}", display(path)));
+    let mut file = File::options().read(true).write(true).open(path).map_err(rewriting())?;
+    let mut prefix = [0; PREFIX_BYTES as usize];
+    file.read_exact(&mut prefix).map_err(rewriting())?;
+    let room = Prefix::parse(&prefix, &display(path))?.index_len;
+    let mut old = Vec::new();
+    (&file).take(room).read_to_end(&mut old).map_err(rewriting())?;
+    let bytes = start(change(&old)?, room)?;
+    file.seek(SeekFrom::Start(0)).map_err(rewriting())?;
+    file.write_all(&bytes).map_err(rewriting())?;
+    file.sync_all().map_err(rewriting())
 }

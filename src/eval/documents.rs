@@ -38,6 +38,36 @@ pub fn read_text(path: &Path) -> Result<Vec<(At, String)>> {
         .collect()
 }
 
+/// Documents in two parts: what is before the last eighth of their bytes, and that. Cut is behind a line if the
+/// document that is cut has one before that place, else between two characters.
+pub fn split_last_eighth(texts: Vec<(At, String)>) -> (Vec<(At, String)>, Vec<(At, String)>) {
+    let all: usize = texts.iter().map(|(_, text)| text.len()).sum();
+    let (mut before, mut last) = (Vec::new(), Vec::new());
+    let mut left = (all as u128 * 7 / 8) as usize;
+    for (at, mut text) in texts {
+        if text.len() <= left {
+            left -= text.len();
+            before.push((at, text));
+            continue;
+        }
+        let cut = match text.as_bytes()[..left].iter().rposition(|&b| b == b'\n') {
+            Some(line) => line + 1,
+            None => (left..text.len())
+                .find(|&i| text.is_char_boundary(i))
+                .unwrap_or(text.len()),
+        };
+        let rest = text.split_off(cut);
+        left = 0;
+        let parts = [(&mut before, text), (&mut last, rest)];
+        for (part, text) in parts {
+            if !text.is_empty() {
+                part.push((at.clone(), text));
+            }
+        }
+    }
+    (before, last)
+}
+
 /// The objects of a JSON-lines file, each with its place. Blank lines are passed over.
 pub(super) fn json_lines<'a>(file: &'a str, text: &'a str) -> impl Iterator<Item = Result<(At, Value)>> + 'a {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -52,4 +82,36 @@ pub(super) fn json_lines<'a>(file: &'a str, text: &'a str) -> impl Iterator<Item
             Err(e) => Err(Error::input(at.to_string(), format!("not JSON: {e}"))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(texts: &[&str]) -> (Vec<String>, Vec<String>) {
+        let at = At {
+            file: "a".into(),
+            line: 0,
+        };
+        let texts = texts.iter().map(|t| (at.clone(), (*t).to_owned())).collect();
+        let (before, last) = split_last_eighth(texts);
+        let texts = |all: Vec<(At, String)>| all.into_iter().map(|(_, text)| text).collect();
+        (texts(before), texts(last))
+    }
+
+    #[test]
+    fn the_last_eighth() {
+        let text = |t: &[&str]| t.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        assert_eq!(split(&["aaaaaaab"]), (text(&["aaaaaaa"]), text(&["b"])));
+        // Behind a line; never within a character.
+        assert_eq!(split(&["aaaaa\nbb"]), (text(&["aaaaa\n"]), text(&["bb"])));
+        assert_eq!(split(&["aaaaaa\u{e9}"]), (text(&["aaaaaa\u{e9}"]), text(&[])));
+        // Documents stay whole but one.
+        assert_eq!(split(&["aaaa", "bbb", "c"]), (text(&["aaaa", "bbb"]), text(&["c"])));
+        assert_eq!(
+            split(&["aaaa", "b\nb", "c"]),
+            (text(&["aaaa", "b\n"]), text(&["b", "c"]))
+        );
+        assert_eq!(split(&[]), (text(&[]), text(&[])));
+    }
 }

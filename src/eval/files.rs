@@ -6,6 +6,8 @@ use crate::model::ModelConfig;
 use crate::{Decoder, Error, Result};
 use blake3::Hasher;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -61,6 +63,26 @@ impl ModelFiles {
         })
     }
 
+    /// The safetensors files behind a file, or those of a folder whose name `wanted` takes: what an encoder
+    /// reads.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there is no such file; [`Error::Io`].
+    pub(crate) fn original(path: &Path, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Self> {
+        let (folder, weights) = match path.is_dir() {
+            true => (path, shards(path, "safetensors")?),
+            false => (path.parent().unwrap_or(Path::new("")), vec![path.to_owned()]),
+        };
+        let is_wanted = |file: &PathBuf| !path.is_dir() || file.file_name().is_some_and(wanted);
+        let beside = |name: &str| Some(folder.join(name)).filter(|p| p.is_file() && is_wanted(p));
+        Ok(Self {
+            name: display(path),
+            weights: weights.into_iter().filter(is_wanted).collect(),
+            config: beside("config.json"),
+            tokenizer: beside("tokenizer.json"),
+        })
+    }
+
     /// Whether the weights are `.wcodec` files.
     pub(super) fn is_encoded(&self) -> bool {
         !self
@@ -69,11 +91,15 @@ impl ModelFiles {
             .any(|w| w.extension().is_some_and(|e| e == "safetensors"))
     }
 
-    /// Bytes of the weights' files.
+    /// Bytes of the weights' files; of a safetensors file that holds what another format decodes to, those that
+    /// its tensors take there (see [`ModelFiles::tensors`]).
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; those of [`ModelFiles::tensors`].
     pub fn bytes(&self) -> Result<u64> {
+        if !self.is_encoded() && self.stored(&SafetensorsBackend::open(&self.weights)?)?.is_some() {
+            return Ok(self.tensors()?.iter().map(|t| t.bytes).sum());
+        }
         let len = |path: &PathBuf| fs::metadata(path).map(|m| m.len());
         let reading = |e| Error::io(format!("reading {}", self.name))(e);
         self.weights
@@ -83,18 +109,20 @@ impl ModelFiles {
             .map_err(reading)
     }
 
-    /// All tensors, as they are stored.
+    /// All tensors, as they are stored. A safetensors file may hold what another format decodes to: its metadata
+    /// has, under `stored_bytes`, a JSON object with the bytes that tensors take there.
     ///
     /// # Errors
-    /// Those of opening the files.
+    /// Those of opening the files; [`Error::Input`] if `stored_bytes` is no such object.
     pub fn tensors(&self) -> Result<Vec<StoredTensor>> {
         let elements = |shape: &[usize]| shape.iter().map(|&d| d as u64).product::<u64>();
         if !self.is_encoded() {
             let tensors = SafetensorsBackend::open(&self.weights)?;
+            let elsewhere = self.stored(&tensors)?.unwrap_or_default();
             let stored = tensors.tensors().map(|(name, shape, bytes)| StoredTensor {
+                bytes: elsewhere.get(&name).copied().unwrap_or(bytes),
                 name,
                 elements: elements(&shape),
-                bytes,
             });
             return Ok(stored.collect());
         }
@@ -106,6 +134,18 @@ impl ModelFiles {
                 elements: elements(t.shape()),
                 bytes: t.encoded_len(),
             }));
+        }
+        Ok(all)
+    }
+
+    /// Bytes that tensors take in the format that they come from; `None` if that is safetensors.
+    fn stored(&self, tensors: &SafetensorsBackend) -> Result<Option<HashMap<String, u64>>> {
+        const KEY: &str = "stored_bytes";
+        let mut all = None;
+        for json in tensors.metadata(KEY) {
+            let bytes: HashMap<String, u64> = serde_json::from_str(json)
+                .map_err(|e| Error::input(&self.name, format!("{KEY} in its metadata: {e}")))?;
+            all.get_or_insert_with(HashMap::new).extend(bytes);
         }
         Ok(all)
     }

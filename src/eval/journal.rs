@@ -42,7 +42,7 @@ const WORDS: [(&str, &str); 7] = [
 ];
 
 /// Results by part and batch.
-pub(super) struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     /// Behind the last whole record.
@@ -70,7 +70,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; [`Error::Input`] if it is no such file, or of another identity; if it should be
     /// finished and is damaged; if another run has it.
-    pub(super) fn open(path: &Path, identity: &Value, finished: bool) -> Result<Self> {
+    pub(crate) fn open(path: &Path, identity: &Value, finished: bool) -> Result<Self> {
         let context = || Error::io(format!("opening {}", display(path)));
         let mut options = OpenOptions::new();
         options.read(true).write(!finished).create(!finished).truncate(false);
@@ -171,7 +171,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Input`] if the file is finished and has no such part: with what is different.
-    pub(super) fn part(&mut self, key: &Value) -> Result<u32> {
+    pub(crate) fn part(&mut self, key: &Value) -> Result<u32> {
         if let Some(part) = self.keys.iter().position(|k| k == key) {
             self.asked.insert(part as u32);
             return Ok(part as u32);
@@ -194,7 +194,7 @@ impl Journal {
     }
 
     /// Whether a batch is there.
-    pub(super) fn has(&self, part: u32, batch: u32) -> bool {
+    pub(crate) fn has(&self, part: u32, batch: u32) -> bool {
         self.batches.contains_key(&(part, batch))
     }
 
@@ -204,7 +204,7 @@ impl Journal {
     }
 
     /// The results of a batch, if they are there.
-    pub(super) fn read(&self, part: u32, batch: u32) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, part: u32, batch: u32) -> Result<Option<Vec<u8>>> {
         let Some(&at) = self.batches.get(&(part, batch)) else {
             return Ok(None);
         };
@@ -214,7 +214,7 @@ impl Journal {
     }
 
     /// Adds the results of a batch.
-    pub(super) fn append(&mut self, part: u32, batch: u32, payload: &[u8]) -> Result<()> {
+    pub(crate) fn append(&mut self, part: u32, batch: u32, payload: &[u8]) -> Result<()> {
         if self.finished {
             return Err(self.wrong("it ends before all results: remove it, and have it made again"));
         }

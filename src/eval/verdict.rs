@@ -67,8 +67,8 @@ impl Verdict {
             let divergence = (divergence.mean, divergence.upper());
             let increase = (text.increase_percent, text.increase_interval[1]);
             for (figure, limit, (value, upper)) in [
-                ("KL divergence, nats", limits.divergence, divergence),
-                ("perplexity increase, percent", limits.perplexity_increase, increase),
+                (DIVERGENCE, limits.divergence, divergence),
+                (INCREASE, limits.perplexity_increase, increase),
             ] {
                 let bounds = (value, upper, TWO_SIDED);
                 checks.extend(limit.map(|limit| check(&text.file, figure, limit, bounds, text.identical)));
@@ -76,8 +76,8 @@ impl Verdict {
         }
         for task in tasks {
             let kinds = [
-                ("accuracy drop, points", Some(task.accuracy.paired)),
-                ("normalised accuracy drop, points", task.normalised.map(|n| n.paired)),
+                (DROP, Some(task.accuracy.paired)),
+                (NORMALISED_DROP, task.normalised.map(|n| n.paired)),
             ];
             for (figure, paired) in kinds {
                 let both = limits.accuracy_drop.zip(paired);
@@ -98,13 +98,20 @@ impl Verdict {
     }
 }
 
-/// A figure, its upper bound, and what that is.
-type Bounds = (f64, f64, &'static str);
+/// Names of the figures.
+pub(crate) const DIVERGENCE: &str = "KL divergence, nats";
+pub(crate) const INCREASE: &str = "perplexity increase, percent";
+pub(crate) const DROP: &str = "accuracy drop, points";
+pub(crate) const NORMALISED_DROP: &str = "normalised accuracy drop, points";
 
-const TWO_SIDED: &str = "upper end of the two-sided 95 % interval (1.96 standard errors)";
+/// A figure, its upper bound, and what that is.
+pub(crate) type Bounds = (f64, f64, &'static str);
+
+pub(crate) const TWO_SIDED: &str = "upper end of the two-sided 95 % interval (1.96 standard errors)";
 const IDENTICAL: &str = "exact: every logit is the reference's";
 
-fn check(file: &str, figure: &'static str, limit: f64, bounds: Bounds, identical: bool) -> Check {
+/// Holds a figure against its limit.
+pub(crate) fn check(file: &str, figure: &'static str, limit: f64, bounds: Bounds, identical: bool) -> Check {
     // Nothing is left to chance where nothing differs. 0 less 0 may be -0.
     let (value, upper, bound) = match (identical, bounds) {
         (true, _) => (0.0, 0.0, IDENTICAL),

@@ -2,13 +2,14 @@
 
 use super::object::{Object, object, objects, some_object};
 use super::recipe::{Recipe, RecipeError};
-use super::{ALIGNMENT, PREFIX_BYTES};
+use super::{ALIGNMENT, MAX_CERTIFICATE_BYTES, PREFIX_BYTES};
 #[cfg(feature = "encode")]
 use super::{MAJOR, MINOR};
 use crate::dtype::DType;
 use crate::error::{Error, Location, Section};
 use crate::limits::Limits;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -19,8 +20,21 @@ pub(crate) struct IndexFile<'a> {
     pub(crate) wcodec: WriterEntry<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_object")]
     pub(crate) source: Option<SourceEntry<'a>>,
+    /// As it is written: it is read where it is asked for.
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_raw"
+    )]
+    pub(crate) certificate: Option<&'a RawValue>,
     #[serde(deserialize_with = "objects")]
     pub(crate) tensors: Vec<TensorEntry<'a>>,
+}
+
+/// Of a field that may be absent, but is not null.
+fn some_raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +70,12 @@ pub(crate) struct TensorEntry<'a> {
     /// Squared error of a quantised tensor against its squared weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) noise: Option<f64>,
+    /// Loss that is expected of a quantised tensor, in nats a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss: Option<f64>,
+    /// Least, middle and largest step of a quantised tensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steps: Option<[f32; 3]>,
 }
 
 impl IndexFile<'_> {
@@ -75,6 +95,7 @@ pub struct Index {
     version: String,
     writer: String,
     source: Option<SourceInfo>,
+    certificate: Option<Box<RawValue>>,
     tensors: Vec<TensorInfo>,
     by_name: HashMap<String, usize>,
 }
@@ -107,6 +128,8 @@ pub struct TensorInfo {
     head_len: u64,
     digest: blake3::Hash,
     noise: Option<f64>,
+    loss: Option<f64>,
+    steps: Option<[f32; 3]>,
 }
 
 impl TensorInfo {
@@ -166,6 +189,18 @@ impl TensorInfo {
         self.noise
     }
 
+    /// What the model is expected to lose by the quantisation of this tensor, as the writer's calibration had it: nats
+    /// a token. `None` if nothing was lost, or the writer did not know.
+    pub fn loss(&self) -> Option<f64> {
+        self.loss
+    }
+
+    /// Least, middle and largest step of a quantised tensor, over all rows and columns. `None` if nothing was
+    /// lost, or the writer did not say.
+    pub fn steps(&self) -> Option<[f32; 3]> {
+        self.steps
+    }
+
     /// Units that the codec counts in (see `DType::unit_bytes`).
     pub(crate) fn units(&self) -> u64 {
         self.byte_len / self.dtype.unit_bytes() as u64
@@ -194,6 +229,14 @@ impl Index {
         if parsed.tensors.len() > limits.max_tensors {
             let (n, most) = (parsed.tensors.len(), limits.max_tensors);
             return Err(at().limit(format!("{n} tensors, max_tensors is {most}")));
+        }
+        let certificate = parsed.certificate.map(RawValue::to_owned);
+        if let Some(bytes) = certificate.as_ref().map(|c| c.get().len())
+            && bytes > MAX_CERTIFICATE_BYTES
+        {
+            return Err(at().corrupt(format!(
+                "a certificate of {bytes} bytes, {MAX_CERTIFICATE_BYTES} are the most"
+            )));
         }
         let mut end = PREFIX_BYTES + json.len() as u64;
         let mut claim = |offset: u64, len: u64, what: Location| -> Result<(), Error> {
@@ -276,6 +319,7 @@ impl Index {
             version: version.into_owned(),
             writer: writer.into_owned(),
             source,
+            certificate,
             tensors,
             by_name,
         })
@@ -294,6 +338,12 @@ impl Index {
     /// The safetensors file that was encoded, if the file was made from one.
     pub fn source(&self) -> Option<&SourceInfo> {
         self.source.as_ref()
+    }
+
+    /// What the file costs in accuracy, as it says itself: JSON as it is written, which has not been looked at.
+    /// [`Decoder::certificate`](crate::Decoder::certificate) reads it.
+    pub fn certificate_json(&self) -> Option<&str> {
+        self.certificate.as_deref().map(RawValue::get)
     }
 
     /// The tensors, in file order.
@@ -364,6 +414,8 @@ impl TensorInfo {
                 .filter(|d| d.to_hex().as_str() == entry.digest)
                 .ok_or_else(|| at().corrupt("its digest is no digest"))?,
             noise: entry.noise,
+            loss: entry.loss,
+            steps: entry.steps,
         })
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("SPEC.md")]
 
+pub mod certificate;
 pub(crate) mod head;
 mod index;
 mod object;
@@ -25,6 +26,9 @@ pub(crate) const MAX_LEVELS_CHUNK_UNITS: u64 = 1 << 17;
 /// Most rows, and most columns, of a matrix with scale prediction: each has a step in memory, which
 /// may take next to no bits in the file.
 pub const MAX_SCALE_STEPS: u64 = 1 << 24;
+
+/// Most bytes of a certificate's JSON.
+pub const MAX_CERTIFICATE_BYTES: usize = 1 << 20;
 
 /// XXH3 with 64 bits, seed 0: the checksum of encoded bytes.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {

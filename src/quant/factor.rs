@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 /// Columns that are factored together: their part of the matrix stays in the cache.
 const BLOCK: usize = 64;
-/// Part of the mean diagonal that is added to it.
+/// Part of the mean diagonal that is added to it, where that is enough.
 pub(crate) const DAMPING: f64 = 0.01;
 
 /// A factored Hessian.
@@ -26,10 +26,16 @@ pub(crate) struct Factor {
 }
 
 impl Factor {
-    /// Factors a symmetric matrix of `n` rows with damping. `None` if it has no finite factor.
+    #[cfg(test)]
     pub(crate) fn new(hessian: &[f64], n: usize) -> Option<Self> {
+        Self::with_damping(hessian, n, DAMPING)
+    }
+
+    /// Factors a symmetric matrix of `n` rows, with a part of the mean diagonal added to it. `None` if it has no
+    /// finite factor.
+    pub(crate) fn with_damping(hessian: &[f64], n: usize, part: f64) -> Option<Self> {
         let diagonal = |i: usize| hessian[i * n + i];
-        let damping = DAMPING * (0..n).map(diagonal).sum::<f64>() / n as f64;
+        let damping = part * (0..n).map(diagonal).sum::<f64>() / n as f64;
         if damping.is_nan() || damping <= 0.0 {
             return None;
         }

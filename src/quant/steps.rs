@@ -72,6 +72,20 @@ impl Steps {
         widen(self.rows[row])
     }
 
+    /// Least, middle and largest steps: products of such factors of rows and of columns.
+    #[cfg(feature = "encode")]
+    pub(crate) fn range(&self) -> [f32; 3] {
+        let of = |factors: &[u16]| {
+            // Factors are positive: their bits have their order.
+            let mut sorted = factors.to_vec();
+            sorted.sort_unstable();
+            let at = |i: usize| sorted.get(i).map_or(0.0, |&f| widen(f));
+            [at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))]
+        };
+        let (rows, columns) = (of(&self.rows), of(&self.columns));
+        std::array::from_fn(|i| rows[i] * columns[i])
+    }
+
     /// Rows that have a step.
     #[cfg(feature = "encode")]
     pub(crate) fn row_count(&self) -> usize {

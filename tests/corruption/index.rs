@@ -21,7 +21,12 @@ fn fails(bytes: &[u8]) -> Error {
 
 #[track_caller]
 fn corrupt(bytes: &[u8], what: &str) {
-    match fails(bytes) {
+    corrupt_error(fails(bytes), what);
+}
+
+#[track_caller]
+fn corrupt_error(error: Error, what: &str) {
+    match error {
         Error::Corrupt { what: got, .. } => assert!(got.contains(what), "{got:?} does not say {what:?}"),
         other => panic!("{other:?}"),
     }
@@ -160,6 +165,38 @@ fn indices_that_are_not_the_json_expected() {
         &with_index(br#"{"wcodec":{"version":"1.0","writer":""},"tensors":[],"tensors":[]}"#),
         "JSON",
     );
+}
+
+/// A certificate is no reason to refuse the weights, unless it is too large to be looked at.
+#[test]
+fn certificates() {
+    let with = |certificate: &str| {
+        let index = format!(r#"{{"wcodec":{{"version":"1.0","writer":""}},"certificate":{certificate},"tensors":[]}}"#);
+        open(with_index(index.as_bytes()), Backend::Scalar)
+    };
+    let deep = 200_000;
+    let brackets = ["[".repeat(deep), "]".repeat(deep)].concat();
+    for hostile in [
+        "null",
+        "{}",
+        "[]",
+        "1e999",
+        r#"{"version":1}"#,
+        r#"{"version":1e99}"#,
+        r#"{"version":1,"version":1}"#,
+        &brackets,
+        &format!(r#"{{"version":1,"files":{brackets}}}"#),
+    ] {
+        let decoder = with(hostile).unwrap();
+        let error = decoder.certificate().expect_err("no certificate");
+        check_error(&error);
+        assert!(error.to_string().len() < 400, "{error}");
+    }
+    assert!(with(r#""#).is_err() && with("{").is_err());
+    let huge = format!(r#"{{"version":1,"x":"{}"}}"#, "a".repeat(1 << 20));
+    corrupt_error(with(&huge).expect_err("too large"), "certificate of");
+    let later = with(r#"{"version":2,"signature":"x"}"#).unwrap().certificate();
+    assert!(matches!(later, Err(Error::Unsupported { .. })), "{later:?}");
 }
 
 #[test]

@@ -2,6 +2,11 @@
 
 #[cfg(feature = "cli")]
 mod baseline;
+mod calibration;
+#[cfg(feature = "cli")]
+mod certificates;
+#[cfg(feature = "cli")]
+mod curves;
 mod errors;
 mod forward;
 mod kept;
@@ -9,10 +14,14 @@ mod kept;
 mod killed;
 mod known;
 #[cfg(feature = "cli")]
+mod limits;
+#[cfg(feature = "cli")]
 mod pages;
 #[cfg(feature = "cli")]
 mod program;
 mod quantised;
+#[cfg(feature = "cli")]
+mod resumed;
 mod tasks;
 mod texts;
 

@@ -18,11 +18,27 @@ fn measure(candidate: &Path) -> TextReport {
 }
 
 fn calibrated(to: &Path, text: &Path) -> wcodec::Result<()> {
+    calibrated_as(&Lossy::bits(BITS), to, text)
+}
+
+fn calibrated_as(lossy: &Lossy, to: &Path, text: &Path) -> wcodec::Result<()> {
     let mut calibration = Calibration::new(text);
     calibration.window = 32;
     let options = EncodeOptions::lossless();
     let model = kjv().join("model.safetensors");
-    calibrate::encode(&model, to, &options, &Lossy::bits(BITS), &calibration, [&(), &()]).map(drop)
+    calibrate::encode(&model, to, &options, lossy, &calibration, [&(), &()]).map(drop)
+}
+
+/// Bits a weight of the tensors whose names have this in them, and whether any of them lost something.
+fn bits(file: &Path, name: &str) -> (f64, bool) {
+    let decoder = Decoder::open(file).unwrap();
+    let named = || decoder.index().tensors().iter().filter(|t| t.name().contains(name));
+    let weights: usize = named().map(|t| t.shape().iter().product::<usize>()).sum();
+    let bytes: u64 = named().map(|t| t.encoded_len()).sum();
+    (
+        8.0 * bytes as f64 / weights as f64,
+        named().any(|t| t.noise().is_some()),
+    )
 }
 
 #[test]
@@ -85,6 +101,57 @@ fn a_text_may_be_too_short() {
     );
     let to = folder.path().join("t.wcodec");
     let error = calibrated(&to, &text).unwrap_err();
-    assert!(error.to_string().contains("too few"), "{error}");
+    // How many there are, and how many it takes.
+    let error = error.to_string();
+    let mut numbers = error
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|n| n.parse::<usize>().ok());
+    assert!(error.contains("too few"), "{error}");
+    assert!(
+        numbers.any(|n| (10..40).contains(&n)) && numbers.any(|n| n == 4 * 32),
+        "{error}"
+    );
     assert!(!to.exists());
+}
+
+#[test]
+fn rates_by_pattern() {
+    let folder = folder();
+    let text = file(&folder, "genesis.txt", super::TEXT);
+    let mut lossy = Lossy::bits(7.0);
+    lossy.keep_head = true;
+    lossy.lossless = vec!["*.0.self_attn.q_proj.*".into()];
+    lossy.rates = vec![("*.0.*".into(), 6.0), ("*down_proj*".into(), 3.0)];
+    let plain = folder.path().join("plain.wcodec");
+    let model = kjv().join("model.safetensors");
+    checkpoint::encode_lossy(&model, &plain, &EncodeOptions::lossless(), &lossy, &()).unwrap();
+    let good = folder.path().join("calibrated.wcodec");
+    calibrated_as(&lossy, &good, &text).unwrap();
+    for path in [&plain, &good] {
+        assert!(!bits(path, "embed_tokens").1 && !bits(path, "layers.0.self_attn.q_proj").1);
+        // The first pattern holds for a tensor that two name.
+        let [first, down] = ["layers.0.mlp", "layers.1.mlp.down_proj"].map(|name| bits(path, name));
+        assert!(first.1 && (first.0 - 6.0).abs() < 1.0, "{first:?}");
+        assert!(down.1 && (down.0 - 3.0).abs() < 0.5, "{down:?}");
+        let weights = fs::metadata(&model).unwrap().len() as f64 / 2.0;
+        let all = 8.0 * fs::metadata(path).unwrap().len() as f64 / weights;
+        assert!((all - 7.0).abs() < 0.1, "{all}");
+    }
+}
+
+#[test]
+fn patterns_must_name_something() {
+    let folder = folder();
+    let text = file(&folder, "genesis.txt", super::TEXT);
+    let to = folder.path().join("t.wcodec");
+    let fails = |change: &dyn Fn(&mut Lossy), expected: &str| {
+        let mut lossy = Lossy::bits(6.0);
+        change(&mut lossy);
+        let error = calibrated_as(&lossy, &to, &text).unwrap_err().to_string();
+        assert!(error.contains(expected) && !to.exists(), "{error}");
+    };
+    fails(&|l| l.lossless = vec!["*gate_porj*".into()], "gate_porj");
+    fails(&|l| l.rates = vec![("nothing".into(), 3.0)], "\"nothing\"");
+    fails(&|l| l.rates = vec![("*norm*".into(), 3.0)], "nothing that is quantised");
+    fails(&|l| l.rates = vec![("*".into(), 3.0)], "nothing is left");
 }

@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! bin                              the program
+//! rate_control                     the smallest file within limits, and its certificate
+//! calibrate                        what weights are worth
 //! eval                             what a file costs in accuracy
 //! model                            language models
 //! checkpoint, hub, candle, analysis  whole models; none knows another, but candle hub
@@ -34,6 +36,7 @@ const LAYERS: &[&[&str]] = &[
     &["model"],
     &["eval"],
     &["calibrate"],
+    &["rate_control"],
     &["bin"],
 ];
 
@@ -69,6 +72,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "encoder.rs",
             "codec/encode/mod.rs",
             "checkpoint/lossy.rs",
+            "checkpoint/rate.rs",
             "quant/factor.rs",
             "quant/feedback.rs",
             "calibrate/hessians.rs",
@@ -102,6 +106,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "serde_json",
         &[
+            "format/certificate.rs",
             "format/index.rs",
             "shards.rs",
             "encoder.rs",
@@ -110,6 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "candle",
             "model",
             "eval",
+            "rate_control",
             "bin",
         ],
     ),

@@ -34,13 +34,20 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Any bytes as a file; as an index; as the parameters and chunk of a tensor, under checksums that
+/// Any bytes as a file; as an index; as a certificate; as the parameters and chunk of a tensor, under checksums that
 /// hold.
 pub fn arbitrary_bytes(data: &[u8]) {
     let mut input = Input(data);
-    let bytes = match input.byte() % 4 {
+    let bytes = match input.byte() % 5 {
         0 => input.0.to_vec(),
         1 => with_index(input.0),
+        2 => {
+            let certificate = String::from_utf8_lossy(input.0);
+            with_index(
+                format!(r#"{{"wcodec":{{"version":"","writer":""}},"certificate":{certificate},"tensors":[]}}"#)
+                    .as_bytes(),
+            )
+        }
         _ => {
             let dtype = input.pick(DType::ALL);
             let shape = [u64::from(input.byte()), u64::from(input.byte()) * 8];

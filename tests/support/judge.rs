@@ -75,6 +75,9 @@ pub fn decode_some(
     if let Err(error) = decoder.source_header() {
         check_error(&error);
     }
+    if let Err(error) = decoder.certificate() {
+        check_error(&error);
+    }
     let mut results = Vec::new();
     for (i, tensor) in decoder.tensors().enumerate().filter(|(_, t)| wanted(t.info().name())) {
         let result = tensor.decode();

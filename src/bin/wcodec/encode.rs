@@ -1,5 +1,8 @@
 //! `wcodec encode`.
 
+#[cfg(feature = "eval")]
+mod goal;
+
 use crate::failure::Failure;
 use crate::input::{self, Input};
 use crate::output::{self, count};
@@ -7,19 +10,19 @@ use crate::progress::Display;
 use crate::{Global, decode};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
-#[cfg(feature = "eval")]
-use wcodec::calibrate::{self, Calibration};
 use wcodec::checkpoint::{self, Lossy};
-use wcodec::{EncodeOptions, Report};
+
+#[cfg(feature = "eval")]
+pub(crate) use goal::progress;
 
 /// Encode a safetensors file, or a folder with all its files
 #[derive(Args)]
 #[command(long_about = "\
 Encode a safetensors file, or a folder with all its files.
 
-Every byte is kept, unless --bits is given: `wcodec decode` gives the original file back, header and all. In a folder every \
+Every byte is kept, unless a goal is given: `wcodec decode` gives the original file back, header and all. In a folder every \
 NAME.safetensors becomes NAME.wcodec, the index of shards follows, and all other files (config, \
 tokenizer) are copied. The same input and effort give the same file on any machine.
 
@@ -27,20 +30,36 @@ Of a file OUT is a file's name, of a folder a folder's. With --force files of th
 replaced. If OUT has other .wcodec files, nothing is written: they would be taken for the model's. So \
 it is with a NAME.wcodec beside NAME.safetensors in IN.
 
-With --bits the large matrices of floats are quantised, so that the whole file has so many bits a \
-weight; everything that loads a lossless file loads it. Without --calibrate all of them get the same \
-relative error, for no more than the weights is known: expect a far larger loss at the same bits. With \
---calibrate the model reads the text first, and its linear layers, embedding and head get steps by \
-what they do to its predictions; it needs config.json and tokenizer.json beside the weights. Measure the result with `wcodec eval`.
+With a goal the large matrices of floats are quantised; everything that loads a lossless file loads the result. One goal is \
+taken: a size (--bits), a named quality (--quality), or limits on what it may cost (--max-kl, \
+--max-ppl-increase, --max-accuracy-drop: all that are given must hold). Without --calibrate all weights get the same \
+relative error, for no more than they themselves is known: expect a far larger loss at the same bits. With \
+--calibrate the model reads that text first, and its linear layers, embedding and head get steps by \
+what they do to its predictions. Calibrating and measuring need config.json and tokenizer.json beside the weights.
 
-The output appears under its name only when it is complete.")]
+For limits and qualities the smallest file that holds them is searched for: up to 8 are made, decoded and measured \
+as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. Without --text the last \
+eighth of the calibration's text is held out: it is measured on and never calibrated on. A limit is held if the upper bound \
+of the figure is within it. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
+the file, as a certificate that `wcodec verify --certificate` checks.
+
+Of single tensors more can be said: --lossless keeps them exactly, --keep-head embedding and head; --rate \
+gives those of a name bits of their own, a weight and without the file's index, at one slope among themselves.
+
+Qualities, by the largest mean KL divergence in nats a token: near 0.003, high 0.01, medium 0.03, small 0.1.
+
+The output appears under its name only when it is complete. A run that was killed goes on where it was.")]
 #[command(after_help = "\
 Examples:
   wcodec encode model.safetensors                     write model.wcodec
   wcodec encode model.safetensors -o /data/m.wcodec --effort max
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
-  wcodec encode model.safetensors --bits 6             quantised, not calibrated
+  wcodec encode SmolLM2 -o small --max-kl 0.02 --calibrate wiki.valid.raw --text wiki.test.raw
+  wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
+  wcodec encode SmolLM2 -o small --max-accuracy-drop 0.5 --calibrate wiki.valid.raw --task hellaswag.jsonl
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
+  wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
+  wcodec encode model.safetensors --bits 6            quantised, not calibrated
   wcodec encode model.safetensors --json --quiet      for scripts")]
 pub(crate) struct Encode {
     /// Safetensors file, or folder with such files; or hf://ORG/MODEL[@REVISION][/FILE]
@@ -56,20 +75,21 @@ pub(crate) struct Encode {
     #[arg(long, value_name = "BITS", value_parser = bits)]
     bits: Option<f64>,
     /// Keep every bit of the tensors of this name, * for any characters
-    #[arg(long, value_name = "PATTERN", requires = "bits")]
+    #[arg(long, value_name = "PATTERN")]
+    #[cfg_attr(feature = "eval", arg(requires = "goal"))]
+    #[cfg_attr(not(feature = "eval"), arg(requires = "bits"))]
     lossless: Vec<String>,
-    /// Calibrate on a text like those that the model is for
+    /// Give the tensors of this name so many bits a weight together; the others share what is left of --bits
+    #[arg(long, value_name = "PATTERN=BITS", requires = "bits", value_parser = rate)]
+    rate: Vec<(String, f64)>,
+    /// Keep every bit of embedding and head
+    #[arg(long)]
+    #[cfg_attr(feature = "eval", arg(requires = "goal"))]
+    #[cfg_attr(not(feature = "eval"), arg(requires = "bits"))]
+    keep_head: bool,
     #[cfg(feature = "eval")]
-    #[arg(long, value_name = "TEXT", requires = "bits")]
-    calibrate: Option<PathBuf>,
-    /// Tokens of the text that are used
-    #[cfg(feature = "eval")]
-    #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
-    calibration_tokens: usize,
-    /// Keep the statistics of the calibration in this folder, for other rates
-    #[cfg(feature = "eval")]
-    #[arg(long, value_name = "FOLDER", requires = "calibrate")]
-    statistics: Option<PathBuf>,
+    #[command(flatten)]
+    goal: goal::GoalArguments,
     /// Replace an output that exists (of a folder, files of the same names)
     #[arg(long, short)]
     force: bool,
@@ -104,26 +124,21 @@ fn bits(text: &str) -> Result<f64, String> {
     }
 }
 
+fn rate(text: &str) -> Result<(String, f64), String> {
+    let (pattern, value) = text
+        .rsplit_once('=')
+        .ok_or("PATTERN=BITS is needed, as in '*.down_proj.weight=5'")?;
+    Ok((pattern.to_owned(), bits(value)?))
+}
+
 impl Encode {
-    #[cfg_attr(not(feature = "eval"), allow(unused_variables))]
-    fn quantise(
-        &self,
-        input: &Path,
-        to: &Path,
-        options: &EncodeOptions,
-        lossy: &Lossy,
-        progress: &Display,
-        global: &Global,
-    ) -> wcodec::Result<Vec<Report>> {
-        #[cfg(feature = "eval")]
-        if let Some(text) = &self.calibrate {
-            let mut calibration = Calibration::new(text);
-            calibration.folder = self.statistics.clone();
-            calibration.tokens = self.calibration_tokens;
-            let calibrating = Display::counting("calibrating", "tokens through layers", global);
-            return calibrate::encode(input, to, options, lossy, &calibration, [&calibrating, progress]);
-        }
-        checkpoint::encode_lossy(input, to, options, lossy, progress)
+    /// What may be lost.
+    fn lossy(&self) -> Lossy {
+        let mut lossy = Lossy::bits(self.bits.unwrap_or_default());
+        lossy.lossless = self.lossless.clone();
+        lossy.rates = self.rate.clone();
+        lossy.keep_head = self.keep_head;
+        lossy
     }
 
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
@@ -138,16 +153,29 @@ impl Encode {
         let effort = wcodec::Effort::from(self.effort);
         let options = global.encode_options().effort(effort);
         let begun = Instant::now();
-        let reports = {
-            let progress = Display::new("encoding", global);
-            match self.bits {
-                None => checkpoint::encode_only(input, &to, &options, &progress, &|file| local.has(file))?,
-                Some(bits) => {
-                    let mut lossy = Lossy::bits(bits);
-                    lossy.lossless = self.lossless.clone();
-                    self.quantise(input, &to, &options, &lossy, &progress, global)?
-                }
+        let wanted = |file: &std::ffi::OsStr| local.has(file);
+        #[cfg(feature = "eval")]
+        let (reports, warnings, searched) = match self.goal.goal(self.bits) {
+            None => {
+                let progress = Display::new("encoding", global);
+                let reports = checkpoint::encode_only(input, &to, &options, &progress, &wanted)?;
+                (reports, progress.warnings(), None)
             }
+            Some(goal) => {
+                let searched = self
+                    .goal
+                    .encode(goal, self.lossy(), [input, &to], &options, global, &wanted)?;
+                (searched.reports()?, searched.warnings(), Some(searched))
+            }
+        };
+        #[cfg(not(feature = "eval"))]
+        let (reports, warnings) = {
+            let progress = Display::new("encoding", global);
+            let reports = match self.bits {
+                None => checkpoint::encode_only(input, &to, &options, &progress, &wanted)?,
+                Some(_) => checkpoint::encode_lossy_only(input, &to, &options, &self.lossy(), &progress, &wanted)?,
+            };
+            (reports, progress.warnings())
         };
         let time = begun.elapsed();
         let bytes: u64 = reports.iter().map(|r| r.bytes).sum();
@@ -155,7 +183,8 @@ impl Encode {
         let tensors = reports.iter().map(|r| r.tensors.len()).sum();
         let saved = output::saved(bytes, encoded);
         if global.json {
-            return output::print_json(&json!({
+            #[cfg_attr(not(feature = "eval"), allow(unused_mut))]
+            let mut value = json!({
                 "command": "encode",
                 "input": self.input.to_string_lossy(),
                 "output": to.to_string_lossy(),
@@ -166,7 +195,13 @@ impl Encode {
                 "encoded_bytes": encoded,
                 "saved_percent": saved,
                 "seconds": time.as_secs_f64(),
-            }));
+                "warnings": warnings,
+            });
+            #[cfg(feature = "eval")]
+            if let Some(searched) = &searched {
+                searched.add_to(&mut value);
+            }
+            return output::print_json(&value);
         }
         let files = if reports.len() > 1 {
             format!("{}, ", count(reports.len(), "file"))
@@ -181,6 +216,11 @@ impl Encode {
             count(tensors, "tensor"),
             output::duration(time),
             output::rate(bytes, time.as_secs_f64()),
-        ))
+        ))?;
+        #[cfg(feature = "eval")]
+        if let Some(searched) = &searched {
+            output::print(&searched.text(&to))?;
+        }
+        Ok(())
     }
 }

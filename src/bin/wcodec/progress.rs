@@ -24,6 +24,7 @@ pub(crate) struct Display {
     /// What is counted, if not bytes.
     noun: Option<&'static str>,
     view: View,
+    warnings: Mutex<Vec<String>>,
 }
 
 enum View {
@@ -77,7 +78,18 @@ impl Display {
                 last: now,
             }))
         };
-        Self { action, noun, view }
+        let warnings = Mutex::default();
+        Self {
+            action,
+            noun,
+            view,
+            warnings,
+        }
+    }
+
+    /// What was not as it was asked for.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 }
 
@@ -87,7 +99,14 @@ impl wcodec::Progress for Display {
         match &self.view {
             View::Quiet => {}
             View::Bar(bar) => bar.inc_length(total),
-            View::Lines(lines) => lines.lock().unwrap_or_else(|e| e.into_inner()).total += total,
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(|e| e.into_inner());
+                if lines.total == 0 {
+                    // Something else may have been done since the display was made.
+                    lines.begun = Instant::now();
+                }
+                lines.total += total;
+            }
         }
     }
 
@@ -109,6 +128,16 @@ impl wcodec::Progress for Display {
         }
     }
 
+    fn warn(&self, message: &str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(|e| e.into_inner());
+        warnings.push(message.to_owned());
+        match &self.view {
+            View::Quiet => {}
+            View::Bar(bar) => bar.suspend(|| eprintln!("warning: {message}")),
+            View::Lines(_) => eprintln!("warning: {message}"),
+        }
+    }
+
     fn cancelled(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
     }
@@ -117,13 +146,22 @@ impl wcodec::Progress for Display {
 impl Lines {
     fn text(&self, action: &str, noun: Option<&str>) -> String {
         let percent = (100 * self.done).checked_div(self.total).unwrap_or(100);
+        let elapsed = self.begun.elapsed().as_secs_f64();
+        // Of the first hundredth nothing follows yet.
+        let left = match percent {
+            0 => String::new(),
+            _ => {
+                let left = elapsed * self.total.saturating_sub(self.done) as f64 / self.done.max(1) as f64;
+                format!(", {} left", output::duration(Duration::from_secs_f64(left)))
+            }
+        };
         if let Some(noun) = noun {
-            let rate = self.done as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
-            return format!("{action}: {percent}% of {} {noun}, {rate:.0}/s", self.total);
+            let rate = self.done as f64 / elapsed.max(1e-9);
+            return format!("{action}: {percent}% of {} {noun}, {rate:.0}/s{left}", self.total);
         }
         let (done, total) = (output::bytes(self.done), output::bytes(self.total));
-        let rate = output::rate(self.done, self.begun.elapsed().as_secs_f64());
-        format!("{action}: {percent}% of {total} ({done}), {rate}")
+        let rate = output::rate(self.done, elapsed);
+        format!("{action}: {percent}% of {total} ({done}), {rate}{left}")
     }
 }
 

@@ -1,5 +1,8 @@
 //! `wcodec verify`.
 
+#[cfg(feature = "eval")]
+mod certificate;
+
 use crate::Global;
 use crate::failure::Failure;
 use crate::input;
@@ -22,12 +25,20 @@ another file than the original, and is held against that one's. With --against e
 folder, every file of the original must be there, encoded or as a copy. (README.md and .gitattributes \
 may have more, which `wcodec publish` adds.)
 
+With --certificate the file is measured again, on the texts and tasks that its certificate names, against the \
+reference that it was made from; --against is that reference, with config.json and tokenizer.json beside it. \
+Everything is held against its digest first: another reference, text, task or file than the certificate's is refused. \
+On the machine that wrote it the figures are the same; elsewhere matrix products may be rounded in another way, and a figure \
+agrees if it is near: perplexity 0.1 %, mean KL divergence 2 % and its tails 10 %, equal top tokens 0.2 points, accuracy \
+one item or 0.2 points.
+
 Exit status 0: all is well. 1: something differs or is corrupt; the message says where.")]
 #[command(after_help = "\
 Examples:
   wcodec verify model.wcodec
   wcodec verify model.wcodec --against model.safetensors
   wcodec verify Llama-3.1-8B.wcodec --against Llama-3.1-8B    whole folders
+  wcodec verify small --certificate --against SmolLM2 --text wiki.test.raw
   wcodec verify hf://me/Llama-3.1-8B-wcodec --against hf://meta-llama/Llama-3.1-8B")]
 pub(crate) struct Verify {
     /// .wcodec file, or folder with such files; or hf://ORG/MODEL[@REVISION][/FILE]
@@ -36,11 +47,18 @@ pub(crate) struct Verify {
     /// The original safetensors file or folder; or hf://ORG/MODEL[@REVISION][/FILE]
     #[arg(long, value_name = "ORIGINAL")]
     against: Option<PathBuf>,
+    #[cfg(feature = "eval")]
+    #[command(flatten)]
+    certificate: certificate::CertificateArguments,
 }
 
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         let begun = Instant::now();
+        #[cfg(feature = "eval")]
+        if self.certificate.is_asked() {
+            return self.certificate.run(&self.file, self.against.as_deref(), global);
+        }
         let against = self.against.as_deref().map(|path| input::local(path, "wcodec", global));
         let against = against.transpose()?;
         let original = against.as_ref().map(|input| &*input.path);

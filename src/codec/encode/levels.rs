@@ -39,6 +39,8 @@ pub(crate) struct Quantised {
     pub(crate) decoded: Vec<u8>,
     /// Squared error against squared weights.
     pub(crate) noise: f64,
+    /// What the model is expected to lose by it, in nats a token, where that is known.
+    pub(crate) loss: Option<f64>,
 }
 
 impl Quantised {
@@ -52,6 +54,7 @@ impl Quantised {
             plan,
             decoded,
             noise,
+            loss: None,
         })
     }
 }

@@ -4,6 +4,7 @@ use super::published::Published;
 use super::report::{Candidate, Report, short};
 use crate::output;
 use crate::page::{Figure, Mark, Plot, Scale, Section, Series};
+use std::path::Path;
 
 /// Rate against what it costs.
 pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Section {
@@ -22,12 +23,16 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
     for (i, text) in first.iter().flat_map(|c| c.texts.iter().enumerate()) {
         let of_text = |c: &Candidate| (rate(c), c.texts[i].divergence.mean.mean);
         let shown: Vec<&Candidate> = report.candidates.iter().filter(|c| of_text(c).1 > 0.0).collect();
-        let mut series = vec![Series {
-            mark: Mark::Points,
-            points: shown.iter().map(|c| of_text(c)).collect(),
-            labels: shown.iter().map(|c| label(c)).collect(),
-        }];
-        let mut legend = vec!["measured here".to_owned()];
+        let (mut series, mut legend) = (Vec::new(), Vec::new());
+        for (name, members) in by_folder(&shown) {
+            let mut members: Vec<_> = members.iter().map(|(label, c)| (of_text(c), label.clone())).collect();
+            members.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+            let (points, labels) = members.into_iter().unzip();
+            // Of several folders each is a curve.
+            let mark = if name.is_some() { Mark::Rings } else { Mark::Points };
+            series.push(Series { mark, points, labels });
+            legend.push(name.unwrap_or_else(|| "measured here".into()));
+        }
         let mut note = String::new();
         for peer in published.iter().flat_map(|p| &p.series) {
             series.push(Series {
@@ -96,4 +101,31 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
         section.figures.push(figure);
     }
     section
+}
+
+/// Candidates with short names.
+type Members<'a> = Vec<(String, &'a Candidate)>;
+
+/// Candidates by the folder that they are in, with short names: the folder says what they have in common. Of one
+/// folder it says nothing.
+fn by_folder<'a>(candidates: &[&'a Candidate]) -> Vec<(Option<String>, Members<'a>)> {
+    let mut all: Vec<(Option<String>, Members)> = Vec::new();
+    for &c in candidates {
+        let path = Path::new(&c.model.name);
+        let folder = path.parent().and_then(Path::file_name);
+        let folder = folder.map(|f| f.to_string_lossy().into_owned());
+        let stem = path
+            .file_stem()
+            .map_or(c.label.as_str().into(), |s| s.to_string_lossy());
+        let member = (stem.into_owned(), c);
+        match all.iter_mut().find(|(name, _)| *name == folder) {
+            Some((_, members)) => members.push(member),
+            None => all.push((folder, vec![member])),
+        }
+    }
+    if all.len() < 2 {
+        let members = candidates.iter().map(|c| (c.label.clone(), *c)).collect();
+        return vec![(None, members)];
+    }
+    all
 }

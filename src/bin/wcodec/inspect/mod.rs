@@ -1,5 +1,6 @@
 //! `wcodec inspect`.
 
+mod certificate;
 mod recipe;
 pub(crate) mod tools;
 mod totals;
@@ -31,7 +32,8 @@ Recipes:
   float      m2: sign, exponent and 2 mantissa bits entropy-coded, the other bits stored
   bytes      byte planes of integers, entropy-coded
   levels     weights quantised with a step a row and a step a column; noise: their squared error \
-against the squared weights
+against the squared weights; loss: what the encoder expects the model to lose by them, in nats a token, where it was \
+calibrated; steps: the least, the middle and the largest
   tiles      tile prediction and transforms
   +scale     with prediction of the scale by row and column; 1/4: in quarters of an octave")]
 #[command(after_help = "\
@@ -68,6 +70,7 @@ impl Inspect {
         let by_recipe = Totals::by(tensors, recipe::family);
         if global.json {
             let mut value = header_json(&self.name(), &decoder);
+            value["certificate"] = certificate::json(&decoder)?;
             if !self.summary {
                 value["tensors"] = tensors.iter().map(tensor_json).collect();
             }
@@ -76,6 +79,9 @@ impl Inspect {
             return output::print_json(&value);
         }
         let mut text = header_text(&self.name(), &decoder);
+        for (label, value) in certificate::lines(&decoder)? {
+            text += &format!("  {label:<9} {value}\n");
+        }
         if !self.summary {
             text += &format!("\n{}", tensor_table(tensors).render());
         }
@@ -131,6 +137,9 @@ fn header_text(name: &str, decoder: &Decoder) -> String {
             if let Some(original) = &source.original {
                 line("quantised", format!("from a file of SHA-256 {original}"));
             }
+            if let Some(loss) = expected_loss(decoder) {
+                line("loss", format!("{loss:.2e} nats a token expected, all tensors"));
+            }
         }
         None => line(
             "source",
@@ -158,8 +167,15 @@ fn header_json(name: &str, decoder: &Decoder) -> Value {
         "data_bytes": data,
         "payload_bytes": payload,
         "saved_percent": output::saved(original, decoder.file_len()),
+        "expected_loss": expected_loss(decoder),
         "tensor_count": index.tensors().len(),
     })
+}
+
+/// The sum of the losses that are expected of tensors; `None` if nothing is known of any.
+fn expected_loss(decoder: &Decoder) -> Option<f64> {
+    let losses = decoder.index().tensors().iter().filter_map(TensorInfo::loss);
+    losses.reduce(|a, b| a + b)
 }
 
 /// Encoded bits per element. `None` if there are no elements.
@@ -179,6 +195,8 @@ fn tensor_json(tensor: &TensorInfo) -> Value {
         "saved_percent": output::saved(tensor.byte_len(), tensor.encoded_len()),
         "recipe": tensor.recipe_text(),
         "noise": tensor.noise(),
+        "expected_loss": tensor.loss(),
+        "steps": tensor.steps().map(|steps| json!({ "least": steps[0], "middle": steps[1], "largest": steps[2] })),
     })
 }
 
@@ -194,7 +212,12 @@ fn tensor_table(tensors: &[TensorInfo]) -> Table {
         ("bits", Right),
         ("saved", Right),
     ];
-    columns.extend(noisy.then_some(("noise", Right)));
+    columns.extend(
+        noisy
+            .then_some([("noise", Right), ("loss", Right), ("steps", Right)])
+            .into_iter()
+            .flatten(),
+    );
     columns.push(("recipe", Left));
     let mut table = Table::new(&columns);
     for t in tensors {
@@ -207,10 +230,23 @@ fn tensor_table(tensors: &[TensorInfo]) -> Table {
             bits(t).map_or("-".into(), |b| format!("{b:.2}")),
             format!("{:.1}%", output::saved(t.byte_len(), t.encoded_len())),
         ];
-        row.extend(noisy.then(|| {
-            t.noise()
-                .map_or(String::new(), |noise| format!("{:.3}%", 100.0 * noise))
-        }));
+        if noisy {
+            let [least, middle, largest] = t
+                .steps()
+                .map_or([String::new(), String::new(), String::new()], |steps| {
+                    steps.map(|step| format!("{step:.1e}"))
+                });
+            row.extend([
+                t.noise()
+                    .map_or(String::new(), |noise| format!("{:.3}%", 100.0 * noise)),
+                t.loss().map_or(String::new(), |loss| format!("{loss:.1e}")),
+                if t.steps().is_some() {
+                    format!("{least} {middle} {largest}")
+                } else {
+                    String::new()
+                },
+            ]);
+        }
         row.push(recipe::short(t));
         table.row(row);
     }

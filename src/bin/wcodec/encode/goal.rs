@@ -1,0 +1,316 @@
+//! Goals of `wcodec encode`, and what becomes of them.
+
+use crate::Global;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Display;
+use clap::{ArgGroup, Args, ValueEnum};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use wcodec::calibrate::Calibration;
+use wcodec::checkpoint::Lossy;
+use wcodec::eval::{Check, Limits};
+use wcodec::rate_control::{self, Goal, Outcome, Probe, Probed, Quality, Request, Stage, Watch};
+use wcodec::{EncodeOptions, Progress, Report};
+
+#[derive(Args)]
+#[command(group(ArgGroup::new("goal").multiple(true).args(
+    ["bits", "quality", "max_kl", "max_ppl_increase", "max_accuracy_drop"]
+)))]
+#[command(group(ArgGroup::new("limits").multiple(true).args(
+    ["max_kl", "max_ppl_increase", "max_accuracy_drop"]
+).conflicts_with_all(["bits", "quality"])))]
+#[command(next_help_heading = "Quantised files")]
+pub(crate) struct GoalArguments {
+    /// As small as a named quality allows
+    #[arg(long, value_enum, conflicts_with = "bits")]
+    quality: Option<QualityArgument>,
+    /// Largest mean KL divergence of a text, in nats a token
+    #[arg(long, value_name = "NATS", value_parser = limit)]
+    max_kl: Option<f64>,
+    /// Most that a text's perplexity may rise, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = limit)]
+    max_ppl_increase: Option<f64>,
+    /// Most that a task's accuracy may fall, in percentage points
+    #[arg(long, value_name = "POINTS", value_parser = limit, requires = "task")]
+    max_accuracy_drop: Option<f64>,
+    /// Take a figure within its limit as met, however wide its interval is
+    #[arg(long, requires = "goal")]
+    accept_uncertain: bool,
+    /// Calibrate on a text like those that the model is for
+    #[arg(long, value_name = "TEXT", requires = "goal")]
+    calibrate: Option<PathBuf>,
+    /// Tokens of the text that are used
+    #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
+    calibration_tokens: usize,
+    /// Do without gradients: half the time, but far more is lost at the same bits
+    #[arg(long, requires = "calibrate")]
+    no_gradients: bool,
+    /// Measure on a text [default for limits: the last eighth of the calibration's]
+    #[arg(long, value_name = "FILE", requires = "goal")]
+    text: Vec<PathBuf>,
+    /// Measure on a task: JSON lines, as `wcodec eval` takes them
+    #[arg(long, value_name = "FILE", requires = "goal")]
+    task: Vec<PathBuf>,
+    /// First windows of each text that are measured on, of 512 tokens or the model's positions if fewer
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = crate::eval::some, requires = "goal")]
+    windows: usize,
+    /// First items of each task only
+    #[arg(long, value_name = "N", value_parser = crate::eval::some, requires = "task")]
+    limit: Option<usize>,
+    /// Keep statistics and probes in this folder, for other goals
+    #[arg(long, value_name = "FOLDER", requires = "goal")]
+    statistics: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum QualityArgument {
+    /// Mean KL divergence at most 0.003
+    Near,
+    /// At most 0.01
+    High,
+    /// At most 0.03
+    Medium,
+    /// At most 0.1
+    Small,
+}
+
+impl From<QualityArgument> for Quality {
+    fn from(quality: QualityArgument) -> Self {
+        match quality {
+            QualityArgument::Near => Self::Near,
+            QualityArgument::High => Self::High,
+            QualityArgument::Medium => Self::Medium,
+            QualityArgument::Small => Self::Small,
+        }
+    }
+}
+
+fn limit(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(limit) if limit > 0.0 && f64::is_finite(limit) => Ok(limit),
+        Ok(0.0) => Err("a number above 0 is needed: without a goal nothing is lost".into()),
+        _ => Err("a number above 0 is needed".into()),
+    }
+}
+
+impl GoalArguments {
+    /// What was asked for, if something was.
+    pub(super) fn goal(&self, bits: Option<f64>) -> Option<Goal> {
+        if let Some(bits) = bits {
+            return Some(Goal::Bits(bits));
+        }
+        let limits = match self.quality {
+            Some(quality) => Quality::from(quality).limits(),
+            None => {
+                let mut limits = Limits::default();
+                limits.divergence = self.max_kl;
+                limits.perplexity_increase = self.max_ppl_increase;
+                limits.accuracy_drop = self.max_accuracy_drop;
+                limits
+            }
+        };
+        let accept_uncertain = self.accept_uncertain;
+        (limits != Limits::default()).then_some(Goal::Limits {
+            limits,
+            accept_uncertain,
+        })
+    }
+
+    pub(super) fn encode(
+        &self,
+        goal: Goal,
+        lossy: Lossy,
+        [input, to]: [&Path; 2],
+        options: &EncodeOptions,
+        global: &Global,
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Searched, Failure> {
+        let mut request = Request::new(goal);
+        request.lossy = lossy;
+        request.folder = self.statistics.clone();
+        request.calibration = self.calibrate.as_ref().map(|text| {
+            let mut calibration = Calibration::new(text);
+            calibration.tokens = self.calibration_tokens;
+            calibration.gradients = !self.no_gradients;
+            calibration
+        });
+        let evaluation = &mut request.evaluation;
+        (evaluation.texts, evaluation.tasks) = (self.text.clone(), self.task.clone());
+        (evaluation.windows, evaluation.items) = (Some(self.windows), self.limit);
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let watch = Watch {
+            progress: &|stage| {
+                Box::new(Heard {
+                    inner: progress(stage, global),
+                    warnings: warnings.clone(),
+                })
+            },
+            probed: &|probed| {
+                if !global.quiet {
+                    eprintln!("{}", line(probed));
+                }
+            },
+        };
+        let outcome = rate_control::encode(input, to, options, &request, &watch, wanted)?;
+        let warnings = warnings.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let searched = Searched {
+            outcome,
+            goal,
+            warnings,
+        };
+        if searched.outcome.reports.is_none() && global.json {
+            let mut value = json!({ "command": "encode", "input": input.to_string_lossy(), "output": null });
+            searched.add_to(&mut value);
+            output::print_json(&value)?;
+        }
+        Ok(searched)
+    }
+}
+
+/// The display of a step.
+pub(crate) fn progress(stage: Stage, global: &Global) -> Box<dyn Progress> {
+    Box::new(match stage {
+        Stage::Calibrating => Display::counting("calibrating", "tokens through layers", global),
+        Stage::Encoding => Display::new("encoding", global),
+        Stage::Reading => Display::counting("reading", "tokens", global),
+        Stage::Answering => Display::counting("answering", "tokens", global),
+    })
+}
+
+/// Keeps warnings, and passes each on once: every probe has them again.
+struct Heard {
+    inner: Box<dyn Progress>,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Progress for Heard {
+    fn start(&self, total: u64) {
+        self.inner.start(total);
+    }
+
+    fn advance(&self, bytes: u64, name: &str) {
+        self.inner.advance(bytes, name);
+    }
+
+    fn warn(&self, message: &str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(|e| e.into_inner());
+        if !warnings.iter().any(|w| w == message) {
+            warnings.push(message.to_owned());
+            self.inner.warn(message);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.inner.cancelled()
+    }
+}
+
+/// A figure against its limit.
+fn figure(c: &Check) -> String {
+    let name = c.figure.split(',').next().unwrap_or(c.figure);
+    format!("{name} {:.4}, up to {:.4}, limit {}", c.value, c.upper, c.limit)
+}
+
+fn line(probed: &Probed) -> String {
+    let probe = probed.probe;
+    let mut text = format!("probe {}: {:.3} bits a weight", probed.number, probe.bits);
+    for check in probed.checks {
+        text += &format!("; {}", figure(check));
+    }
+    if !probed.checks.is_empty() {
+        let left = output::duration(probed.left);
+        text += if probed.holds { ": holds" } else { ": does not hold" };
+        text += &format!(" (about {left} left)");
+    }
+    text
+}
+
+/// What became of a goal.
+pub(super) struct Searched {
+    outcome: Outcome,
+    goal: Goal,
+    warnings: Vec<String>,
+}
+
+impl Searched {
+    /// Of the files that were written; a failure if there are none.
+    pub(super) fn reports(&self) -> Result<Vec<Report>, Failure> {
+        if let Some(reports) = &self.outcome.reports {
+            return Ok(reports.clone());
+        }
+        let mut text = "no file was found that holds the limit".to_owned();
+        if let Some((probe, checks, _)) = self.outcome.best.and_then(|i| self.outcome.probes.get(i)) {
+            let figures: Vec<String> = checks.iter().map(figure).collect();
+            let within = checks.iter().all(|c| c.value <= c.limit);
+            text += &format!(
+                ": the finest of {}, of {:.2} bits a weight, has {}: {}",
+                output::count(self.outcome.probes.len(), "probe"),
+                probe.bits,
+                figures.join("; "),
+                match within {
+                    true =>
+                        "the figures are within, their upper bounds are not: measure on more (--windows, --task), or take the \
+                         figures themselves (--accept-uncertain)",
+                    false => "allow more, or encode without a goal, which loses nothing",
+                }
+            );
+        }
+        Err(Failure::after_result("limit-not-met", text))
+    }
+
+    /// What was not as it was asked for.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// The best probe.
+    fn best(&self) -> Option<&(Probe, Vec<Check>, bool)> {
+        self.outcome.best.and_then(|i| self.outcome.probes.get(i))
+    }
+
+    pub(super) fn add_to(&self, value: &mut Value) {
+        let Some((best, ..)) = self.best() else { return };
+        let probes = self.outcome.probes.iter().map(|(probe, checks, holds)| {
+            json!({
+                "bytes": probe.bytes,
+                "bits_per_weight": probe.bits,
+                "quantised_bits_per_weight": probe.quantised_bits,
+                "texts": probe.texts,
+                "tasks": probe.tasks,
+                "checks": checks,
+                "holds": matches!(self.goal, Goal::Limits { .. }).then_some(holds),
+                "seconds": probe.seconds,
+            })
+        });
+        value["bits_per_weight"] = best.bits.into();
+        value["quantised_bits_per_weight"] = best.quantised_bits.into();
+        value["probes"] = probes.collect();
+        value["best"] = json!(self.outcome.best);
+        value["certificate"] = json!(self.outcome.certificate);
+    }
+
+    /// For people, behind the summary.
+    pub(super) fn text(&self, to: &Path) -> String {
+        let (Some((best, checks, _)), Some(certificate)) = (self.best(), &self.outcome.certificate) else {
+            return String::new();
+        };
+        let mut text = format!("  {:.3} bits a weight", best.bits);
+        checks.iter().for_each(|c| text += &format!("; {}", figure(c)));
+        for t in certificate.texts.iter().filter(|_| checks.is_empty()) {
+            let [before, after] = t.perplexity;
+            let kl = t.divergence.mean;
+            text += &format!(
+                "; {}: perplexity {before:.3} -> {after:.3}, KL divergence {kl:.4}",
+                t.file
+            );
+        }
+        for t in certificate.tasks.iter().filter(|_| checks.is_empty()) {
+            text += &format!("; {}: accuracy {:+.2} points", t.file, t.accuracy.delta_points);
+        }
+        let command = certificate.command.replace("FILE", &to.display().to_string());
+        format!("{text}\n  certified: {command}\n")
+    }
+}

@@ -1,0 +1,113 @@
+//! What is asked of single tensors, by patterns of their names.
+
+use super::lossy::Lossy;
+use super::original::{Original, OriginalTensor};
+use crate::encoder::TensorSpec;
+
+/// Names of embeddings and heads.
+const ENDS: [&str; 5] = [
+    "*embed_tokens.weight",
+    "*lm_head.weight",
+    "*wte.weight",
+    "*word_embeddings.weight",
+    "*embed_out.weight",
+];
+
+/// What becomes of a tensor that could be quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Every bit is kept.
+    Kept,
+    /// It has the rate of this number in [`Lossy::rates`].
+    Own(usize),
+    /// It shares the bits that the others leave.
+    Shared,
+}
+
+impl Lossy {
+    pub(super) fn fate(&self, name: &str) -> Fate {
+        let head = self.keep_head && is_end(name);
+        if head || self.lossless.iter().any(|pattern| matches(pattern, name)) {
+            return Fate::Kept;
+        }
+        match self.rates.iter().position(|(pattern, _)| matches(pattern, name)) {
+            Some(rate) => Fate::Own(rate),
+            None => Fate::Shared,
+        }
+    }
+
+    /// Checks that every pattern means a tensor. What is wrong is said in words.
+    pub(super) fn check(&self, originals: &[Original], takes: &dyn Fn(&TensorSpec) -> bool) -> Result<(), String> {
+        let tensors = || originals.iter().flat_map(Original::tensors);
+        let example = || tensors().map(|t| t.spec.name.as_str()).max_by_key(|n| n.len());
+        let named = |pattern: &str| tensors().any(|t| matches(pattern, &t.spec.name));
+        let patterns = self
+            .lossless
+            .iter()
+            .chain(self.rates.iter().map(|(pattern, _)| pattern));
+        for pattern in patterns {
+            if !named(pattern) {
+                return Err(format!(
+                    "no tensor is named as the pattern {pattern:?} says (* stands for any characters): names are like {:?}",
+                    example().unwrap_or_default()
+                ));
+            }
+        }
+        for (number, (pattern, _)) in self.rates.iter().enumerate() {
+            let own = |t: &OriginalTensor| takes(&t.spec) && self.fate(&t.spec.name) == Fate::Own(number);
+            if !tensors().any(own) {
+                return Err(format!(
+                    "the pattern {pattern:?} has a rate, but names nothing that is quantised: large matrices of \
+                     floats are, of which no pattern before says something else"
+                ));
+            }
+        }
+        if self.keep_head && !tensors().any(|t| is_end(&t.spec.name)) {
+            return Err(format!(
+                "embedding and head are to be kept, but no tensor is named {}: name them by a pattern to keep",
+                ENDS.join(" or ")
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn is_end(name: &str) -> bool {
+    ENDS.iter().any(|pattern| matches(pattern, name))
+}
+
+/// Whether a name is as a pattern says: `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name
+            .strip_prefix(start)
+            .is_some_and(|name| (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches("lm_head.weight", "lm_head.weight"));
+        assert!(matches("*norm*", "model.layers.3.input_layernorm.weight"));
+        assert!(matches("model.*.weight", "model.embed_tokens.weight"));
+        assert!(!matches("model.*.weight", "model.embed_tokens.bias"));
+        assert!(!matches("", "a") && matches("*", "") && !matches("a*b*", "acd"));
+    }
+
+    #[test]
+    fn the_first_word_on_a_tensor_holds() {
+        let mut lossy = Lossy::bits(4.0);
+        lossy.lossless = vec!["*.0.*".into()];
+        lossy.rates = vec![("*down*".into(), 5.0), ("*".into(), 3.0)];
+        lossy.keep_head = true;
+        let names = ["model.embed_tokens.weight", "a.0.down", "a.1.down", "a.1.up"];
+        let expected = [Fate::Kept, Fate::Kept, Fate::Own(0), Fate::Own(1)];
+        assert_eq!(names.map(|name| lossy.fate(name)), expected);
+        assert_eq!(Lossy::bits(4.0).fate("lm_head.weight"), Fate::Shared);
+    }
+}

@@ -1,0 +1,95 @@
+//! What was measured, in a certificate's words, and held against limits.
+
+use crate::eval::verdict::{DIVERGENCE, DROP, INCREASE, NORMALISED_DROP, TWO_SIDED, check};
+use crate::eval::{self, Check, Limits, Paired, TaskReport, TextReport, Z95, mcnemar};
+use crate::format::certificate::{Accuracy, Divergence, Task, Text};
+
+pub(super) fn text(report: &TextReport, file: &str, sha256: &str, held_out: bool) -> Text {
+    let d = &report.divergence;
+    Text {
+        file: file.into(),
+        sha256: sha256.into(),
+        held_out,
+        windows: report.windows,
+        window: report.window,
+        tokens: report.tokens,
+        identical: report.identical,
+        perplexity: [report.reference.perplexity, report.candidate.perplexity],
+        increase_percent: report.increase_percent,
+        increase_interval: report.increase_interval,
+        divergence: Divergence {
+            mean: d.mean.mean,
+            standard_error: d.mean.standard_error,
+            median: d.median,
+            p99: d.p99,
+            p999: d.p999,
+            max: d.max,
+        },
+        same_top: report.same_top.mean,
+    }
+}
+
+pub(super) fn task(report: &TaskReport, file: &str, sha256: &str) -> Task {
+    Task {
+        file: file.into(),
+        sha256: sha256.into(),
+        items: report.items,
+        identical: report.identical,
+        accuracy: accuracy(&report.accuracy),
+        normalised: report.normalised.as_ref().map(accuracy),
+    }
+}
+
+fn accuracy(of: &eval::Accuracy) -> Accuracy {
+    Accuracy {
+        reference: of.reference.mean,
+        candidate: of.candidate.mean,
+        gained: of.paired.gained,
+        lost: of.paired.lost,
+        delta_points: of.paired.delta_points,
+        interval_points: of.paired.interval_points,
+    }
+}
+
+/// Every figure against its limit, as [`Verdict`](crate::eval::Verdict) holds them.
+pub(super) fn checks(texts: &[Text], tasks: &[Task], limits: &Limits) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for text in texts {
+        let (d, increase) = (&text.divergence, text.increase_percent);
+        for (figure, limit, value, upper) in [
+            (DIVERGENCE, limits.divergence, d.mean, d.mean + Z95 * d.standard_error),
+            (
+                INCREASE,
+                limits.perplexity_increase,
+                increase,
+                text.increase_interval[1],
+            ),
+        ] {
+            let bounds = (value, upper, TWO_SIDED);
+            checks.extend(limit.map(|limit| check(&text.file, figure, limit, bounds, text.identical)));
+        }
+    }
+    for task in tasks {
+        let kinds = [(DROP, Some(task.accuracy)), (NORMALISED_DROP, task.normalised)];
+        for (figure, accuracy) in kinds {
+            let both = limits.accuracy_drop.zip(accuracy);
+            checks.extend(both.map(|(limit, accuracy)| {
+                let (upper, bound) = paired(task.items, &accuracy).largest_drop();
+                let bounds = (-accuracy.delta_points, upper, bound);
+                check(&task.file, figure, limit, bounds, task.identical)
+            }));
+        }
+    }
+    checks
+}
+
+fn paired(items: usize, of: &Accuracy) -> Paired {
+    Paired {
+        items,
+        gained: of.gained,
+        lost: of.lost,
+        delta_points: of.delta_points,
+        interval_points: of.interval_points,
+        mcnemar_p: mcnemar(of.gained, of.lost),
+    }
+}

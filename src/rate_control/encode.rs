@@ -1,0 +1,415 @@
+//! From a model and a goal to a certified file.
+
+use super::certify;
+use super::journal::{self, Probes};
+use super::place::Place;
+use super::probe::{Probe, holds};
+use super::request::{Goal, Outcome, Probed, Request, Stage, Watch};
+use super::search::{self, MOST_PROBES, Next};
+use super::suite::{self, Suite, WINDOW};
+use crate::backend::Backend;
+use crate::calibrate::Statistics;
+use crate::checkpoint::{self, Aim, Made, Order, uncalibrated};
+use crate::encoder::{EncodeOptions, Report};
+use crate::error::display;
+use crate::eval::{Bos, Limits, Load, ModelFiles, Models, TextEncoder};
+use crate::format::certificate::Certificate;
+use crate::{Error, Result};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Encodes a safetensors file, or a model's folder, so that a goal is met; of a folder only the files whose name
+/// `wanted` takes. If something is to be measured, `config.json` and `tokenizer.json` must be beside the weights.
+///
+/// Limits that no file holds are no error: the outcome has the probes then, and no reports.
+///
+/// # Errors
+/// As [`checkpoint::encode_lossy`] and [`calibrate::encode`](crate::calibrate::encode); [`Error::Usage`] if limits
+/// have nothing to be measured on, or not enough of it; those of the evaluation.
+pub fn encode(
+    input: &Path,
+    output: &Path,
+    options: &EncodeOptions,
+    request: &Request,
+    watch: &Watch,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<Outcome> {
+    let files = checkpoint::check_output(input, output, wanted)?;
+    let reference = ModelFiles::original(input, wanted)?;
+    let suite = suite(&reference, request)?;
+    let statistics = match &request.calibration {
+        None => None,
+        Some(calibration) => {
+            let mut calibration = calibration.clone();
+            calibration.held_out = held_out(request).is_some();
+            calibration.folder = calibration.folder.or_else(|| request.folder.clone());
+            let progress = (watch.progress)(Stage::Calibrating);
+            let both = [&*progress, &*progress];
+            Some(Statistics::gather(&reference, &calibration, output, both)?)
+        }
+    };
+    let backend = Backend::choose(options.backend)?;
+    let quantiser = statistics.as_ref().map(|s| s.quantiser(backend)).transpose()?;
+    let quantising = match &quantiser {
+        Some(quantiser) => quantiser.quantising(),
+        None => uncalibrated(backend),
+    };
+    let mut lossy = request.lossy.clone();
+    if let Goal::Bits(bits) = request.goal {
+        lossy.bits = bits;
+    }
+    let order = |aim, room| Order {
+        lossy: &lossy,
+        quantising: &quantising,
+        aim,
+        room,
+        wanted,
+    };
+    let make = |aim, room, to: &Path| {
+        let progress = (watch.progress)(Stage::Encoding);
+        let made = checkpoint::encode_with(input, to, options, &order(aim, room), &*progress)?;
+        if let Some(quantiser) = &quantiser {
+            quantiser.warn(&*progress);
+        }
+        Ok(made)
+    };
+    let outcome = match &suite {
+        None => {
+            let (reports, _) = make(Aim::Bits, 0, output)?;
+            Outcome {
+                reports: Some(reports),
+                probes: Vec::new(),
+                best: None,
+                certificate: None,
+            }
+        }
+        Some(suite) => {
+            let place = Place::beside(output, input.is_dir())?;
+            let run = Run {
+                request,
+                watch,
+                suite,
+                reference: &reference,
+                weights: reference.digest()?,
+                statistics: statistics.as_ref(),
+                effort: options.effort.name(),
+                place: &place,
+                files,
+                make: &make,
+            };
+            let outcome = run.all();
+            match &outcome {
+                Ok(_) => place.close()?,
+                Err(_) => place.leave()?,
+            }
+            outcome?
+        }
+    };
+    if let Some(statistics) = &statistics {
+        statistics.delete()?;
+    }
+    Ok(outcome)
+}
+
+/// The text of which the last eighth is held out, if there is one.
+fn held_out(request: &Request) -> Option<&Path> {
+    let limits = matches!(request.goal, Goal::Limits { .. });
+    let calibration = request.calibration.as_ref();
+    calibration
+        .filter(|_| limits && request.evaluation.texts.is_empty())
+        .map(|c| &*c.text)
+}
+
+/// Reads what is measured on, and refuses goals that it cannot answer; `None` if nothing is measured.
+fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<Suite>> {
+    let limits = match request.goal {
+        Goal::Bits(_) if request.evaluation.texts.is_empty() && request.evaluation.tasks.is_empty() => return Ok(None),
+        Goal::Bits(_) => None,
+        Goal::Limits {
+            limits,
+            accept_uncertain,
+        } => Some((limits, accept_uncertain)),
+    };
+    let needs = |name: &str| Error::input(&reference.name, format!("no {name} beside it, which measuring needs"));
+    let config = ModelFiles::read_config(reference.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
+    let tokenizer = reference.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
+    let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
+    let window = WINDOW.min(config.max_positions());
+    let suite = Suite::read(&request.evaluation, held_out(request), &encoder, window)?;
+    if let Some((limits, accept_uncertain)) = limits {
+        can_tell(&suite, &limits, accept_uncertain)?;
+    }
+    if let Some(calibration) = &request.calibration
+        && suite.reads_all_of(&suite::sha256(&calibration.text)?)
+    {
+        let what = "it is the text that is calibrated on: what is measured on it would be too good. Name another one, or \
+                    none: for a limit the last eighth of it is held out then";
+        return Err(Error::input(display(&calibration.text), what));
+    }
+    match suite.is_empty() {
+        true => Err(Error::usage(
+            "a limit needs something to be measured on: a text or a task",
+        )),
+        false => Ok(Some(suite)),
+    }
+}
+
+/// Whether every limit has something that can tell whether it is held.
+fn can_tell(suite: &Suite, limits: &Limits, accept_uncertain: bool) -> Result<()> {
+    let text = limits.divergence.or(limits.perplexity_increase);
+    if text.is_some() && !suite.has_texts() {
+        let what = "a limit on divergence or perplexity needs a text: one to calibrate on, or one to measure on";
+        return Err(Error::usage(what));
+    }
+    if let Some(drop) = limits.accuracy_drop {
+        let Some((items, file)) = suite.fewest_items() else {
+            return Err(Error::usage("a limit on accuracy needs a task to be measured on"));
+        };
+        // What a task of so many items leaves open even if none is lost.
+        let least = (0.025f64.ln() / (1.0 - drop / 100.0).ln()).ceil();
+        if !accept_uncertain && drop < 100.0 && least > items as f64 {
+            let what = format!(
+                "{items} items cannot show that the accuracy falls by no more than {drop} points: {least:.0} are needed, \
+                 of which none may be lost; or take the figure itself (--accept-uncertain)"
+            );
+            return Err(Error::input(file, what));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file or folder; gives the strength too.
+type Make<'a> = dyn Fn(Aim, usize, &Path) -> Result<(Vec<Report>, f64)> + 'a;
+
+pub(super) struct Run<'a> {
+    pub(super) request: &'a Request,
+    watch: &'a Watch<'a>,
+    pub(super) suite: &'a Suite,
+    pub(super) reference: &'a ModelFiles,
+    /// Digest of the reference's weights.
+    weights: String,
+    pub(super) statistics: Option<&'a Statistics>,
+    pub(super) effort: &'static str,
+    place: &'a Place,
+    /// Files that are made.
+    files: usize,
+    make: &'a Make<'a>,
+}
+
+impl Run<'_> {
+    fn all(&self) -> Result<Outcome> {
+        let (limits, accept_uncertain) = match self.request.goal {
+            Goal::Bits(_) => (Limits::default(), false),
+            Goal::Limits {
+                limits,
+                accept_uncertain,
+            } => (limits, accept_uncertain),
+        };
+        let calibration = self.request.calibration.as_ref();
+        let folder = calibration
+            .and_then(|c| c.folder.as_deref())
+            .or(self.request.folder.as_deref());
+        let folder = folder.unwrap_or(self.place.folder());
+        std::fs::create_dir_all(folder).map_err(Error::io(format!("making folder {}", display(folder))))?;
+        let blank = certify::blank(self)?;
+        let identity = self.identity(&blank);
+        let (mut journal, mut probes) = Probes::open(folder, &identity)?;
+        let mut models = Measuring {
+            models: None,
+            saved: journal::reference(folder, &identity),
+        };
+        let room = certify::room(&blank, self.suite, self.files);
+        let (mut known, mut left) = (probes.len(), MOST_PROBES);
+        let best = loop {
+            let points: Vec<_> = probes.iter().map(|p| p.point(&limits, accept_uncertain)).collect();
+            let (aim, wanted) = match self.request.goal {
+                Goal::Bits(_) if left == MOST_PROBES => (Aim::Bits, None),
+                Goal::Bits(_) => break Some(probes.len() - 1),
+                _ if points.is_empty() => (Aim::Near(first_bits(&limits)), None),
+                _ => match search::next(&points, left) {
+                    Next::At(strength) => (Aim::Strength(strength), None),
+                    Next::Never(_) => break None,
+                    Next::Done(best) if probes[best].made.is_some() => break Some(best),
+                    // Of an earlier run, which left no files.
+                    Next::Done(best) => (Aim::Strength(probes[best].strength()), Some(best)),
+                },
+            };
+            let (began, path) = (Instant::now(), self.place.probe(MOST_PROBES - left));
+            let mut probe = self.make_one(aim, room, &path)?;
+            left = left.saturating_sub(1);
+            if let Some(same) = probes.iter().position(|p| p.files == probe.files) {
+                let same = probes.remove(same);
+                known = known.min(probes.len());
+                (probe.texts, probe.tasks) = (same.texts, same.tasks);
+            } else {
+                if wanted.is_some() {
+                    // Made by another build of this version, perhaps: what was found before is of no use.
+                    probes.drain(..known);
+                    known = 0;
+                }
+                (probe.texts, probe.tasks) = self.suite.measure(models.of(self.reference, &path)?, self.watch)?;
+                probe.seconds = began.elapsed().as_secs_f64();
+                journal.add(&probe)?;
+            }
+            probe.seconds = began.elapsed().as_secs_f64();
+            probes.push(probe);
+            self.tell(&probes, &limits, accept_uncertain);
+            self.drop_others(&mut probes, &limits, accept_uncertain)?;
+        };
+        models.finish()?;
+        self.end(probes, best, &blank, &limits, accept_uncertain)
+    }
+
+    /// Writes what was found, if something was.
+    fn end(
+        &self,
+        probes: Vec<Probe>,
+        best: Option<usize>,
+        blank: &Certificate,
+        limits: &Limits,
+        accept_uncertain: bool,
+    ) -> Result<Outcome> {
+        let nearest = || {
+            let by = |i: &usize, j: &usize| probes[*i].strength().total_cmp(&probes[*j].strength());
+            (0..probes.len()).min_by(by)
+        };
+        let (mut reports, mut certificate) = (None, None);
+        let chosen = best.map(|i| &probes[i]);
+        if let Some((probe, (path, made))) = chosen.and_then(|p| Some((p, p.made.as_ref()?))) {
+            let full = certify::fill(blank, probe);
+            checkpoint::certify(&checkpoint::encoded_files(path)?, &full)?;
+            self.place.publish(path)?;
+            (reports, certificate) = (Some(made.clone()), Some(full));
+        }
+        let best = best.or_else(nearest);
+        let checked = |p: Probe| {
+            let checks = p.checks(limits);
+            let held = holds(&checks, accept_uncertain);
+            (p, checks, held)
+        };
+        Ok(Outcome {
+            best,
+            reports,
+            certificate,
+            probes: probes.into_iter().map(checked).collect(),
+        })
+    }
+
+    /// What probes depend on besides their strength.
+    fn identity(&self, blank: &Certificate) -> Value {
+        json!({
+            "writer": blank.writer,
+            "weights": self.weights,
+            "calibration": self.statistics.map(|s| &s.key),
+            "effort": self.effort,
+            "lossless": self.request.lossy.lossless,
+            "rates": self.request.lossy.rates,
+            "keep head": self.request.lossy.keep_head,
+            "config": blank.config,
+            "tokenizer": blank.tokenizer,
+            "measured on": self.suite.key(),
+        })
+    }
+
+    fn make_one(&self, aim: Aim, room: usize, path: &Path) -> Result<Probe> {
+        let (reports, strength) = (self.make)(aim, room, path)?;
+        let made = Made::of(&checkpoint::encoded_files(path)?)?;
+        Ok(Probe {
+            strength: strength.to_bits(),
+            files: made.files,
+            bytes: made.bytes,
+            bits: made.bits,
+            quantised_bits: made.quantised_bits,
+            texts: Vec::new(),
+            tasks: Vec::new(),
+            seconds: 0.0,
+            made: Some((path.to_owned(), reports)),
+        })
+    }
+
+    fn tell(&self, probes: &[Probe], limits: &Limits, accept_uncertain: bool) {
+        let Some(probe) = probes.last() else { return };
+        let points: Vec<_> = probes.iter().map(|p| p.point(limits, accept_uncertain)).collect();
+        let checks = probe.checks(limits);
+        let left = match self.request.goal {
+            Goal::Bits(_) => 0,
+            Goal::Limits { .. } => search::likely(&points),
+        };
+        (self.watch.probed)(&Probed {
+            probe,
+            number: probes.len(),
+            holds: holds(&checks, accept_uncertain),
+            checks: &checks,
+            left: Duration::from_secs_f64(probe.seconds.min(1e6)) * left as u32,
+        });
+    }
+
+    /// Deletes the files of all probes but the one that would be written now.
+    fn drop_others(&self, probes: &mut [Probe], limits: &Limits, accept_uncertain: bool) -> Result<()> {
+        if matches!(self.request.goal, Goal::Bits(_)) {
+            return Ok(());
+        }
+        let points: Vec<_> = probes.iter().map(|p| p.point(limits, accept_uncertain)).collect();
+        let best = match search::next(&points, 0) {
+            Next::Done(best) => Some(best),
+            _ => None,
+        };
+        for (i, probe) in probes.iter_mut().enumerate() {
+            if best != Some(i)
+                && let Some((path, _)) = probe.made.take()
+            {
+                self.place.delete(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The models, from the first probe that is measured on.
+struct Measuring {
+    models: Option<Models>,
+    /// Where the reference's states are kept.
+    saved: PathBuf,
+}
+
+impl Measuring {
+    fn of(&mut self, reference: &ModelFiles, probe: &Path) -> Result<&Models> {
+        let candidate = match probe.is_dir() {
+            true => ModelFiles::find(probe)?,
+            false => ModelFiles {
+                name: display(probe),
+                weights: vec![probe.to_owned()],
+                config: reference.config.clone(),
+                tokenizer: reference.tokenizer.clone(),
+            },
+        };
+        match &mut self.models {
+            Some(models) => models.replace_candidate(&candidate)?,
+            none => {
+                let load = Load {
+                    save_reference: Some(self.saved.clone()),
+                    ..Load::default()
+                };
+                *none = Some(Models::of_files(reference.clone(), candidate, &load)?);
+            }
+        }
+        let none = || Error::Compute("no model is loaded".into());
+        self.models.as_ref().ok_or_else(none)
+    }
+
+    fn finish(self) -> Result<()> {
+        self.models.map_or(Ok(()), Models::finish)
+    }
+}
+
+/// Bits a weight of the quantised tensors to begin with.
+fn first_bits(limits: &Limits) -> f64 {
+    let divergence = limits.divergence.map(search::first_bits);
+    // A perplexity rises by about as much as the divergence, as a part of it.
+    let increase = limits.perplexity_increase.map(|p| search::first_bits(p / 100.0));
+    let drop = limits.accuracy_drop.map(|d| search::first_bits(d / 20.0));
+    let bits = [divergence, increase, drop].into_iter().flatten();
+    bits.fold(2.0, f64::max)
+}

@@ -1,0 +1,217 @@
+//! What models are measured on, with its digests.
+
+use super::claims;
+use super::held_out;
+use super::request::{Evaluation, Stage, Watch};
+use crate::checkpoint::digest;
+use crate::error::display;
+use crate::eval::{
+    At, Item, Models, TextEncoder, TextOptions, measure_task, measure_text, read_items, read_text, split_last_eighth,
+};
+use crate::format::certificate::{Task, Text};
+use crate::{Error, Result};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Windows of a text, if nothing else is asked for.
+const WINDOWS: usize = 16;
+/// Tokens of a window, if the model has as many positions.
+pub(super) const WINDOW: usize = 512;
+
+#[derive(Default)]
+pub(super) struct Suite {
+    texts: Vec<TextSource>,
+    tasks: Vec<TaskSource>,
+}
+
+struct TextSource {
+    file: String,
+    sha256: String,
+    held_out: bool,
+    documents: Vec<(At, String)>,
+    window: usize,
+    windows: usize,
+}
+
+struct TaskSource {
+    file: String,
+    sha256: String,
+    items: Vec<Item>,
+}
+
+/// A file's name without its folders, as a certificate has it.
+pub(super) fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A certificate has no such characters.
+    name.replace(|c: char| !c.is_alphanumeric() && !c.is_ascii_graphic() && c != ' ', "_")
+}
+
+pub(super) fn sha256(path: &Path) -> Result<String> {
+    digest(path, &())
+}
+
+impl Suite {
+    /// Reads all files; `held_out` is a text of which the last eighth is measured on.
+    pub(super) fn read(
+        evaluation: &Evaluation,
+        held_out: Option<&Path>,
+        encoder: &TextEncoder,
+        window: usize,
+    ) -> Result<Self> {
+        let windows = evaluation.windows.unwrap_or(WINDOWS);
+        let source = |path: &Path, documents, held_out| {
+            Ok::<_, Error>(TextSource {
+                file: name(path),
+                sha256: sha256(path)?,
+                held_out,
+                documents,
+                window,
+                windows,
+            })
+        };
+        let texts = evaluation.texts.iter();
+        let mut texts: Vec<_> = texts
+            .map(|path| source(path, read_text(path)?, false))
+            .collect::<Result<_>>()?;
+        if let Some(path) = held_out {
+            texts.push(source(path, held_out::read(path, encoder, window)?, true)?);
+        }
+        let most = evaluation.items.unwrap_or(usize::MAX);
+        let tasks = evaluation.tasks.iter().map(|path| TaskSource::read(path, most));
+        Ok(Self {
+            texts,
+            tasks: tasks.collect::<Result<_>>()?,
+        })
+    }
+
+    /// What a certificate claims to have been measured on, found among files by their digests.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if a file is missing, or is none of the certificate's.
+    pub(super) fn of_claims(texts: &[Text], tasks: &[Task], files: [&[std::path::PathBuf]; 2]) -> Result<Self> {
+        let digests = |files: &[std::path::PathBuf]| {
+            let all = files.iter().map(|path| Ok((path.clone(), sha256(path)?)));
+            all.collect::<Result<Vec<_>>>()
+        };
+        let [given_texts, given_tasks] = [digests(files[0])?, digests(files[1])?];
+        let claimed_texts: Vec<&str> = texts.iter().map(|t| &*t.sha256).collect();
+        let claimed_tasks: Vec<&str> = tasks.iter().map(|t| &*t.sha256).collect();
+        for (given, claimed, kind) in [
+            (&given_texts, &claimed_texts, "text"),
+            (&given_tasks, &claimed_tasks, "task"),
+        ] {
+            if let Some((path, sha256)) = given.iter().find(|(_, sha256)| !claimed.contains(&&**sha256)) {
+                let what = format!("it has SHA-256 {sha256}, and is no {kind} that the certificate was measured on");
+                return Err(Error::input(display(path), what));
+            }
+        }
+        let find = |given: &[(std::path::PathBuf, String)], sha256: &str, file: &str, flag: &str| {
+            let found = given
+                .iter()
+                .find(|(_, own)| own == sha256)
+                .map(|(path, _)| path.clone());
+            let what = format!("it was measured on {file}, of SHA-256 {sha256}: name that file with {flag}");
+            found.ok_or_else(|| Error::input("certificate", what))
+        };
+        let mut suite = Self::default();
+        for text in texts {
+            let path = find(&given_texts, &text.sha256, &text.file, "--text")?;
+            let mut documents = read_text(&path)?;
+            if text.held_out {
+                documents = split_last_eighth(documents).1;
+            }
+            suite.texts.push(TextSource {
+                file: text.file.clone(),
+                sha256: text.sha256.clone(),
+                held_out: text.held_out,
+                documents,
+                window: text.window,
+                windows: text.windows,
+            });
+        }
+        for task in tasks {
+            let path = find(&given_tasks, &task.sha256, &task.file, "--task")?;
+            suite.tasks.push(TaskSource::read(&path, task.items)?);
+        }
+        Ok(suite)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.tasks.is_empty()
+    }
+
+    pub(super) fn has_texts(&self) -> bool {
+        !self.texts.is_empty()
+    }
+
+    /// Items of the smallest task, with its file.
+    pub(super) fn fewest_items(&self) -> Option<(usize, &str)> {
+        self.tasks.iter().map(|t| (t.items.len(), &*t.file)).min()
+    }
+
+    /// Whether a text of this digest is measured on as a whole.
+    pub(super) fn reads_all_of(&self, sha256: &str) -> bool {
+        self.texts.iter().any(|t| t.sha256 == sha256 && !t.held_out)
+    }
+
+    /// What its results depend on.
+    pub(super) fn key(&self) -> Value {
+        let texts = self.texts.iter();
+        let texts = texts.map(|t| json!([t.sha256, t.held_out, t.window, t.windows]));
+        let tasks = self.tasks.iter().map(|t| json!([t.sha256, t.items.len()]));
+        json!([texts.collect::<Vec<_>>(), tasks.collect::<Vec<_>>()])
+    }
+
+    /// Names of all files.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let texts = self.texts.iter().map(|t| &*t.file);
+        texts.chain(self.tasks.iter().map(|t| &*t.file))
+    }
+
+    /// Names with the flags that name them.
+    pub(super) fn flags(&self) -> String {
+        let quoted = |file: &str| match file.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+            true => file.to_owned(),
+            false => format!("'{}'", file.replace('\'', r"'\''")),
+        };
+        let texts = self.texts.iter().map(|t| format!(" --text {}", quoted(&t.file)));
+        texts
+            .chain(self.tasks.iter().map(|t| format!(" --task {}", quoted(&t.file))))
+            .collect()
+    }
+
+    /// Runs both models.
+    pub(super) fn measure(&self, models: &Models, watch: &Watch) -> Result<(Vec<Text>, Vec<Task>)> {
+        let text = |source: &TextSource| {
+            let mut options = TextOptions::default();
+            options.window = source.window;
+            options.windows = Some(source.windows);
+            let progress = (watch.progress)(Stage::Reading);
+            let report = measure_text(models, &source.documents, &options, &*progress)?;
+            if report.tokens < 2 {
+                let what = "one token alone is scored: a longer text is needed";
+                return Err(Error::input(&source.file, what));
+            }
+            Ok(claims::text(&report, &source.file, &source.sha256, source.held_out))
+        };
+        let task = |source: &TaskSource| {
+            let progress = (watch.progress)(Stage::Answering);
+            let report = measure_task(models, &source.items, &*progress)?;
+            Ok(claims::task(&report, &source.file, &source.sha256))
+        };
+        let texts = self.texts.iter().map(text).collect::<Result<_>>()?;
+        Ok((texts, self.tasks.iter().map(task).collect::<Result<_>>()?))
+    }
+}
+
+impl TaskSource {
+    fn read(path: &Path, most: usize) -> Result<Self> {
+        let mut items = read_items(path)?;
+        items.truncate(most);
+        Ok(Self {
+            file: name(path),
+            sha256: sha256(path)?,
+            items,
+        })
+    }
+}

@@ -1,0 +1,219 @@
+//! Certificates: checked, moved, and tampered with.
+
+use super::limits::{LIMIT, json, program, setting};
+use super::*;
+use serde_json::Value;
+
+/// A quantised file with a certificate, and one of another rate without.
+struct Files {
+    folder: TempDir,
+    certified: Vec<u8>,
+    other: Vec<u8>,
+}
+
+const CHECK: &str = "verify v.wcodec --certificate --against model --text text.txt";
+
+impl Files {
+    fn new() -> Self {
+        let folder = setting();
+        let input = "encode model/model.safetensors";
+        let goal = format!("--max-kl {LIMIT} --text text.txt --windows 2");
+        assert_eq!(json(&folder, &format!("{input} -o certified.wcodec {goal}")).0, 0);
+        assert_eq!(json(&folder, &format!("{input} -o other.wcodec --bits 4")).0, 0);
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        Self {
+            certified: read("certified.wcodec"),
+            other: read("other.wcodec"),
+            folder,
+        }
+    }
+
+    /// Checks these bytes: the exit status, and what was said.
+    fn check(&self, bytes: &[u8], arguments: &str) -> (i32, String) {
+        fs::write(self.folder.path().join("v.wcodec"), bytes).unwrap();
+        let output = program(&self.folder, &format!("{arguments} --quiet"));
+        let status = output.status.code().unwrap();
+        (status, String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+fn index(file: &[u8]) -> (usize, Value) {
+    let len = u64::from_le_bytes(file[16..24].try_into().unwrap()) as usize;
+    (len, serde_json::from_slice(&file[32..32 + len]).unwrap())
+}
+
+/// A file with another index, of which the checksum is right.
+fn with_index(file: &[u8], index: &Value) -> Vec<u8> {
+    let (len, _) = self::index(file);
+    let mut json = serde_json::to_vec(index).unwrap();
+    assert!(json.len() <= len);
+    json.resize(len, b' ');
+    let mut bytes = file.to_vec();
+    bytes[24..32].copy_from_slice(&twox_hash::XxHash3_64::oneshot(&json).to_le_bytes());
+    bytes[32..32 + len].copy_from_slice(&json);
+    bytes
+}
+
+/// The first file with one tensor of the second: its entry of the index and its payload.
+fn exchanged(first: &[u8], second: &[u8], name: &str) -> Vec<u8> {
+    let ((len, mut index), (_, theirs)) = (self::index(first), self::index(second));
+    let payload = |file: &[u8], at: &Value| {
+        let [offset, len] = [0, 1].map(|i| at[i].as_u64().unwrap() as usize);
+        file[offset..offset + len].to_vec()
+    };
+    let mut bytes = first[..32 + len].to_vec();
+    let mut put = |data: &[u8]| {
+        bytes.resize(bytes.len().next_multiple_of(128), 0);
+        bytes.extend(data);
+        bytes.len() - data.len()
+    };
+    let header = &mut index["source"]["header"];
+    header[0] = put(&payload(first, header)).into();
+    for entry in index["tensors"].as_array_mut().unwrap() {
+        let of = |index: &Value| {
+            index["tensors"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|t| t["name"] == name)
+                .cloned()
+        };
+        let mut from = first;
+        if entry["name"] == name {
+            (*entry, from) = (of(&theirs).unwrap(), second);
+        }
+        entry["data"][0] = put(&payload(from, &entry["data"])).into();
+    }
+    with_index(&bytes, &index)
+}
+
+#[test]
+fn claims_are_repeated_and_tampering_is_seen() {
+    let files = Files::new();
+    let (status, said) = files.check(&files.certified, CHECK);
+    assert_eq!((status, said.as_str()), (0, ""));
+    // On one machine every figure is the same.
+    let (_, value) = json(&files.folder, CHECK);
+    let compared = value["compared"].as_array().unwrap();
+    assert!(
+        compared.len() > 10 && compared.iter().all(|c| c["same"] == true),
+        "{value}"
+    );
+
+    // Another quantisation of one tensor, under checksums and digests of its own.
+    let name = "model.layers.2.mlp.up_proj.weight";
+    let swapped = exchanged(&files.certified, &files.other, name);
+    let (status, said) = files.check(&swapped, CHECK);
+    assert!(status == 1 && said.contains("SHA-256"), "{said}");
+    // The whole of the certified file exchanged with itself is fine.
+    let same = exchanged(&files.certified, &files.certified, name);
+    let (status, said) = files.check(&same, CHECK);
+    assert!(status == 1 && said.contains("bytes") || status == 0, "{said}");
+
+    // A certificate that was moved.
+    let certificate = index(&files.certified).1["certificate"].clone();
+    let (_, mut moved) = index(&files.certified);
+    moved["source"]["sha256"] = index(&files.other).1["source"]["sha256"].clone();
+    let (status, said) = files.check(&with_index(&files.certified, &moved), CHECK);
+    assert!(status == 1 && said.contains("of another file"), "{said}");
+
+    // Figures that are too good.
+    let spoilt = |path: &str, to: Value| {
+        let (_, mut index) = index(&files.certified);
+        index["certificate"] = certificate.clone();
+        *index["certificate"].pointer_mut(path).unwrap() = to;
+        files.check(&with_index(&files.certified, &index), CHECK)
+    };
+    for (path, to, what) in [
+        ("/texts/0/divergence/mean", 0.001.into(), "KL divergence"),
+        ("/texts/0/perplexity/1", 9.0.into(), "perplexity"),
+        ("/texts/0/same_top", 1.0.into(), "same top token"),
+        ("/bits", 3.0.into(), "bits a weight"),
+    ] {
+        let (status, said) = spoilt(path, to);
+        assert!(
+            status == 1 && said.contains(what) && said.contains("claims"),
+            "{path}: {said}"
+        );
+    }
+    // Orders to a terminal are not carried out.
+    let (status, said) = spoilt("/command", "\u{1b}[2J".into());
+    assert!(
+        status == 1 && said.contains("control characters") && !said.contains('\u{1b}'),
+        "{said:?}"
+    );
+    let shown = program(&files.folder, "inspect v.wcodec --summary");
+    assert!(!shown.status.success() && !shown.stdout.contains(&0x1b) && !shown.stderr.contains(&0x1b));
+
+    // What it was measured on.
+    let refused = |arguments: &str, what: &str| {
+        let (status, said) = files.check(&files.certified, arguments);
+        assert!(status == 1 && said.contains(what), "{arguments}: {said}");
+    };
+    refused("verify v.wcodec --certificate --against model", "text.txt");
+    refused(
+        &CHECK.replace("text.txt", "calibration.txt"),
+        "no text that the certificate",
+    );
+    changed(&files.folder, "model.norm.weight", |old| (old * 1.01).unwrap());
+    fs::create_dir(files.folder.path().join("wrong")).unwrap();
+    let from = |name: &str| files.folder.path().join("model").join(name);
+    let to = |name: &str| files.folder.path().join("wrong").join(name);
+    fs::rename(files.folder.path().join("changed.safetensors"), to("model.safetensors")).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(from(name), to(name)).unwrap();
+    }
+    let wrong = CHECK.replace("--against model", "--against wrong");
+    refused(&wrong, "not what the certified file was made from");
+    fs::copy(from("model.safetensors"), to("model.safetensors")).unwrap();
+    let config = fs::read_to_string(from("config.json")).unwrap();
+    fs::write(to("config.json"), config.replacen('{', "{ ", 1)).unwrap();
+    refused(&wrong, "config.json");
+    // A lossless file claims nothing.
+    encoded(&files.folder);
+    let lossless = fs::read(files.folder.path().join("kjv.wcodec")).unwrap();
+    let (status, said) = files.check(&lossless, CHECK);
+    assert!(status == 1 && said.contains("no certificate"), "{said}");
+}
+
+#[test]
+fn shards_have_one_certificate_for_all() {
+    let folder = setting();
+    let model = folder.path().join("model");
+    let all = candle_core::safetensors::load(model.join("model.safetensors"), &Device::Cpu).unwrap();
+    fs::remove_file(model.join("model.safetensors")).unwrap();
+    let mut map = serde_json::Map::new();
+    for shard in [1, 2] {
+        let name = format!("model-{shard:05}-of-00002.safetensors");
+        let mut names: Vec<&String> = all.keys().collect();
+        names.sort();
+        let part = names.iter().enumerate().filter(|(i, _)| i % 2 == shard - 1);
+        let part: HashMap<String, Tensor> = part.map(|(_, n)| ((*n).clone(), all[*n].clone())).collect();
+        part.keys().for_each(|tensor| {
+            map.insert(tensor.clone(), name.clone().into());
+        });
+        candle_core::safetensors::save(&part, model.join(name)).unwrap();
+    }
+    let index = serde_json::json!({ "metadata": {}, "weight_map": map });
+    fs::write(model.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    // The last eighth of the calibration's text is measured on, and named by that text.
+    let goal = "--quality small --calibrate calibration.txt --calibration-tokens 1024 --windows 3";
+    let (status, value) = json(&folder, &format!("encode model -o small {goal}"));
+    assert_eq!(status, 0, "{value}");
+    assert_eq!(value["certificate"]["files"].as_array().unwrap().len(), 2);
+    assert_eq!(value["certificate"]["texts"][0]["held_out"], true);
+    let check = "verify small --certificate --against model --text calibration.txt";
+    let (status, checked) = json(&folder, check);
+    assert_eq!(status, 0, "{checked}");
+    // A shard alone, and shards of two folders.
+    let shard = folder.path().join("small/model-00002-of-00002.wcodec");
+    let (status, _) = json(
+        &folder,
+        &check.replace("verify small", "verify small/model-00002-of-00002.wcodec"),
+    );
+    assert_eq!(status, 1);
+    let (status, _) = json(&folder, "encode model -o plain --bits 5");
+    assert_eq!(status, 0);
+    fs::copy(folder.path().join("plain/model-00002-of-00002.wcodec"), shard).unwrap();
+    assert_eq!(json(&folder, check).0, 1);
+}
