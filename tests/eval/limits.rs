@@ -249,5 +249,7 @@ fn a_rate_is_measured_where_it_is_asked_for() {
         "{shown}"
     );
     let (_, shown) = json(&folder, "inspect six.wcodec --summary");
-    assert_eq!(shown["certificate"], *certificate);
+    for field in ["bytes", "files", "command", "options"] {
+        assert_eq!(shown["certificate"][field], certificate[field]);
+    }
 }
