@@ -6,7 +6,7 @@ use crate::Decoder;
 use crate::container::NewFile;
 use crate::encoder;
 use crate::error::{Error, Result};
-use crate::format::certificate::{Certificate, File};
+use crate::format::certificate::{Certificate, File, rounded};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -48,8 +48,8 @@ impl Made {
         Ok(Self {
             files: decoders.iter().map(identity).collect::<Result<_>>()?,
             bytes,
-            bits: 8.0 * bytes as f64 / all.max(1.0),
-            quantised_bits: 8.0 * payload as f64 / quantised.max(1.0),
+            bits: rounded(8.0 * bytes as f64 / all.max(1.0)),
+            quantised_bits: rounded(8.0 * payload as f64 / quantised.max(1.0)),
         })
     }
 }

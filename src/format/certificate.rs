@@ -233,6 +233,13 @@ impl Certificate {
     }
 }
 
+/// A figure as certificates have it: with twelve digits. More would be noise, and a number of so few is read as it was
+/// written by any reader of JSON.
+#[cfg(feature = "eval")]
+pub(crate) fn rounded(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
+}
+
 /// Whether a terminal may take a character for an order: control characters, and those that turn the direction of
 /// writing.
 fn orders(c: char) -> bool {
