@@ -8,6 +8,8 @@
 //! output has such files of an earlier run that would not be replaced.
 
 mod certificate;
+#[cfg(feature = "eval")]
+mod certify;
 mod estimate;
 mod folder;
 mod lossy;
@@ -22,7 +24,9 @@ mod verify;
 
 pub use certificate::certificate;
 #[cfg(feature = "eval")]
-pub(crate) use certificate::{Made, certify, check_output, encoded_files};
+pub(crate) use certificate::encoded_files;
+#[cfg(feature = "eval")]
+pub(crate) use certify::{Made, certify, check_output};
 pub use estimate::estimate;
 #[cfg(feature = "eval")]
 pub(crate) use lossy::{Aim, Order, Quantising, data_free, encode_with, large_matrix, uncalibrated};

@@ -14,7 +14,9 @@ pub(crate) use reader::{open, out_of_memory};
 pub(crate) use source::read_exact_at;
 pub use source::{FileSource, Source};
 pub(crate) use source::{bytes_source, open_file};
+#[cfg(feature = "safetensors")]
+pub(crate) use writer::NewFile;
 #[cfg(feature = "encode")]
 pub(crate) use writer::Writer;
-#[cfg(feature = "safetensors")]
-pub(crate) use writer::{NewFile, rewrite_index};
+#[cfg(feature = "eval")]
+pub(crate) use writer::rewrite_index;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, display};
 use crate::format::{ALIGNMENT, PREFIX_BYTES, Prefix, checksum};
 use std::fs::File;
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "eval")]
 use std::io::Read;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn start(mut index: Vec<u8>, room: u64) -> Result<Vec<u8>> {
 }
 
 /// Writes another index over a file's, in the same room: `change` makes the new one of the old.
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "eval")]
 pub(crate) fn rewrite_index(path: &Path, change: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
     let rewriting = || Error::io(format!("writing the index of {}", display(path)));
     let mut file = File::options().read(true).write(true).open(path).map_err(rewriting())?;

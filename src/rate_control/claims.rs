@@ -2,7 +2,7 @@
 
 use crate::eval::verdict::{DIVERGENCE, DROP, INCREASE, NORMALISED_DROP, TWO_SIDED, check};
 use crate::eval::{self, Check, Limits, Paired, TaskReport, TextReport, Z95, mcnemar};
-use crate::format::certificate::{Accuracy, Divergence, Task, Text};
+use crate::format::certificate::{Accuracy, Divergence, Task, Text, rounded};
 
 pub(super) fn text(report: &TextReport, file: &str, sha256: &str, held_out: bool) -> Text {
     let d = &report.divergence;
@@ -14,18 +14,18 @@ pub(super) fn text(report: &TextReport, file: &str, sha256: &str, held_out: bool
         window: report.window,
         tokens: report.tokens,
         identical: report.identical,
-        perplexity: [report.reference.perplexity, report.candidate.perplexity],
-        increase_percent: report.increase_percent,
-        increase_interval: report.increase_interval,
+        perplexity: [report.reference.perplexity, report.candidate.perplexity].map(rounded),
+        increase_percent: rounded(report.increase_percent),
+        increase_interval: report.increase_interval.map(rounded),
         divergence: Divergence {
-            mean: d.mean.mean,
-            standard_error: d.mean.standard_error,
-            median: d.median,
-            p99: d.p99,
-            p999: d.p999,
-            max: d.max,
+            mean: rounded(d.mean.mean),
+            standard_error: rounded(d.mean.standard_error),
+            median: rounded(d.median),
+            p99: rounded(d.p99),
+            p999: rounded(d.p999),
+            max: rounded(d.max),
         },
-        same_top: report.same_top.mean,
+        same_top: rounded(report.same_top.mean),
     }
 }
 
@@ -42,12 +42,12 @@ pub(super) fn task(report: &TaskReport, file: &str, sha256: &str) -> Task {
 
 fn accuracy(of: &eval::Accuracy) -> Accuracy {
     Accuracy {
-        reference: of.reference.mean,
-        candidate: of.candidate.mean,
+        reference: rounded(of.reference.mean),
+        candidate: rounded(of.candidate.mean),
         gained: of.paired.gained,
         lost: of.paired.lost,
-        delta_points: of.paired.delta_points,
-        interval_points: of.paired.interval_points,
+        delta_points: rounded(of.paired.delta_points),
+        interval_points: of.paired.interval_points.map(rounded),
     }
 }
 

@@ -67,13 +67,13 @@ pub fn encode(
         room,
         wanted,
     };
-    let make = |aim, room, to: &Path| {
+    let make = |aim: Aim, room: usize, to: &Path| {
         let progress = (watch.progress)(Stage::Encoding);
         let made = checkpoint::encode_with(input, to, options, &order(aim, room), &*progress)?;
         if let Some(quantiser) = &quantiser {
             quantiser.warn(&*progress);
         }
-        Ok(made)
+        Ok::<_, Error>(made)
     };
     let outcome = match &suite {
         None => {

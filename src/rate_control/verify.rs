@@ -25,11 +25,6 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Whether it is the claim, but for how a number is written.
-    pub fn is_same(&self) -> bool {
-        (self.claimed - self.measured).abs() <= 1e-12 * self.claimed.abs()
-    }
-
     /// Whether the claim holds.
     pub fn agrees(&self) -> bool {
         // What is no number agrees with nothing.

@@ -66,7 +66,8 @@ fn the_file_holds_its_limit_and_a_smaller_one_does_not() {
     assert_eq!(status, 0, "{apart}");
     let kl = |of: &Value| of["texts"][0]["divergence"]["mean"].as_f64().unwrap();
     let (apart, claimed) = (kl(&apart["candidates"][0]), kl(&found["certificate"]));
-    assert!((apart - claimed).abs() <= 1e-12 * claimed, "{apart} {claimed}");
+    // A certificate has twelve digits.
+    assert!((apart - claimed).abs() <= 1e-11 * claimed, "{apart} {claimed}");
     let bits = 0.95 * found["bits_per_weight"].as_f64().unwrap();
     let (status, _) = json(&folder, &format!("{common} -o smaller --bits {bits}"));
     assert_eq!(status, 0);
