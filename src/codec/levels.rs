@@ -49,12 +49,8 @@ impl LevelCoder {
         let steps = Steps::parse(&mut reader, rows, columns)?;
         let scale = Scale::parse(&mut reader, rows, columns)?;
         let thresholds: Option<Vec<u8>> = (1..tables).map(|_| reader.bits(8).map(|t| t as u8)).collect();
-        let tables = (0..tables)
-            .map(|_| {
-                let magnitudes = Frequencies::parse(&mut reader, prob - 1)?;
-                let zero = ZERO_SYMBOL as usize;
-                magnitudes.mirrored(zero).ok_or("a table has a magnitude above 127")
-            })
+        let magnitudes = (0..tables)
+            .map(|_| Frequencies::parse(&mut reader, prob - 1))
             .collect::<Result<Vec<_>, _>>()?;
         if !reader.is_finished() {
             return Err("its parameters are followed by more");
@@ -64,7 +60,8 @@ impl LevelCoder {
             steps,
             scale,
             classes: Classes::Thresholds(thresholds.ok_or("its thresholds are cut off")?),
-            tables: DecodeTables::new(&tables).ok_or("it has no tables")?,
+            tables: DecodeTables::mirrored(&magnitudes, ZERO_SYMBOL as u8)
+                .ok_or("a table has a magnitude above 127")?,
         })
     }
 

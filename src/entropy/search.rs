@@ -42,10 +42,13 @@ impl SearchTables {
             .filter(|&s| tables.iter().any(|t| t.freq()[s] > 0))
             .collect();
         let context_bits = tables.len().next_power_of_two().ilog2();
-        // Beyond 64 symbols every byte is a leaf: a path is the complement of its symbol.
+        // Beyond 64 symbols all are leaves: a path is the complement of its symbol.
         let (leaves, depth) = match used.len().next_power_of_two().ilog2() {
             depth @ ..=6 => (used, depth),
-            _ => ((0..SYMBOLS).collect(), 8),
+            _ => {
+                let depth = if *used.last()? < 128 { 7 } else { 8 };
+                ((0..1 << depth).collect(), depth)
+            }
         };
         if context_bits + depth > MAX_PATH_BITS {
             return None;
@@ -96,9 +99,15 @@ impl SearchTables {
         self.context_bits..self.context_bits + self.depth
     }
 
-    /// Symbols by the low 6 bits of a path; `None` if they are the complements of its low 8 bits.
+    /// Symbols by the low 6 bits of a path; `None` if they are the complements of as many of its bits as there
+    /// are levels.
     pub(crate) fn symbols(&self) -> Option<&[u8; 64]> {
         (self.depth <= 6).then_some(&self.symbols)
+    }
+
+    /// Largest symbol that a path without a map ends at.
+    pub(crate) fn last(&self) -> u8 {
+        ((1u32 << self.depth) - 1) as u8
     }
 }
 
@@ -129,7 +138,7 @@ mod tests {
                     path = path << 1 | usize::from(above >> 15);
                     (least, most, blocks) = (least.min(above), most.max(above), rest);
                 }
-                let symbol = search.symbols().map_or(!path as u8, |symbols| symbols[path % 64]);
+                let symbol = search.symbols().map_or(!path as u8 & search.last(), |symbols| symbols[path % 64]);
                 prop_assert_eq!(u32::from(symbol), entry & 0xff);
                 prop_assert_eq!(u32::from(least), entry >> 8 & 0xfff);
                 prop_assert_eq!(u32::from(least.wrapping_sub(most)), entry >> 20);

@@ -1,5 +1,8 @@
 //! Levels to weights.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use super::steps::{Steps, widen};
 use super::{LEVEL_LIMIT, ZERO_SYMBOL};
 use crate::backend::Backend;
@@ -28,7 +31,6 @@ impl Float {
     }
 
     /// Bytes of an element.
-    #[cfg(feature = "encode")]
     pub(crate) fn bytes(self) -> usize {
         if self == Self::F32 { 4 } else { 2 }
     }
@@ -60,23 +62,68 @@ impl Float {
 /// # Panics
 /// If a length does not fit the others, or the matrix does not have those elements.
 pub(crate) fn dequantise(backend: Backend, steps: &Steps, float: Float, first: usize, symbols: &[u8], out: &mut [u8]) {
-    vectorised(
-        backend,
-        Dequantise {
-            steps,
+    let columns = steps.columns();
+    let (mut row, mut column) = (first / columns.len(), first % columns.len());
+    let (mut symbols, mut out) = (symbols, out);
+    assert!(symbols.len() * float.bytes() == out.len());
+    while !symbols.is_empty() {
+        let n = symbols.len().min(columns.len() - column);
+        let part = Part {
             float,
-            first,
-            symbols,
-            out,
-        },
-    );
+            factor: steps.row(row),
+            columns: &columns[column..column + n],
+            symbols: &symbols[..n],
+        };
+        let (now, later) = out.split_at_mut(n * float.bytes());
+        part.dequantise(backend, now);
+        (symbols, out) = (&symbols[n..], later);
+        row += 1;
+        column = 0;
+    }
+}
+
+/// A part of a row.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    float: Float,
+    factor: f32,
+    /// Factors of the columns, as BF16.
+    columns: &'a [u16],
+    symbols: &'a [u8],
+}
+
+impl Part<'_> {
+    fn dequantise(mut self, backend: Backend, mut out: &mut [u8]) {
+        let done = self.begin(backend, out);
+        if done > 0 {
+            (self.columns, self.symbols) = (&self.columns[done..], &self.symbols[done..]);
+            out = &mut out[done * self.float.bytes()..];
+        }
+        if !out.is_empty() {
+            vectorised(backend, Dequantise { part: self, out });
+        }
+    }
+
+    /// Writes the first weights with instructions made for them; gives their number, 0 if there are none such.
+    #[cfg(target_arch = "x86_64")]
+    fn begin(self, backend: Backend, out: &mut [u8]) -> usize {
+        match (backend, self.float) {
+            (Backend::Avx512, Float::Bf16) if avx512::is_available() => {
+                let out = out.as_chunks_mut().0;
+                avx512::row(self.factor, self.columns, self.symbols, ZERO_SYMBOL as u8, out)
+            }
+            _ => 0,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn begin(self, _: Backend, _: &mut [u8]) -> usize {
+        0
+    }
 }
 
 struct Dequantise<'a> {
-    steps: &'a Steps,
-    float: Float,
-    first: usize,
-    symbols: &'a [u8],
+    part: Part<'a>,
     out: &'a mut [u8],
 }
 
@@ -85,33 +132,22 @@ impl Work for Dequantise<'_> {
 
     #[inline(always)]
     fn run(self) {
-        match self.float {
-            Float::Bf16 => self.rows(|value| bf16(value).to_le_bytes()),
-            Float::F16 => self.rows(|value| f16(value).to_le_bytes()),
-            Float::F32 => self.rows(f32::to_le_bytes),
+        match self.part.float {
+            Float::Bf16 => self.write(|value| bf16(value).to_le_bytes()),
+            Float::F16 => self.write(|value| f16(value).to_le_bytes()),
+            Float::F32 => self.write(f32::to_le_bytes),
         }
     }
 }
 
 impl Dequantise<'_> {
     #[inline(always)]
-    fn rows<const N: usize>(self, bytes: impl Fn(f32) -> [u8; N]) {
-        let columns = self.steps.columns();
-        let (mut row, mut column) = (self.first / columns.len(), self.first % columns.len());
-        let (mut symbols, mut out) = (self.symbols, self.out.as_chunks_mut::<N>().0);
-        assert!(symbols.len() == out.len());
-        while !symbols.is_empty() {
-            let n = symbols.len().min(columns.len() - column);
-            let (now, later) = symbols.split_at(n);
-            let (to, rest) = out.split_at_mut(n);
-            let factor = self.steps.row(row);
-            for ((to, &symbol), &column) in to.iter_mut().zip(now).zip(&columns[column..column + n]) {
-                let level = f32::from(i16::from(symbol) - ZERO_SYMBOL);
-                *to = bytes(level * (factor * widen(column)));
-            }
-            (symbols, out) = (later, rest);
-            row += 1;
-            column = 0;
+    fn write<const N: usize>(self, bytes: impl Fn(f32) -> [u8; N]) {
+        let part = self.part;
+        let out = self.out.as_chunks_mut().0;
+        for ((to, &symbol), &column) in out.iter_mut().zip(part.symbols).zip(part.columns) {
+            let level = f32::from(i16::from(symbol) - ZERO_SYMBOL);
+            *to = bytes(level * (part.factor * widen(column)));
         }
     }
 }
@@ -175,6 +211,28 @@ mod tests {
             }
         }
         assert_eq!(f16(1e30), 0x7c00);
+    }
+
+    #[test]
+    fn every_backend_gives_the_weights_nearest() {
+        let spread =
+            |n: usize, least: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.73 % 15.0 + least).exp2()).collect() };
+        for (rows, columns, least) in [(9, 131, -8.0), (40, 33, 20.0), (3, 64, -40.0)] {
+            let steps = Steps::near(&spread(rows, least), &spread(columns, least)).unwrap();
+            let (first, n) = (columns / 3, rows * columns - columns / 2);
+            let symbols: Vec<u8> = (0..n).map(|i| (i * 89 % 256) as u8).collect();
+            for float in [Float::Bf16, Float::F16, Float::F32] {
+                let mut expected = vec![0; n * float.bytes()];
+                for (i, (to, &symbol)) in expected.chunks_mut(float.bytes()).zip(&symbols).enumerate() {
+                    float.write(steps.weight(first + i, i16::from(symbol) - ZERO_SYMBOL), to);
+                }
+                for backend in Backend::available() {
+                    let mut out = vec![0xaa; expected.len()];
+                    dequantise(backend, &steps, float, first, &symbols, &mut out);
+                    assert!(out == expected, "{backend} {float:?}");
+                }
+            }
+        }
     }
 
     #[test]

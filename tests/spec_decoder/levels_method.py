@@ -35,28 +35,37 @@ def rounded(values, dtype):
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
 
 
-def levels(payload):
-    recipe = payload.recipe
-    bits = Bits(payload.parameters)
-    base = bits.read(8)
-    need(16 <= base <= 188, "base")
-    steps = Steps(bits, payload.units, recipe["columns"])
-    scale = Steps(bits, payload.units, recipe["columns"])
-    thresholds = [bits.read(8) for _ in range(recipe["tables"] - 1)]
-    tables = [mirrored(read_table(bits, recipe["prob"] - 1)) for _ in range(recipe["tables"])]
-    bits.finish()
-    row, column = factors(steps.row), factors(steps.column) * 2.0 ** (base - 128)
+class Parameters:
+    """Of a tensor; `parts` are the bits of each kind."""
 
-    result = [None] * len(payload.chunks)
-    at = 0
+    def __init__(self, payload):
+        recipe = payload.recipe
+        bits = Bits(payload.parameters)
+        base = bits.read(8)
+        need(16 <= base <= 188, "base")
+        steps = Steps(bits, payload.units, recipe["columns"])
+        ends = [bits.at]
+        self.scale = Steps(bits, payload.units, recipe["columns"])
+        ends.append(bits.at)
+        self.thresholds = [bits.read(8) for _ in range(recipe["tables"] - 1)]
+        self.tables = [mirrored(read_table(bits, recipe["prob"] - 1)) for _ in range(recipe["tables"])]
+        ends.append(bits.at)
+        bits.finish()
+        self.parts = dict(zip(("steps", "scale", "tables"), np.diff([0, *ends]).tolist()))
+        self.row, self.column = factors(steps.row), factors(steps.column) * 2.0 ** (base - 128)
+
+
+def read_levels(payload, parameters):
+    """Every chunk with its levels."""
+    recipe = payload.recipe
     for batch in payload.batches():
         ends = [len(chunk.data) - 4 * chunk.extra for chunk in batch]
         need(all(end > 0 for end in ends), "length of a chunk")
-        streams = Streams([c.data[:end] for c, end in zip(batch, ends)], tables, recipe["prob"])
+        streams = Streams([c.data[:end] for c, end in zip(batch, ends)], parameters.tables, recipe["prob"])
         contexts = []
         for chunk in batch:
-            s = scale.of(chunk.first, chunk.count)
-            contexts.append(sum((s >= t for t in thresholds), np.zeros(chunk.count, np.int64)))
+            s = parameters.scale.of(chunk.first, chunk.count)
+            contexts.append(sum((s >= t for t in parameters.thresholds), np.zeros(chunk.count, np.int64)))
         symbols = streams.read(contexts)
         need(not any(map(any, streams.finish())), "seeds that are not 0")
         for chunk, end, symbol in zip(batch, ends, symbols):
@@ -66,7 +75,14 @@ def levels(payload):
             need((np.diff(positions) > 0).all(), "place of an escape")
             need((positions < chunk.count).all(), "place of an escape")
             level[positions] = (entries >> 17).astype(np.int64) - 16384
-            i, j = np.divmod(np.arange(chunk.first, chunk.first + chunk.count), recipe["columns"])
-            result[at] = rounded(level * (row[i] * column[j]), payload.dtype).tobytes()
-            at += 1
+            yield chunk, level
+
+
+def levels(payload):
+    parameters = Parameters(payload)
+    result = []
+    for chunk, level in read_levels(payload, parameters):
+        i, j = np.divmod(np.arange(chunk.first, chunk.first + chunk.count), payload.recipe["columns"])
+        weights = level * (parameters.row[i] * parameters.column[j])
+        result.append(rounded(weights, payload.dtype).tobytes())
     return b"".join(result)

@@ -9,7 +9,7 @@ use crate::cost::{COST_BITS, entropy};
 use crate::dtype::DType;
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
-use crate::format::{MAX_PROB_BITS, Method, Recipe};
+use crate::format::{MAX_PROB_BITS, MAX_TABLES, Method, Recipe};
 use crate::predict::{scale::Scale, scale_fit};
 
 /// Units of a chunk of single bytes, about.
@@ -176,7 +176,7 @@ fn predicted(input: Input, columns: usize, fraction_bits: u32, kind: Kind) -> Op
             *count = count.saturating_add(1);
         }
     }
-    let classes = merge(&by_step, |counts| entropy(counts) + TABLE);
+    let classes = merge(&by_step, |counts| entropy(counts) + TABLE, (MAX_TABLES, 0));
     let tables: Vec<_> = classes
         .iter()
         .map(|c| Frequencies::normalise(&c.counts, MAX_PROB_BITS))

@@ -11,8 +11,13 @@ pub(super) struct Class {
 }
 
 /// Merges neighbouring scale steps, the cheapest pair first, until there are tables enough for what
-/// they save. `cost` is what counted symbols take, their table included, in 2^-16 bits.
-pub(super) fn merge(by_step: &[[u32; SYMBOLS]], cost: impl Fn(&[u64]) -> u64) -> Vec<Class> {
+/// they save; of more than `usual` tables, until none saves less than `worth`. `cost` is what counted symbols take,
+/// their table included, and like `worth` in 2^-16 bits.
+pub(super) fn merge(
+    by_step: &[[u32; SYMBOLS]],
+    cost: impl Fn(&[u64]) -> u64,
+    (usual, worth): (usize, u64),
+) -> Vec<Class> {
     let class = |first: u8, counts: Box<[u64; SYMBOLS]>| {
         let cost = cost(&counts[..]);
         Class { first, counts, cost }
@@ -28,7 +33,8 @@ pub(super) fn merge(by_step: &[[u32; SYMBOLS]], cost: impl Fn(&[u64]) -> u64) ->
     // What it costs to merge each class with the next.
     let mut losses: Vec<i64> = classes.windows(2).map(|pair| loss(&pair[0], &pair[1])).collect();
     while let Some((at, &least)) = losses.iter().enumerate().min_by_key(|&(_, loss)| loss) {
-        if classes.len() <= MAX_TABLES && least > 0 {
+        let worth = if classes.len() > usual { worth as i64 } else { 0 };
+        if classes.len() <= MAX_TABLES && least > worth {
             break;
         }
         let second = classes.remove(at + 1);

@@ -1,7 +1,7 @@
 //! Encoding with the `levels` method.
 
 use super::classes::merge;
-use super::{Encoded, assemble, balanced_chunk, map_chunks};
+use super::{Encoded, assemble, map_chunks};
 use crate::backend::Backend;
 use crate::bits::BitWriter;
 use crate::codec::levels::{ESCAPE_BYTES, ESCAPE_POSITION_BITS};
@@ -10,14 +10,17 @@ use crate::cost::{COST_BITS, entropy, log2};
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
 use crate::format::{MAX_LEVELS_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe};
+use crate::plane::raw::GROUP;
 use crate::predict::{scale::Scale, scale_fit};
 use crate::quant::nearest::noise;
 use crate::quant::{Float, LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
 
-/// Units of a chunk, about: a balanced one has at most half as many more.
-const CHUNK: usize = MAX_LEVELS_CHUNK_UNITS as usize * 5 / 8;
 /// Bits of an octave in the scale of the levels.
 const FRACTION_BITS: u32 = 3;
+/// Tables that are searched in fast, or fit the first-level cache where symbols are looked up.
+const USUAL_TABLES: usize = 8;
+/// One more must save so much of a bit a weight, as a power of 1/2.
+const MORE_TABLES: u32 = 8;
 /// Bits of an escape in the chunk, besides the symbol that stands in for it.
 const ESCAPE_BITS: u64 = 8 * ESCAPE_BYTES as u64;
 
@@ -76,6 +79,7 @@ impl Plan {
     /// Fits scale, contexts and tables. `None` for levels that are no matrix, or too large a one.
     pub(crate) fn new(backend: Backend, levels: &Levels) -> Option<Self> {
         let (rows, columns) = (levels.rows(), levels.columns());
+        let units = rows * columns;
         let scale = scale_fit::fit(backend, rows, columns, FRACTION_BITS, &LevelMatrix(levels))?;
         let mut by_step = vec![[0u32; SYMBOLS]; 256];
         let mut beyond = 0u64;
@@ -89,15 +93,18 @@ impl Plan {
                 }
             }
         }
-        let classes = merge(&by_step, class_cost);
+        let classes = merge(
+            &by_step,
+            class_cost,
+            (USUAL_TABLES, (units as u64) << COST_BITS >> MORE_TABLES),
+        );
         let (tables, costs): (Vec<_>, Vec<_>) = classes.iter().map(|class| table(&class.counts)).unzip();
         let mut writer = BitWriter::default();
         levels.steps.write(&mut writer);
         scale.write(&mut writer);
         classes[1..].iter().for_each(|c| writer.bits(u64::from(c.first), 8));
         tables.iter().for_each(|t| t.write(&mut writer));
-        let units = rows * columns;
-        let chunks = units.div_ceil(balanced_chunk(units, CHUNK) as usize) as u64;
+        let chunks = units.div_ceil(chunk_units(units) as usize) as u64;
         let fixed = writer.len() + chunks * 8 * (STATES_BYTES as u64 + 16) + beyond * ESCAPE_BITS;
         Some(Self {
             bits: fixed + (costs.iter().sum::<u64>() >> COST_BITS),
@@ -117,7 +124,7 @@ impl Plan {
             .collect();
         let tables = EncodeTables::new(&mirrored);
         let units = levels.levels.len();
-        let chunk = balanced_chunk(units, CHUNK);
+        let chunk = chunk_units(units);
         let chunks = map_chunks(units, chunk, Scratch::default, |scratch, range| {
             let n = range.len();
             scratch.steps.resize(n, 0);
@@ -158,6 +165,19 @@ impl Plan {
         };
         assemble(Recipe { method, chunk }, &self.parameters, chunks)
     }
+}
+
+/// Units of a chunk: as many as it may have, as its states are no small part of it, but so that chunks come in
+/// fours and eights, which decode side by side.
+fn chunk_units(units: usize) -> u64 {
+    const MOST: usize = MAX_LEVELS_CHUNK_UNITS as usize;
+    let chunks = match units.div_ceil(MOST) {
+        ..=1 if units <= MOST / 2 => 1,
+        ..=1 => 2,
+        few @ ..=16 => few.next_multiple_of(4),
+        many => many.next_multiple_of(8),
+    };
+    units.div_ceil(chunks).next_multiple_of(GROUP) as u64
 }
 
 /// Working memory for a chunk.

@@ -51,6 +51,29 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn fold(state: __m512i, bits: u32) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe {
+            let lower = _mm512_testn_epi32_mask(state, _mm512_set1_epi32(1 << (bits - 1)));
+            _mm512_mask_xor_epi32(state, lower, state, _mm512_set1_epi32(-1))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn unfold(entry: __m512i, state: __m512i, zero: u8, bits: u32) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe {
+            let lower = _mm512_testn_epi32_mask(state, _mm512_set1_epi32(1 << (bits - 1)));
+            let upper = _mm512_add_epi32(entry, _mm512_set1_epi32(zero.into()));
+            // `lower` is entry + ((entry >> 12 & 0xfff00) + zero - 0x100 - 2 * (entry & 0xfffff)).
+            let size = _mm512_and_si512(_mm512_srli_epi32::<12>(entry), _mm512_set1_epi32(0xf_ff00));
+            let low = _mm512_slli_epi32::<1>(_mm512_and_si512(entry, _mm512_set1_epi32(0xf_ffff)));
+            let other = _mm512_sub_epi32(_mm512_sub_epi32(size, low), _mm512_set1_epi32(0x100));
+            _mm512_mask_add_epi32(upper, lower, upper, other)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn advance(state: __m512i, entry: __m512i, bits: u32) -> __m512i {
         // SAFETY: the caller's.
         unsafe {
@@ -81,7 +104,7 @@ unsafe impl Lanes for Avx512 {
     }
 }
 
-type Step<const CONTEXTS: bool> = LookUp<Avx512, 2, CONTEXTS>;
+type Step<const CONTEXTS: bool, const MIRRORED: bool> = LookUp<Avx512, 2, CONTEXTS, MIRRORED>;
 entry_point!(
     Step,
     Backend::Avx512.is_available(),

@@ -131,12 +131,17 @@ pub(crate) struct Run<'r, 's> {
 /// Decodes the next symbols of up to [`MAX_IN_FLIGHT`] streams, all runs of one length.
 ///
 /// # Panics
-/// If runs differ in length, a length is not a multiple of 32, or some have contexts and some not.
+/// If runs differ in length, a length is not a multiple of 32, or some have contexts and some not; if there are
+/// none for mirrored tables.
 pub(crate) fn decode(backend: Backend, tables: &DecodeTables, runs: &mut [Run]) {
     let Some(first) = runs.first() else { return };
     let len = first.symbols.len();
     let with_contexts = !first.contexts.is_empty();
     assert!(len.is_multiple_of(LANES) && runs.len() <= MAX_IN_FLIGHT);
+    assert!(with_contexts || len == 0 || tables.zero().is_none());
+    if len == 0 {
+        return;
+    }
     for run in runs.iter() {
         assert!(run.symbols.len() == len);
         assert!(run.contexts.len() == if with_contexts { len } else { 0 });

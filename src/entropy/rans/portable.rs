@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::vector::{Lanes, Parameters};
+use crate::entropy::table::lower;
 
 pub(super) struct Portable;
 
@@ -36,6 +37,19 @@ unsafe impl Lanes for Portable {
             let index = (context[i] & p.context_mask) << p.bits | state[i] & ((1 << p.bits) - 1);
             // SAFETY: the caller's; the index is masked to the table.
             unsafe { *entries.add(index as usize) }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn fold(state: [u32; 4], bits: u32) -> [u32; 4] {
+        state.map(|s| if s >> (bits - 1) & 1 == 1 { s } else { !s })
+    }
+
+    #[inline(always)]
+    unsafe fn unfold(entry: [u32; 4], state: [u32; 4], zero: u8, bits: u32) -> [u32; 4] {
+        std::array::from_fn(|i| match state[i] >> (bits - 1) & 1 {
+            1 => entry[i] + u32::from(zero),
+            _ => lower(entry[i], zero.into()),
         })
     }
 

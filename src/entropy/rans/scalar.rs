@@ -2,11 +2,14 @@
 
 use super::{LANES, Run, STATE_LOW};
 use crate::entropy::DecodeTables;
+use crate::entropy::table::lower;
 
 /// Decodes symbols `from..` of the run.
 pub(super) fn decode(tables: &DecodeTables, run: &mut Run, from: usize) {
-    let (entries, bits) = (tables.entries(), tables.prob_bits());
+    let (entries, bits, slot_bits) = (tables.entries(), tables.prob_bits(), tables.slot_bits());
     let context_mask = tables.count() - 1;
+    // All ones if tables are mirrored.
+    let (mirrored, zero) = tables.zero().map_or((0, 0), |zero| (u32::MAX, u32::from(zero)));
     let mut states = run.stream.states;
     for (i, symbols) in run.symbols[from..].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let contexts = run
@@ -15,8 +18,13 @@ pub(super) fn decode(tables: &DecodeTables, run: &mut Run, from: usize) {
             .and_then(<[u8]>::first_chunk::<LANES>);
         let contexts = contexts.unwrap_or(&[0; LANES]);
         for lane in 0..LANES {
-            let slot = states[lane] as usize & ((1 << bits) - 1);
-            let entry = entries[(usize::from(contexts[lane]) & context_mask) << bits | slot];
+            let state = states[lane];
+            // Which half a slot is in is a coin toss too: no branch.
+            let opposite = mirrored & (state >> slot_bits & 1).wrapping_sub(1);
+            let slot = (state ^ opposite) as usize & ((1 << slot_bits) - 1);
+            let found = entries[(usize::from(contexts[lane]) & context_mask) << slot_bits | slot];
+            let upper = found + zero;
+            let entry = upper ^ (upper ^ lower(found, zero)) & opposite;
             symbols[lane] = entry as u8;
             states[lane] = (entry >> 20)
                 .wrapping_mul(states[lane] >> bits)

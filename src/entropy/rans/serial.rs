@@ -10,7 +10,8 @@ use crate::entropy::{Frequencies, table};
 pub(crate) fn decode(table: &Frequencies, reader: &mut BitReader, count: usize) -> Result<Vec<u8>, &'static str> {
     const SHORT: &str = "side information is cut off";
     let bits = table.prob_bits();
-    let entries: Vec<u32> = table::entries(table).collect();
+    let mut entries = Vec::with_capacity(1 << table.prob_bits());
+    table::add_entries(table, &mut entries);
     let mut symbols = Vec::new();
     symbols
         .try_reserve_exact(count)

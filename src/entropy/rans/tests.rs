@@ -16,7 +16,12 @@ struct Case {
     symbols: Vec<u8>,
     contexts: Vec<u8>,
     seeds: Seeds,
+    /// The tables that `tables` are mirrored from.
+    magnitudes: Option<Vec<Frequencies>>,
 }
+
+/// Symbol of magnitude 0 in mirrored tables.
+const ZERO: u8 = 128;
 
 /// Geometric-like symbols under a few tables.
 fn case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Case {
@@ -42,13 +47,45 @@ fn case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Cas
         symbols,
         contexts,
         seeds: std::array::from_fn(|_| xorshift(&mut s) as u16),
+        magnitudes: None,
     }
 }
 
+/// As `case`, with signs: up to 2^spread magnitudes or more.
+fn mirrored_case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Case {
+    let mut case = case(seed, len, count, prob_bits - 1, spread);
+    let mut counts = vec![[0u64; 256]; count];
+    let mut s = seed | 1;
+    for (&context, symbol) in case.contexts.iter().zip(&mut case.symbols) {
+        let magnitude = (*symbol).min(127);
+        counts[usize::from(context)][usize::from(magnitude)] += 1;
+        *symbol = if xorshift(&mut s) >> 32 & 1 == 0 {
+            ZERO + magnitude
+        } else {
+            ZERO - magnitude
+        };
+    }
+    let magnitudes: Vec<_> = counts
+        .iter()
+        .map(|c| Frequencies::normalise(c, prob_bits - 1))
+        .collect();
+    case.tables = magnitudes.iter().map(|m| m.mirrored(ZERO.into()).unwrap()).collect();
+    case.magnitudes = Some(magnitudes);
+    case
+}
+
 impl Case {
+    fn decode_tables(&self) -> DecodeTables {
+        match &self.magnitudes {
+            None => DecodeTables::new(&self.tables),
+            Some(magnitudes) => DecodeTables::mirrored(magnitudes, ZERO),
+        }
+        .unwrap()
+    }
+
     fn encode(&self) -> (Vec<u8>, usize) {
         let mut out = Vec::new();
-        let contexts = if self.tables.len() == 1 {
+        let contexts = if self.tables.len() == 1 && self.magnitudes.is_none() {
             &[][..]
         } else {
             &self.contexts
@@ -68,7 +105,7 @@ impl Case {
 
     /// Contexts of whole steps, as `decode` takes them.
     fn padded_contexts(&self) -> Vec<u8> {
-        let mut contexts = if self.tables.len() == 1 {
+        let mut contexts = if self.tables.len() == 1 && self.magnitudes.is_none() {
             vec![]
         } else {
             self.contexts.clone()
@@ -81,7 +118,7 @@ impl Case {
 }
 
 fn decode_copies(backend: Backend, case: &Case, bytes: &[u8], words: usize, copies: usize) -> Vec<Vec<u8>> {
-    let tables = DecodeTables::new(&case.tables).unwrap();
+    let tables = case.decode_tables();
     let contexts = case.padded_contexts();
     let padded = case.symbols.len().next_multiple_of(LANES);
     let mut outputs = vec![vec![0xaau8; padded]; copies];
@@ -117,9 +154,9 @@ proptest! {
     #[test]
     fn every_backend_decodes_what_was_encoded(
         seed: u64, len in 0usize..3000, count in 1usize..=16, prob_bits in 8u32..=12, spread in 0u32..=5,
-        copies in 1usize..=MAX_IN_FLIGHT,
+        copies in 1usize..=MAX_IN_FLIGHT, mirrored: bool,
     ) {
-        let case = case(seed, len, count, prob_bits, spread);
+        let case = if mirrored { mirrored_case } else { case }(seed, len, count, prob_bits, spread);
         let (bytes, words) = case.encode();
         for backend in Backend::available() {
             for out in decode_copies(backend, &case, &bytes, words, copies) {
@@ -130,10 +167,10 @@ proptest! {
 
     #[test]
     fn damaged_streams_end_alike_on_every_backend(
-        bytes in proptest::collection::vec(any::<u8>(), STATES_BYTES..2000), len in 1usize..40,
+        bytes in proptest::collection::vec(any::<u8>(), STATES_BYTES..2000), len in 1usize..40, mirrored: bool,
     ) {
-        let case = case(7, 4096, 4, 11, 2);
-        let tables = DecodeTables::new(&case.tables).unwrap();
+        let case = if mirrored { mirrored_case } else { case }(7, 4096, 4, 11, 2);
+        let tables = case.decode_tables();
         let contexts = vec![1u8; len * LANES];
         let mut expected = None;
         for backend in Backend::available() {
@@ -157,37 +194,36 @@ proptest! {
 
 #[test]
 fn the_vector_algorithm_runs_on_a_plain_array() {
-    for (count, len) in [(1, 5000), (4, 4999)] {
-        let case = case(11, len, count, 11, 2);
+    #[allow(unsafe_code)]
+    fn run<const CONTEXTS: bool, const MIRRORED: bool>(tables: &DecodeTables, run: Run) {
+        let step = vector::LookUp::<portable::Portable, 8, CONTEXTS, MIRRORED>::new(tables);
+        // SAFETY: plain arrays need no special instructions.
+        unsafe { vector::run::<_, 1>(&step, tables, &mut [run]) }
+    }
+    let cases = [
+        case(11, 5000, 1, 11, 2),
+        case(11, 4999, 4, 11, 2),
+        mirrored_case(11, 4999, 4, 11, 2),
+    ];
+    for case in cases {
         let (bytes, words) = case.encode();
-        let tables = DecodeTables::new(&case.tables).unwrap();
+        let tables = case.decode_tables();
         let contexts = case.padded_contexts();
         let mut stream = Stream::new(&bytes).unwrap();
-        let mut symbols = vec![0u8; len.next_multiple_of(LANES)];
-        let run = Run {
+        let mut symbols = vec![0u8; case.symbols.len().next_multiple_of(LANES)];
+        let of_case = Run {
             stream: &mut stream,
             contexts: &contexts,
             symbols: &mut symbols,
             ahead: &[],
         };
-        #[allow(unsafe_code)]
-        // SAFETY: plain arrays need no special instructions.
-        unsafe {
-            match count {
-                1 => vector::run::<_, 1>(
-                    &vector::LookUp::<portable::Portable, 8, false>::new(&tables),
-                    &tables,
-                    &mut [run],
-                ),
-                _ => vector::run::<_, 1>(
-                    &vector::LookUp::<portable::Portable, 8, true>::new(&tables),
-                    &tables,
-                    &mut [run],
-                ),
-            }
+        match (contexts.is_empty(), tables.zero()) {
+            (true, _) => run::<false, false>(&tables, of_case),
+            (false, None) => run::<true, false>(&tables, of_case),
+            (false, Some(_)) => run::<true, true>(&tables, of_case),
         }
         assert_eq!(stream.finish(words).unwrap(), case.seeds);
-        assert_eq!(symbols[..len], case.symbols);
+        assert_eq!(symbols[..case.symbols.len()], case.symbols);
     }
 }
 

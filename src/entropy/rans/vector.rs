@@ -111,6 +111,11 @@ pub(super) unsafe trait Lanes {
     unsafe fn load_contexts(from: *const u8) -> Self::V;
     /// The entry of every lane: `entries[(context & context_mask) << bits | state & slot_mask]`.
     unsafe fn look_up(entries: *const u32, state: Self::V, context: Option<Self::V>, p: Parameters) -> Self::V;
+    /// Of mirrored tables of `bits`: a state whose slot in the upper half is that of the state, or its opposite's.
+    unsafe fn fold(state: Self::V, bits: u32) -> Self::V;
+    /// From the entries of magnitudes to those of the states' slots: as they are with `zero` added in the upper
+    /// half, [`lower`](crate::entropy::table::lower) in the lower.
+    unsafe fn unfold(entry: Self::V, state: Self::V, zero: u8, bits: u32) -> Self::V;
     /// The state after the symbol that `entry` names, before refill.
     unsafe fn advance(state: Self::V, entry: Self::V, bits: u32) -> Self::V;
     /// Writes the low byte of every lane to `to`, `G * WIDTH` bytes.
@@ -120,7 +125,7 @@ pub(super) unsafe trait Lanes {
     unsafe fn refill(state: Self::V, from: *const u8) -> (Self::V, usize);
 }
 
-/// Table geometry, as a step needs it.
+/// Table geometry, as a look-up needs it: `bits` of a slot.
 #[derive(Clone, Copy)]
 pub(super) struct Parameters {
     pub(super) bits: u32,
@@ -135,20 +140,27 @@ pub(super) struct Parameters {
 /// state  = (state >> bits) * (entry >> 20) + (entry >> 8 & 0xfff)
 /// where state < 2^16: state = state << 16 | next word           expand, advance
 /// ```
-pub(super) struct LookUp<L, const G: usize, const CONTEXTS: bool> {
+///
+/// Of mirrored tables the state is folded before that, and the entry unfolded.
+pub(super) struct LookUp<L, const G: usize, const CONTEXTS: bool, const MIRRORED: bool> {
     entries: *const u32,
+    /// Of a probability.
+    bits: u32,
+    zero: u8,
     parameters: Parameters,
     lanes: std::marker::PhantomData<L>,
 }
 
-impl<L, const G: usize, const CONTEXTS: bool> LookUp<L, G, CONTEXTS> {
+impl<L, const G: usize, const CONTEXTS: bool, const MIRRORED: bool> LookUp<L, G, CONTEXTS, MIRRORED> {
     pub(super) fn new(tables: &DecodeTables) -> Self {
         let parameters = Parameters {
-            bits: tables.prob_bits(),
+            bits: tables.slot_bits(),
             context_mask: tables.count() as u32 - 1,
         };
         Self {
             entries: tables.entries().as_ptr(),
+            bits: tables.prob_bits(),
+            zero: tables.zero().unwrap_or(0),
             parameters,
             lanes: std::marker::PhantomData,
         }
@@ -158,7 +170,7 @@ impl<L, const G: usize, const CONTEXTS: bool> LookUp<L, G, CONTEXTS> {
 // SAFETY: vectors are `G * WIDTH` states, 32. Entries exist for every masked context and slot (invariant of
 // `DecodeTables`). Each refill reads no further than `2 * WIDTH` bytes beyond the words of the vectors before it,
 // so within the 64 of the step.
-unsafe impl<L: Lanes, const G: usize, const CONTEXTS: bool, const K: usize> Step<K> for LookUp<L, G, CONTEXTS> {
+unsafe impl<L: Lanes, const G: usize, const C: bool, const M: bool, const K: usize> Step<K> for LookUp<L, G, C, M> {
     type States = [L::V; G];
 
     #[inline(always)]
@@ -190,8 +202,15 @@ unsafe impl<L: Lanes, const G: usize, const CONTEXTS: bool, const K: usize> Step
                 let at = streams.done + g * L::WIDTH;
                 // SAFETY: the caller's.
                 *entry = unsafe {
-                    let context = CONTEXTS.then(|| L::load_contexts(streams.contexts[k].add(at)));
-                    L::look_up(self.entries, *entry, context, self.parameters)
+                    let context = C.then(|| L::load_contexts(streams.contexts[k].add(at)));
+                    match M {
+                        false => L::look_up(self.entries, *entry, context, self.parameters),
+                        true => {
+                            let folded = L::fold(*entry, self.bits);
+                            let found = L::look_up(self.entries, folded, context, self.parameters);
+                            L::unfold(found, *entry, self.zero, self.bits)
+                        }
+                    }
                 };
             }
             // SAFETY: the caller's.
@@ -200,7 +219,7 @@ unsafe impl<L: Lanes, const G: usize, const CONTEXTS: bool, const K: usize> Step
                 // SAFETY: the caller's.
                 unsafe {
                     let taken;
-                    (*state, taken) = L::refill(L::advance(*state, entry, self.parameters.bits), streams.words[k]);
+                    (*state, taken) = L::refill(L::advance(*state, entry, self.bits), streams.words[k]);
                     streams.words[k] = streams.words[k].add(taken);
                 }
             }
@@ -208,8 +227,8 @@ unsafe impl<L: Lanes, const G: usize, const CONTEXTS: bool, const K: usize> Step
     }
 }
 
-/// Writes the entry point of a step, `decode(tables, runs)`, over the streams in flight and whether there are
-/// contexts: `entry_point!(Step, is available, [numbers in flight], "instructions", ...)`. Runs are taken in
+/// Writes the entry point of a step, `decode(tables, runs)`, over the streams in flight, whether there are
+/// contexts, and whether tables are mirrored, which needs contexts: `entry_point!(Step, is available, [numbers in flight], "instructions", ...)`. Runs are taken in
 /// groups of the largest number; that and what is left must be among the numbers.
 macro_rules! entry_point {
     ($step:ident, $available:expr, [$($in_flight:literal),+], $($feature:literal),+) => {
@@ -218,9 +237,10 @@ macro_rules! entry_point {
             for group in runs.chunks_mut(WIDEST) {
                 assert!($available);
                 // SAFETY: the assertion shows that the CPU has the instructions.
-                match (group.len(), group[0].contexts.is_empty()) {
-                    $(($in_flight, true) => unsafe { in_flight::<$in_flight, false>(tables, group) },)+
-                    $(($in_flight, false) => unsafe { in_flight::<$in_flight, true>(tables, group) },)+
+                match (group.len(), group[0].contexts.is_empty(), tables.zero().is_some()) {
+                    $(($in_flight, true, false) => unsafe { in_flight::<$in_flight, false, false>(tables, group) },)+
+                    $(($in_flight, false, false) => unsafe { in_flight::<$in_flight, true, false>(tables, group) },)+
+                    $(($in_flight, false, true) => unsafe { in_flight::<$in_flight, true, true>(tables, group) },)+
                     _ => unreachable!("not a number in flight"),
                 }
             }
@@ -229,12 +249,12 @@ macro_rules! entry_point {
         /// # Safety
         /// The CPU must have the instructions named here.
         $(#[target_feature(enable = $feature)])+
-        unsafe fn in_flight<const K: usize, const CONTEXTS: bool>(
+        unsafe fn in_flight<const K: usize, const CONTEXTS: bool, const MIRRORED: bool>(
             tables: &$crate::entropy::DecodeTables,
             runs: &mut [super::Run],
         ) {
             // SAFETY: the instructions of the step are those enabled here.
-            unsafe { super::vector::run::<_, K>(&$step::<CONTEXTS>::new(tables), tables, runs) }
+            unsafe { super::vector::run::<_, K>(&$step::<CONTEXTS, MIRRORED>::new(tables), tables, runs) }
         }
     };
 }
