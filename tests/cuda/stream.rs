@@ -2,9 +2,14 @@
 
 use crate::gpu::{Build, Gpu};
 use crate::support::sample;
-use wcodec::cuda::Encoded;
 use wcodec::cuda::cudarc::driver::CudaSlice;
-use wcodec::{Decoder, Error, Progress};
+use wcodec::cuda::{Encoded, Part};
+use wcodec::{Decoder, Error, Progress, Tensor};
+
+fn whole(tensor: Tensor<'_>) -> Part<'_> {
+    let encoded = Encoded::new(tensor).unwrap();
+    encoded.part(0..encoded.chunks())
+}
 
 #[test]
 fn all_tensors_of_a_file_again_and_again() {
@@ -17,7 +22,7 @@ fn all_tensors_of_a_file_again_and_again() {
         let mut outputs: Vec<CudaSlice<u8>> = tensors.iter().map(|t| new(t.info().byte_len())).collect();
         let jobs = tensors.iter().zip(&mut outputs).map(|(t, out)| {
             let len = t.info().byte_len() as usize;
-            (Encoded::new(*t).unwrap(), out.slice_mut(0..len))
+            (whole(*t), out.slice_mut(0..len))
         });
         gpu.decoder.decode_all(&gpu.stream, jobs.collect(), &()).unwrap();
         for ((name, expected), out) in sample.tensors.iter().zip(&outputs) {
@@ -41,10 +46,10 @@ fn cancelled_and_wrong_calls() {
     let tensor = file.tensors().next().unwrap();
     let len = tensor.info().byte_len() as usize;
     let mut out = gpu.stream.alloc_zeros::<u8>(len).unwrap();
-    let jobs = vec![(Encoded::new(tensor).unwrap(), out.as_view_mut())];
+    let jobs = vec![(whole(tensor), out.as_view_mut())];
     let cancelled = gpu.decoder.decode_all(&gpu.stream, jobs, &Cancel);
     assert!(matches!(cancelled, Err(Error::Cancelled)));
-    let jobs = vec![(Encoded::new(tensor).unwrap(), out.slice_mut(1..))];
+    let jobs = vec![(whole(tensor), out.slice_mut(1..))];
     let short = gpu.decoder.decode_all(&gpu.stream, jobs, &());
     assert!(matches!(short, Err(Error::Usage(_))));
 }
