@@ -12,6 +12,7 @@ use candle_core::cuda::CudaStorageSlice as Slice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Device, Storage, Tensor as CandleTensor};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl WcodecBackend {
     /// A tensor on a GPU, in its stored type, decoded there; with it, those that the model asks for next. `None` if
@@ -35,21 +36,17 @@ impl WcodecBackend {
             .filter_map(|next| shards.ahead.start(next))
             .collect();
         let all: Vec<usize> = [i].into_iter().chain(started.iter().map(|s| s.tensor())).collect();
-        // The error of another tensor comes again where the model asks for that one.
-        let decoded = match decode(shards, &all, device) {
-            Err(_) if all.len() > 1 => decode(shards, &all[..1], device),
-            decoded => decoded,
-        };
-        let (result, mut others) = match decoded {
-            Ok(tensors) => {
-                let mut tensors = tensors.into_iter();
-                (Ok(tensors.next()), tensors)
-            }
-            Err(error) => (Err(error), Vec::new().into_iter()),
-        };
+        let together = catch_unwind(AssertUnwindSafe(|| decode(shards, &all, device)));
+        let mut tensors = together.ok().and_then(Result::ok).unwrap_or_default().into_iter();
+        let first = tensors.next();
         started
             .into_iter()
-            .for_each(|one| shards.ahead.finish(one, others.next(), None));
+            .for_each(|one| shards.ahead.finish(one, tensors.next(), None));
+        // An error, or a panic, of another tensor comes again where the model asks for that one.
+        let result = match first {
+            Some(tensor) => Ok(Some(tensor)),
+            None => decode(shards, &[i], device).map(|tensors| tensors.into_iter().next()),
+        };
         match result {
             Err(Error::Gpu { .. }) if shards.gpu == GpuDecode::OrCpu => Ok(None),
             Err(error) => Err(error.into()),

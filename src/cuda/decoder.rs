@@ -184,8 +184,8 @@ impl CudaDecoder {
                 // Free ones that are too small are not worth their memory any more.
                 slots.clear();
                 drop(slots);
-                // Batches of one size differ a little.
-                let room = |len: u64| (len + len / 16).next_multiple_of(1 << 20);
+                // Batches of one size differ a little; no memory is given for nothing.
+                let room = |len: u64| (len + len / 16).max(1).next_multiple_of(1 << 20);
                 Slot::new(&self.context, room(host), room(device))
             }
         }
@@ -273,8 +273,14 @@ impl Flight<'_> {
         self.mark()
     }
 
-    /// What has been enqueued so far is what to wait for. An event, and not the stream: Candle's is another one on
-    /// each thread.
+    /// Has what comes next come after what was enqueued so far: a stream such as Candle's is another one on each thread,
+    /// and this may be another thread.
+    fn follow(&self) -> Result<()> {
+        let done = self.done.iter().try_for_each(|done| self.stream.wait(done));
+        done.map_err(when("waiting for a decode"))
+    }
+
+    /// What has been enqueued so far is what to wait for.
     fn mark(&mut self) -> Result<()> {
         self.done = Some(self.stream.record_event(None).map_err(when("recording an event"))?);
         Ok(())
@@ -347,6 +353,7 @@ impl Pending<'_, '_> {
     /// # Errors
     /// [`Error::Gpu`].
     pub fn again(&mut self) -> Result<()> {
+        self.flight.follow()?;
         let base = self.flight.slot.as_ref().map_or(0, Slot::address);
         let launched = self.flight.launch(base);
         // Also if not all of them could be launched.
@@ -367,6 +374,7 @@ impl Pending<'_, '_> {
 
     fn read_again(&mut self) -> Result<()> {
         if std::mem::take(&mut self.repeated) {
+            self.flight.follow()?;
             self.flight.read_reports()?;
         }
         Ok(())
