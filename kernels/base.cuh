@@ -30,6 +30,20 @@ __device__ __forceinline__ void copy_async(void* to, const void* from) {
 // Waits for the copies that this thread has begun.
 __device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// The GPU's clock, which all its processors share.
+__device__ __forceinline__ u64 nanoseconds() {
+    u64 now;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)::"memory");
+    return now;
+}
+
+// Which of the GPU's processors this is.
+__device__ __forceinline__ u32 processor() {
+    u32 id;
+    asm volatile("mov.u32 %0, %%smid;" : "=r"(id));
+    return id;
+}
+
 // Has the compiler load and compute again what comes from an address, instead of keeping it in registers over a
 // hot loop that has no use for it.
 template <class T>
@@ -73,6 +87,21 @@ __device__ __forceinline__ bool aligned(const void* pointer, u32 bytes) {
 }
 
 __device__ __forceinline__ u32 round_up(u32 n, u32 to) { return (n + to - 1) / to * to; }
+
+// Has the warps of a CTA take the chunks of its item in turns, and report of each; `decode` gives its status.
+template <class Decode>
+__device__ __forceinline__ void each_chunk(const Item& item, const Chunk* chunks, Report* reports, Decode decode) {
+#pragma unroll 1
+    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
+        if (lane_of_thread() == 0) reports[item.first + i].begin = nanoseconds();
+        const u32 status = decode(chunks + item.first + i);
+        if (lane_of_thread() == 0) {
+            reports[item.first + i].end = nanoseconds();
+            reports[item.first + i].processor = processor();
+            reports[item.first + i].status = status;
+        }
+    }
+}
 
 // The first problem of a chunk stays: checks are made in the order of the CPU's.
 __device__ __forceinline__ void note(u32& status, bool bad, u32 problem) {

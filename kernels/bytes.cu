@@ -3,6 +3,6 @@
 
 extern "C" __global__ void __launch_bounds__(MAX_THREADS)
     KERNEL(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
-           u32* __restrict__ statuses, u32 table_room) {
-    decode_bytes<UNIT_BYTES>(tensors, chunks, items, statuses, table_room);
+           Report* __restrict__ reports, u32 table_room) {
+    decode_bytes<UNIT_BYTES>(tensors, chunks, items, reports, table_room);
 }

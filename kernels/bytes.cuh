@@ -153,7 +153,7 @@ struct BytesChunk {
 };
 
 template <u32 WIDTH>
-__device__ __forceinline__ void decode_bytes(const Tensor* tensors, const Chunk* chunks, const Item* items, u32* statuses,
+__device__ __forceinline__ void decode_bytes(const Tensor* tensors, const Chunk* chunks, const Item* items, Report* reports,
                                              u32 table_room) {
     const Item item = items[blockIdx.x];
     const Tensor tensor = tensors[item.tensor];
@@ -163,12 +163,12 @@ __device__ __forceinline__ void decode_bytes(const Tensor* tensors, const Chunk*
     const u32 ring = table_room + WIDTH * RING_BYTES * warp_of_thread();
     const u32 room = WIDTH == 1 ? GROUP : GROUP * (WIDTH + 1);
     const u32 buffer = table_room + WIDTH * RING_BYTES * warps_of_block() + room * warp_of_thread();
-    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
-        const Chunk chunk = chunks[item.first + i];
+    each_chunk(item, chunks, reports, [&](const Chunk* of) {
+        const Chunk chunk = *of;
         const BytesChunk<WIDTH> job = {tensor, chunk, tables, input_of(tensor.input) + chunk.input,
                                        output_of(tensor.output) + chunk.output, buffer, ring};
         u32 status = STATUS_OK;
         job.decode(status);
-        if (lane_of_thread() == 0) statuses[item.first + i] = status;
-    }
+        return status;
+    });
 }

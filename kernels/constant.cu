@@ -4,15 +4,15 @@
 
 extern "C" __global__ void __launch_bounds__(MAX_THREADS)
     KERNEL(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
-           u32* __restrict__ statuses, u32) {
+           Report* __restrict__ reports, u32) {
     const Item item = items[blockIdx.x];
     const Tensor tensor = tensors[item.tensor];
     // The unit, repeated to 8 bytes.
     u64 unit = tensor.values;
     for (u32 bits = 8 * tensor.unit_bytes; bits < 64; bits *= 2) unit |= unit << bits;
     const u32 low = static_cast<u32>(unit), high = static_cast<u32>(unit >> 32);
-    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
-        const Chunk chunk = chunks[item.first + i];
+    each_chunk(item, chunks, reports, [&](const Chunk* of) {
+        const Chunk chunk = *of;
         u8* to = output_of(tensor.output) + chunk.output;
         const u64 bytes = static_cast<u64>(chunk.units) * tensor.unit_bytes;
         const u64 vectors = aligned(to, 16) ? bytes / 16 : 0;
@@ -20,6 +20,6 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS)
         for (u64 k = lane_of_thread(); k < vectors; k += WARP) store(to + 16 * k, four);
         for (u64 k = 16 * vectors + lane_of_thread(); k < bytes; k += WARP)
             to[k] = static_cast<u8>(unit >> 8 * (k % tensor.unit_bytes));
-        if (lane_of_thread() == 0) statuses[item.first + i] = STATUS_OK;
-    }
+        return STATUS_OK;
+    });
 }

@@ -5,7 +5,7 @@
 
 extern "C" __global__ void __launch_bounds__(MAX_THREADS, RAW_BITS > 0 ? 2 : 1)
     KERNEL(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
-           u32* __restrict__ statuses, u32 table_room) {
+           Report* __restrict__ reports, u32 table_room) {
     const Item item = items[blockIdx.x];
     const Tensor tensor = tensors[item.tensor];
 #if RAW_BITS > 0
@@ -14,5 +14,5 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS, RAW_BITS > 0 ? 2 : 1)
 #else
     const AnyTables tables = place_tables(tensor.tables, tensor.contexts << tensor.prob, tensor.prob, table_room);
 #endif
-    decode_float<STORED_BYTES, OUT_BYTES, RAW_BITS, MANTISSA_BITS>(tables, table_room, tensor, chunks, item, statuses);
+    decode_float<STORED_BYTES, OUT_BYTES, RAW_BITS, MANTISSA_BITS>(tables, table_room, tensor, chunks, item, reports);
 }

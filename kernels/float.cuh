@@ -353,13 +353,11 @@ struct FloatChunk {
 // Decodes the chunks of this CTA's item, one a warp.
 template <u32 STORED, u32 OUT, u32 RAW, u32 MANTISSA, class Tables>
 __device__ __forceinline__ void decode_float(const Tables& tables, u32 table_room, const Tensor& tensor, const Chunk* chunks,
-                                             const Item& item, u32* statuses) {
+                                             const Item& item, Report* reports) {
     using Job = FloatChunk<STORED, OUT, RAW, MANTISSA>;
     const u32 ring = table_room + RING_BYTES * warp_of_thread();
     const u32 buffer = table_room + RING_BYTES * warps_of_block() + (SYMBOLS_BYTES + SEEDS_BYTES) * warp_of_thread();
-#pragma unroll 1
-    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
-        const Chunk* chunk = chunks + item.first + i;
+    each_chunk(item, chunks, reports, [&](const Chunk* chunk) {
         Stream stream;
         const Job job(tensor, chunk, buffer);
         u32 status = job.check();
@@ -374,6 +372,6 @@ __device__ __forceinline__ void decode_float(const Tables& tables, u32 table_roo
             forget(chunk);
             status = Job(tensor, chunk, buffer).finish(tables, stream, done);
         }
-        if (lane_of_thread() == 0) statuses[item.first + i] = status;
-    }
+        return status;
+    });
 }

@@ -125,11 +125,21 @@ struct Chunk {
     u32 row;
     u32 column;
 };
-// What a CTA does: some chunks of one tensor. The status of each goes where the chunk is in its array.
+// What a CTA does: some chunks of one tensor.
 struct Item {
     u32 tensor;
     u32 first;
     u32 count;
+};
+// What a warp says of a chunk that it has decoded.
+struct Report {
+    // When, in nanoseconds of the GPU's clock.
+    u64 begin;
+    u64 end;
+    // What is wrong with the chunk.
+    u32 status;
+    // Which of the GPU's processors it was.
+    u32 processor;
 };
 
 constexpr u32 LIFTING_BITS = 14;

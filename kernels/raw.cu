@@ -4,11 +4,11 @@
 
 extern "C" __global__ void __launch_bounds__(MAX_THREADS)
     KERNEL(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
-           u32* __restrict__ statuses, u32) {
+           Report* __restrict__ reports, u32) {
     const Item item = items[blockIdx.x];
     const Tensor tensor = tensors[item.tensor];
-    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
-        const Chunk chunk = chunks[item.first + i];
+    each_chunk(item, chunks, reports, [&](const Chunk* of) {
+        const Chunk chunk = *of;
         const u8* from = input_of(tensor.input) + chunk.input;
         u8* to = output_of(tensor.output) + chunk.output;
         const u64 bytes = static_cast<u64>(chunk.units) * tensor.unit_bytes;
@@ -20,6 +20,6 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS)
                 store(to + 16 * k, load<uint4>(from + 16 * k));
             for (u64 k = 16 * vectors + lane_of_thread(); k < bytes; k += WARP) to[k] = load<u8>(from + k);
         }
-        if (lane_of_thread() == 0) statuses[item.first + i] = status;
-    }
+        return status;
+    });
 }

@@ -202,14 +202,14 @@ struct TilesChunk {
 
 extern "C" __global__ void __launch_bounds__(MAX_THREADS)
     KERNEL(const Tensor* __restrict__ tensors, const Chunk* __restrict__ chunks, const Item* __restrict__ items,
-           u32* __restrict__ statuses, u32 table_room) {
+           Report* __restrict__ reports, u32 table_room) {
     const Item item = items[blockIdx.x];
     const Tensor tensor = tensors[item.tensor];
     const AnyTables tables = place_tables(tensor.tables, tensor.contexts << tensor.prob, tensor.prob, table_room);
     const u32 ring = table_room + RING_BYTES * warp_of_thread();
     const u32 values = table_room + RING_BYTES * warps_of_block() + VALUES * sizeof(i64) * warp_of_thread();
-    for (u32 i = warp_of_thread(); i < item.count; i += warps_of_block()) {
-        const Chunk chunk = chunks[item.first + i];
+    each_chunk(item, chunks, reports, [&](const Chunk* of) {
+        const Chunk chunk = *of;
         const u32 rows = chunk.units / tensor.width, across = (tensor.width + tensor.tile_width - 1) / tensor.tile_width;
         const u32 down = (rows + tensor.tile_height - 1) / tensor.tile_height;
         TilesChunk job = {tensor, chunk, tables, input_of(tensor.input) + chunk.input,
@@ -218,6 +218,6 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS)
                           across * down, {}, 0};
         u32 status = STATUS_OK;
         job.decode(ring, status);
-        if (lane_of_thread() == 0) statuses[item.first + i] = status;
-    }
+        return status;
+    });
 }

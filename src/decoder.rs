@@ -302,6 +302,19 @@ impl<'d> Tensor<'d> {
     /// # Errors
     /// As [`Tensor::decode_into`]; [`Error::Usage`] if there are no such rows.
     pub fn decode_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
+        let bytes = self.row_bytes(rows.clone())?;
+        if out.len() as u64 != bytes.end - bytes.start {
+            let (name, want) = (self.info.name(), bytes.end - bytes.start);
+            return Err(Error::usage(format!(
+                "rows {rows:?} of {name:?} take {want} bytes, not {}",
+                out.len()
+            )));
+        }
+        self.decode_bytes(bytes, out)
+    }
+
+    /// Where rows are among the tensor's bytes.
+    pub(crate) fn row_bytes(&self, rows: Range<usize>) -> Result<Range<u64>> {
         let name = self.info.name();
         let row = self
             .row_len()
@@ -310,15 +323,7 @@ impl<'d> Tensor<'d> {
         if rows.start > rows.end || rows.end > count {
             return Err(Error::usage(format!("tensor {name:?} has {count} rows, not {rows:?}")));
         }
-        let (start, end) = (rows.start as u64 * row, rows.end as u64 * row);
-        if out.len() as u64 != end - start {
-            let want = end - start;
-            return Err(Error::usage(format!(
-                "rows {rows:?} of {name:?} take {want} bytes, not {}",
-                out.len()
-            )));
-        }
-        self.decode_bytes(start..end, out)
+        Ok(rows.start as u64 * row..rows.end as u64 * row)
     }
 
     /// Decodes a range of the tensor's bytes.

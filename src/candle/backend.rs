@@ -276,24 +276,44 @@ impl WcodecBackend {
         Ok(self.shards.tensor(self.position(name)?)?.info().shape().to_vec())
     }
 
-    /// A tensor on the CPU, in its stored type.
-    pub(super) fn decode(&self, name: &str) -> candle_core::Result<candle_core::Tensor> {
-        convert::decode(&self.shards.tensor(self.position(name)?)?, None, self.shards.huge_pages)
+    /// A tensor in its stored type.
+    pub(super) fn stored(&self, name: &str, device: &Device) -> candle_core::Result<candle_core::Tensor> {
+        let i = self.position(name)?;
+        match self.load_on_device(i, device)? {
+            Some(tensor) => Ok(tensor),
+            None => self.shards.load(i, None)?.to_device(device),
+        }
     }
 
-    pub(super) fn decode_rows(&self, name: &str, rows: Range<usize>) -> candle_core::Result<candle_core::Tensor> {
-        convert::decode(
-            &self.shards.tensor(self.position(name)?)?,
-            Some(rows),
-            self.shards.huge_pages,
-        )
+    /// Rows of a tensor in its stored type.
+    pub(super) fn stored_rows(
+        &self,
+        name: &str,
+        rows: Range<usize>,
+        device: &Device,
+    ) -> candle_core::Result<candle_core::Tensor> {
+        let tensor = self.shards.tensor(self.position(name)?)?;
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(gpu) = device
+            && let Some(tensor) = self.load_rows_on_gpu(&tensor, rows.clone(), gpu)?
+        {
+            return Ok(tensor);
+        }
+        convert::decode(&tensor, Some(rows), self.shards.huge_pages)?.to_device(device)
+    }
+
+    /// A tensor in its stored type if a GPU is to decode it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, clippy::unused_self))]
+    fn load_on_device(&self, i: usize, device: &Device) -> candle_core::Result<Option<candle_core::Tensor>> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(gpu) = device {
+            return self.load_on_gpu(i, gpu);
+        }
+        Ok(None)
     }
 
     fn load(&self, i: usize, dtype: DType, device: &Device) -> candle_core::Result<candle_core::Tensor> {
-        #[cfg(feature = "cuda")]
-        if let Device::Cuda(gpu) = device
-            && let Some(tensor) = self.load_on_gpu(i, gpu)?
-        {
+        if let Some(tensor) = self.load_on_device(i, device)? {
             return tensor.to_dtype(dtype);
         }
         // Conversion is the device's work, as in Candle's own backends.

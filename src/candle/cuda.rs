@@ -6,11 +6,13 @@ use super::convert;
 use super::options::GpuDecode;
 use crate::codec::device::launch::Conversion;
 use crate::cuda::cudarc::driver::{CudaSlice, CudaViewMut, DeviceRepr};
-use crate::cuda::{CudaDecoder, Encoded, when};
+use crate::cuda::{CudaDecoder, Encoded, Part, when};
 use crate::{DType, Error, Result, Tensor};
 use candle_core::cuda::CudaStorageSlice as Slice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Device, Storage, Tensor as CandleTensor};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl WcodecBackend {
     /// A tensor on a GPU, in its stored type, decoded there; with it, those that the model asks for next. `None` if
@@ -34,21 +36,17 @@ impl WcodecBackend {
             .filter_map(|next| shards.ahead.start(next))
             .collect();
         let all: Vec<usize> = [i].into_iter().chain(started.iter().map(|s| s.tensor())).collect();
-        // The error of another tensor comes again where the model asks for that one.
-        let decoded = match decode(shards, &all, device) {
-            Err(_) if all.len() > 1 => decode(shards, &all[..1], device),
-            decoded => decoded,
-        };
-        let (result, mut others) = match decoded {
-            Ok(tensors) => {
-                let mut tensors = tensors.into_iter();
-                (Ok(tensors.next()), tensors)
-            }
-            Err(error) => (Err(error), Vec::new().into_iter()),
-        };
+        let together = catch_unwind(AssertUnwindSafe(|| decode(shards, &all, device)));
+        let mut tensors = together.ok().and_then(Result::ok).unwrap_or_default().into_iter();
+        let first = tensors.next();
         started
             .into_iter()
-            .for_each(|one| shards.ahead.finish(one, others.next(), None));
+            .for_each(|one| shards.ahead.finish(one, tensors.next(), None));
+        // An error, or a panic, of another tensor comes again where the model asks for that one.
+        let result = match first {
+            Some(tensor) => Ok(Some(tensor)),
+            None => decode(shards, &[i], device).map(|tensors| tensors.into_iter().next()),
+        };
         match result {
             Err(Error::Gpu { .. }) if shards.gpu == GpuDecode::OrCpu => Ok(None),
             Err(error) => Err(error.into()),
@@ -71,16 +69,86 @@ impl WcodecBackend {
     }
 }
 
+impl WcodecBackend {
+    /// Rows of a tensor on a GPU, in its stored type, decoded there. `None` as above.
+    pub(super) fn load_rows_on_gpu(
+        &self,
+        tensor: &Tensor<'_>,
+        rows: Range<usize>,
+        device: &CudaDevice,
+    ) -> candle_core::Result<Option<CandleTensor>> {
+        match self.shards.gpu {
+            GpuDecode::Never => Ok(None),
+            gpu => match decode_rows(tensor, rows, device) {
+                Err(Error::Gpu { .. }) if gpu == GpuDecode::OrCpu => Ok(None),
+                decoded => Ok(Some(decoded?)),
+            },
+        }
+    }
+}
+
+/// Decodes rows of a tensor on a GPU: chunks that hold nothing else where they stay, the first and the last one, of
+/// which they may be a part, elsewhere.
+fn decode_rows(tensor: &Tensor<'_>, rows: Range<usize>, device: &CudaDevice) -> Result<CandleTensor> {
+    let stream = device.cuda_stream();
+    let bytes = tensor.row_bytes(rows.clone())?;
+    let mut shape = tensor.info().shape().to_vec();
+    shape[0] = rows.len();
+    let mut target = Target::new(tensor, &shape, (bytes.end - bytes.start) as usize, device)?;
+    let decoder = CudaDecoder::of(stream.context())?;
+    if !bytes.is_empty() {
+        let encoded = Encoded::new(*tensor)?;
+        let cover = encoded.cover(bytes);
+        let whole = encoded.part(cover.whole);
+        let parts: Vec<Part<'_>> = cover
+            .edges
+            .iter()
+            .map(|edge| encoded.part(edge.chunk..edge.chunk + 1))
+            .collect();
+        let mut edges = parts
+            .iter()
+            // SAFETY: the decoder writes all of it before anything reads it.
+            .map(|part| unsafe { take::<u8>(device, part.byte_len() as usize) })
+            .collect::<Result<Vec<_>>>()?;
+        let mut jobs: Vec<(Part<'_>, CudaViewMut<'_, u8>)> = parts
+            .into_iter()
+            .zip(edges.iter_mut().map(CudaSlice::as_view_mut))
+            .collect();
+        let mut out = target.encoded_to()?;
+        if whole.byte_len() > 0 {
+            let (start, len) = (cover.whole_at as usize, whole.byte_len() as usize);
+            jobs.push((whole, out.slice_mut(start..start + len)));
+        }
+        decoder.decode_all(&stream, jobs, &())?;
+        for (edge, from) in cover.edges.iter().zip(&edges) {
+            let (start, end) = (edge.bytes.start as usize, edge.bytes.end as usize);
+            let mut to = out.slice_mut(edge.at as usize..edge.at as usize + (end - start));
+            let copied = stream.memcpy_dtod(&from.slice(start..end), &mut to);
+            copied.map_err(when("copying rows of a tensor"))?;
+        }
+    }
+    let decoded = target.finish(&decoder, device)?;
+    // As below.
+    stream.synchronize().map_err(when("decoding"))?;
+    Ok(decoded)
+}
+
 fn decode_bytes(tensor: &Tensor<'_>, device: &CudaDevice) -> Result<CandleTensor> {
     let (len, stream) = (tensor.info().byte_len() as usize, device.cuda_stream());
     // SAFETY: the decoder writes all of it before anything reads it.
     let mut bytes = unsafe { take::<u8>(device, len)? };
     if len > 0 {
         let decoder = CudaDecoder::of(stream.context())?;
-        decoder.decode_all(&stream, vec![(Encoded::new(*tensor)?, bytes.as_view_mut())], &())?;
+        decoder.decode_all(&stream, vec![(whole(tensor)?, bytes.as_view_mut())], &())?;
     }
     let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(bytes, device.clone()));
     Ok(CandleTensor::from_storage(storage, len, BackpropOp::none(), false))
+}
+
+/// All chunks of a tensor.
+fn whole<'d>(tensor: &Tensor<'d>) -> Result<Part<'d>> {
+    let encoded = Encoded::new(*tensor)?;
+    Ok(encoded.part(0..encoded.chunks()))
 }
 
 /// Decodes tensors of a backend on a GPU, in their stored types.
@@ -97,28 +165,28 @@ pub(super) fn decode_tensors(tensors: &[Tensor<'_>], device: &CudaDevice) -> Res
     let decoder = CudaDecoder::of(stream.context())?;
     let mut targets = tensors
         .iter()
-        .map(|t| Target::new(t, device))
+        .map(|t| Target::new(t, t.info().shape(), t.info().byte_len() as usize, device))
         .collect::<Result<Vec<_>>>()?;
     let filled = tensors
         .iter()
         .zip(&mut targets)
         .filter(|(t, _)| t.info().byte_len() > 0);
     let jobs = filled
-        .map(|(tensor, target)| Ok((Encoded::new(*tensor)?, target.encoded_to()?)))
+        .map(|(tensor, target)| Ok((whole(tensor)?, target.encoded_to()?)))
         .collect::<Result<Vec<_>>>()?;
     decoder.decode_all(&stream, jobs, &())?;
-    let converted = tensors.iter().zip(targets).map(|(tensor, target)| {
-        let tensor = target.finish(tensor, &decoder, device)?;
-        Ok(tensor)
-    });
+    let converted = targets.into_iter().map(|target| target.finish(&decoder, device));
     let converted = converted.collect::<Result<Vec<_>>>()?;
     // Another thread's stream knows nothing of this one's.
     stream.synchronize().map_err(when("decoding"))?;
     Ok(converted)
 }
 
-/// GPU memory for a tensor.
+/// GPU memory for a tensor, or for rows of it.
 pub(super) struct Target {
+    shape: Vec<usize>,
+    /// Bytes in the stored type.
+    bytes: usize,
     slice: Slice,
     /// Bytes of a type that Candle has not, to be converted into `slice`.
     stored: Option<(CudaSlice<u8>, Conversion)>,
@@ -135,9 +203,9 @@ unsafe fn take<T: DeviceRepr>(device: &CudaDevice, len: usize) -> Result<CudaSli
 }
 
 impl Target {
-    pub(super) fn new(tensor: &Tensor<'_>, device: &CudaDevice) -> Result<Self> {
+    /// `shape` is that of `bytes` bytes of the tensor.
+    pub(super) fn new(tensor: &Tensor<'_>, shape: &[usize], bytes: usize, device: &CudaDevice) -> Result<Self> {
         let info = tensor.info();
-        let bytes = info.byte_len() as usize;
         let conversion = match info.dtype() {
             DType::U16 => Some(Conversion::U16ToU32),
             DType::I8 => Some(Conversion::I8ToI16),
@@ -177,7 +245,12 @@ impl Target {
                 }
             }
         };
-        Ok(Self { slice, stored })
+        Ok(Self {
+            shape: shape.to_vec(),
+            bytes,
+            slice,
+            stored,
+        })
     }
 
     /// Where the decoded bytes go.
@@ -188,20 +261,15 @@ impl Target {
         }
     }
 
-    fn finish(mut self, tensor: &Tensor<'_>, decoder: &CudaDecoder, device: &CudaDevice) -> Result<CandleTensor> {
-        let info = tensor.info();
-        if let (Some((stored, conversion)), true) = (&self.stored, info.byte_len() > 0) {
-            let count = info.byte_len() as usize / info.dtype().unit_bytes();
+    fn finish(mut self, decoder: &CudaDecoder, device: &CudaDevice) -> Result<CandleTensor> {
+        if let (Some((stored, conversion)), true) = (&self.stored, self.bytes > 0) {
+            let count = self.bytes / conversion.stored_bytes();
             let mut to = bytes_of(&mut self.slice)?;
             decoder.convert(&device.cuda_stream(), *conversion, &stored.as_view(), &mut to, count)?;
         }
+        let shape = std::mem::take(&mut self.shape);
         let storage = Storage::Cuda(self.into_storage(device));
-        Ok(CandleTensor::from_storage(
-            storage,
-            info.shape(),
-            BackpropOp::none(),
-            false,
-        ))
+        Ok(CandleTensor::from_storage(storage, shape, BackpropOp::none(), false))
     }
 
     /// What it is when nothing is to be converted.

@@ -111,7 +111,7 @@ impl CustomOp1 for DecodeOp {
         }
         // SAFETY: `bytes` are borrowed until the end of this function, which waits for the decoder.
         let part = unsafe { part.resident(address) };
-        let mut target = Target::new(&head.tensor(), &storage.device)?;
+        let mut target = Target::new(&head.tensor(), info.shape(), info.byte_len() as usize, &storage.device)?;
         if part.byte_len() > 0 {
             let decoder = CudaDecoder::of(stream.context())?;
             decoder.decode(&stream, vec![(part, target.encoded_to()?)])?.wait()?;

@@ -9,7 +9,7 @@ pub type ShardedVarBuilder = VarBuilderArgs<'static, ShardedBackend>;
 
 /// Hands out the part of a tensor that a [`Shard`] names, as
 /// `candle_nn::var_builder::ShardedSafeTensors` does: rows by decoding the chunks that hold them,
-/// parts along other dimensions by decoding all of the tensor.
+/// parts along other dimensions by decoding all of the tensor. On a GPU both are decoded there.
 #[derive(Clone, Debug)]
 pub struct ShardedBackend(pub(super) WcodecBackend);
 
@@ -43,11 +43,12 @@ impl Backend for ShardedBackend {
         }
         let len = size / world_size;
         let part = if dim == 0 {
-            self.0.decode_rows(name, rank * len..(rank + 1) * len)?
+            self.0.stored_rows(name, rank * len..(rank + 1) * len, device)?
         } else {
-            self.0.decode(name)?.narrow(dim, rank * len, len)?.contiguous()?
+            let whole = self.0.stored(name, device)?;
+            whole.narrow(dim, rank * len, len)?.contiguous()?
         };
-        part.to_device(device)?.to_dtype(dtype)
+        part.to_dtype(dtype)
     }
 
     fn get_unchecked(&self, _: &str, _: DType, _: &Device) -> Result<Tensor> {

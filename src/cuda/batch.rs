@@ -1,8 +1,8 @@
 //! What one call to the GPU decodes: chunks of any tensors, laid out in one piece of its memory.
 //!
 //! ```text
-//! tensors | chunks | items | statuses | tables, scale steps, ... | payloads | scratch
-//! <------------------------- uploaded at once ------------------------------>
+//! tensors | chunks | items | reports | tables, scale steps, ... | payloads | scratch
+//! <------------------------- uploaded at once ----------------------------->
 //! ```
 
 use super::launch::{GpuSize, Launch, plan_launches};
@@ -46,7 +46,7 @@ pub struct Batch<'d> {
     tensors_at: Range<u64>,
     chunks_at: Range<u64>,
     items_at: Range<u64>,
-    statuses_at: Range<u64>,
+    reports_at: Range<u64>,
     uploaded: u64,
     len: u64,
 }
@@ -87,7 +87,7 @@ impl<'d> Batch<'d> {
         let tensors_at = cursor.take(parts.len() as u64 * size_of::<wire::Tensor>() as u64);
         let chunks_at = cursor.take(count * size_of::<wire::Chunk>() as u64);
         let items_at = cursor.take(items.len() as u64 * size_of::<wire::Item>() as u64);
-        let statuses_at = cursor.take(count * 4);
+        let reports_at = cursor.take(count * size_of::<wire::Report>() as u64);
         let mut first = 0;
         let mut jobs: Vec<Job> = Vec::with_capacity(parts.len());
         for (part, description) in parts.into_iter().zip(descriptions) {
@@ -123,7 +123,7 @@ impl<'d> Batch<'d> {
             tensors_at,
             chunks_at,
             items_at,
-            statuses_at,
+            reports_at,
             uploaded,
             len: cursor.0,
         })
@@ -139,6 +139,11 @@ impl<'d> Batch<'d> {
         self.uploaded
     }
 
+    /// Chunks of all parts.
+    pub fn chunks(&self) -> u64 {
+        (self.reports_at.end - self.reports_at.start) / size_of::<wire::Report>() as u64
+    }
+
     /// Bytes that each part decodes to, in order.
     pub fn output_lens(&self) -> impl Iterator<Item = u64> {
         self.jobs.iter().map(|job| job.part.byte_len())
@@ -150,13 +155,13 @@ impl<'d> Batch<'d> {
     }
 
     /// Where the kernels leave what they say of each chunk.
-    pub fn statuses(&self) -> Range<u64> {
-        self.statuses_at.clone()
+    pub fn reports(&self) -> Range<u64> {
+        self.reports_at.clone()
     }
 
     /// Every section, in order: what is between them nobody touches.
     pub fn sections(&self) -> Vec<Range<u64>> {
-        let fixed = [&self.tensors_at, &self.chunks_at, &self.items_at, &self.statuses_at];
+        let fixed = [&self.tensors_at, &self.chunks_at, &self.items_at, &self.reports_at];
         let parts = self.jobs.iter().flat_map(|job| {
             let s = &job.sections;
             [
@@ -176,15 +181,15 @@ impl<'d> Batch<'d> {
         all
     }
 
-    /// What a kernel is launched with: addresses of the arrays of tensors, chunks, items and statuses, its own
-    /// items first; then the shared memory for tables.
+    /// What a kernel is launched with: addresses of the arrays of tensors, chunks, items and reports, its own items
+    /// first; then the shared memory for tables.
     pub fn arguments(&self, launch: &Launch, base: u64) -> ([u64; 4], u32) {
         let items = base + self.items_at.start + u64::from(launch.first_item) * size_of::<wire::Item>() as u64;
         let arrays = [
             base + self.tensors_at.start,
             base + self.chunks_at.start,
             items,
-            base + self.statuses_at.start,
+            base + self.reports_at.start,
         ];
         (arrays, launch.table_room)
     }
@@ -233,10 +238,12 @@ impl<'d> Batch<'d> {
         put(&self.chunks_at, &chunks);
         let items: Vec<u8> = self.items.iter().flat_map(|item| item.bytes()).collect();
         put(&self.items_at, &items);
-        let statuses = &mut image[self.statuses_at.start as usize..self.statuses_at.end as usize];
-        for status in statuses.as_chunks_mut().0 {
-            *status = status::NOT_RUN.to_le_bytes();
-        }
+        let not_run = wire::Report {
+            status: status::NOT_RUN,
+            ..wire::Report::default()
+        };
+        let reports = not_run.bytes().repeat(chunks.len() / size_of::<wire::Chunk>());
+        put(&self.reports_at, &reports);
         for job in self.jobs.iter().filter(|job| job.part.resident.is_none()) {
             let Range { start, end } = job.sections.payload;
             let (tensor, plan) = (job.part.encoded.tensor, job.part.plan());
@@ -245,22 +252,19 @@ impl<'d> Batch<'d> {
         Ok(())
     }
 
-    /// What the statuses, read back, say: the error of the first chunk that has one, as the CPU's decoder would
+    /// What the reports, read back, say: the error of the first chunk that has one, as the CPU's decoder would
     /// give it.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub fn finish(&self, statuses: &[u8]) -> Result<()> {
-        let statuses = statuses.as_chunks().0;
+    pub fn finish(&self, reports: &[u8]) -> Result<()> {
+        let reports = reports.as_chunks().0;
         for job in &self.jobs {
             let chunks = job.part.chunks.clone();
-            for (chunk, code) in chunks.zip(&statuses[job.first as usize..]) {
-                let code = u32::from_le_bytes(*code);
-                if code == status::OK {
-                    continue;
+            for (chunk, report) in chunks.zip(&reports[job.first as usize..]) {
+                if let Some(what) = status::problem(wire::Report::of(report).status) {
+                    return Err(job.part.encoded.tensor.chunk_error(job.part.plan(), chunk, what));
                 }
-                let what = status::problem(code).unwrap_or_default();
-                return Err(job.part.encoded.tensor.chunk_error(job.part.plan(), chunk, what));
             }
         }
         Ok(())

@@ -4,15 +4,15 @@
 use super::problem::when;
 use super::ptx;
 use super::staging::{CopyStream, Slot};
-use super::{Batch, GpuSize, Launch, Part};
+use super::{Batch, GpuSize, Launch, Part, Profile};
 use crate::codec::device::launch::{Conversion, Kernel};
 use crate::error::{Error, GpuProblem, Result};
 use candle_core::cuda::cudarc::driver::sys::{
     CUdevice_attribute_enum as Device, CUfunction_attribute_enum as Function,
 };
 use candle_core::cuda::cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaStream, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, LaunchConfig,
-    PushKernelArg,
+    CudaContext, CudaEvent, CudaFunction, CudaStream, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, DeviceSlice,
+    LaunchConfig, PushKernelArg,
 };
 use candle_core::cuda::cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
@@ -112,14 +112,7 @@ impl CudaDecoder {
         stream: &Arc<CudaStream>,
         jobs: Vec<(Part<'d>, CudaViewMut<'o, u8>)>,
     ) -> Result<Pending<'d, 'o>> {
-        for (part, output) in &jobs {
-            if part.byte_len() != output.len() as u64 {
-                let (want, got) = (part.byte_len(), output.len());
-                return Err(Error::usage(format!(
-                    "a part takes a buffer of {want} bytes, not {got}"
-                )));
-            }
-        }
+        self.check_jobs(stream, &jobs)?;
         let (parts, mut outputs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
         let batch = Batch::new(parts, self.size)?;
         // Recorded as written when these are dropped, after the launches.
@@ -130,6 +123,29 @@ impl CudaDecoder {
             repeated: false,
             outputs: PhantomData,
         })
+    }
+
+    /// Refuses buffers that are not as long as their parts, and what is another GPU's: kernels would write anywhere.
+    pub(super) fn check_jobs(&self, stream: &CudaStream, jobs: &[(Part<'_>, CudaViewMut<'_, u8>)]) -> Result<()> {
+        let ours = |stream: &CudaStream| **stream.context() == *self.context;
+        if !ours(stream) {
+            return Err(Error::usage(
+                "the stream is not of the decoder's GPU: take CudaDecoder::of its context",
+            ));
+        }
+        for (part, output) in jobs {
+            let (want, got, name) = (part.byte_len(), output.len(), part.name());
+            if want != got as u64 {
+                let what = format!("a part of tensor {name:?} takes a buffer of {want} bytes, not {got}");
+                return Err(Error::usage(what));
+            }
+            if !ours(output.stream()) {
+                return Err(Error::usage(format!(
+                    "the buffer for tensor {name:?} is not on the decoder's GPU"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Enqueues a batch whose outputs are at these addresses.
@@ -168,8 +184,8 @@ impl CudaDecoder {
                 // Free ones that are too small are not worth their memory any more.
                 slots.clear();
                 drop(slots);
-                // Batches of one size differ a little.
-                let room = |len: u64| (len + len / 16).next_multiple_of(1 << 20);
+                // Batches of one size differ a little; no memory is given for nothing.
+                let room = |len: u64| (len + len / 16).max(1).next_multiple_of(1 << 20);
                 Slot::new(&self.context, room(host), room(device))
             }
         }
@@ -237,7 +253,7 @@ impl Flight<'_> {
         let uploaded = unsafe { self.decoder.copies.upload(slot, len)? };
         self.stream.wait(&uploaded).map_err(when("waiting for an upload"))?;
         self.launch(base)?;
-        self.read_statuses()
+        self.read_reports()
     }
 
     fn launch(&self, base: u64) -> Result<()> {
@@ -249,26 +265,41 @@ impl Flight<'_> {
     }
 
     /// Has the stream read back what the kernels before it say.
-    fn read_statuses(&mut self) -> Result<()> {
+    fn read_reports(&mut self) -> Result<()> {
         let Some(slot) = &mut self.slot else { return Ok(()) };
-        let statuses = self.batch.statuses();
+        let reports = self.batch.reports();
         // SAFETY: as above.
-        unsafe { slot.download(statuses.start as usize..statuses.end as usize, &self.stream)? };
+        unsafe { slot.download(reports.start as usize..reports.end as usize, &self.stream)? };
+        self.mark()
+    }
+
+    /// Has what comes next come after what was enqueued so far: a stream such as Candle's is another one on each thread,
+    /// and this may be another thread.
+    fn follow(&self) -> Result<()> {
+        let done = self.done.iter().try_for_each(|done| self.stream.wait(done));
+        done.map_err(when("waiting for a decode"))
+    }
+
+    /// What has been enqueued so far is what to wait for.
+    fn mark(&mut self) -> Result<()> {
         self.done = Some(self.stream.record_event(None).map_err(when("recording an event"))?);
         Ok(())
     }
 
+    /// Waits, and gives what the kernels say of the batch's chunks.
+    fn reports(&mut self) -> Result<&[u8]> {
+        let (Some(done), Some(slot)) = (&self.done, &mut self.slot) else {
+            return Ok(&[]);
+        };
+        done.synchronize().map_err(when("decoding"))?;
+        let reports = self.batch.reports();
+        Ok(&slot.host()?[reports.start as usize..reports.end as usize])
+    }
+
     /// Waits, and says whether everything was sound.
     pub(super) fn finish(mut self) -> Result<()> {
-        let Some(done) = &self.done else { return Ok(()) };
-        done.synchronize().map_err(when("decoding"))?;
-        let statuses = self.batch.statuses();
-        match &mut self.slot {
-            Some(slot) => self
-                .batch
-                .finish(&slot.host()?[statuses.start as usize..statuses.end as usize]),
-            None => Ok(()),
-        }
+        let reports = self.reports()?.to_vec();
+        self.batch.finish(&reports)
     }
 }
 
@@ -322,9 +353,31 @@ impl Pending<'_, '_> {
     /// # Errors
     /// [`Error::Gpu`].
     pub fn again(&mut self) -> Result<()> {
-        self.repeated = true;
+        self.flight.follow()?;
         let base = self.flight.slot.as_ref().map_or(0, Slot::address);
-        self.flight.launch(base)
+        let launched = self.flight.launch(base);
+        // Also if not all of them could be launched.
+        self.flight.mark()?;
+        self.repeated = true;
+        launched
+    }
+
+    /// Waits, and says when the GPU's processors were at work the last time. For who measures kernels.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    pub fn profile(&mut self) -> Result<Profile> {
+        self.read_again()?;
+        let processors = self.flight.decoder.size.processors;
+        Ok(Profile::new(self.flight.reports()?, processors.max(1)))
+    }
+
+    fn read_again(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.repeated) {
+            self.flight.follow()?;
+            self.flight.read_reports()?;
+        }
+        Ok(())
     }
 
     /// Waits until the parts are decoded.
@@ -332,9 +385,7 @@ impl Pending<'_, '_> {
     /// # Errors
     /// [`Error::Corrupt`], of the first chunk that is not sound, as the CPU's decoder gives it; [`Error::Gpu`].
     pub fn wait(mut self) -> Result<()> {
-        if self.repeated {
-            self.flight.read_statuses()?;
-        }
+        self.read_again()?;
         self.flight.finish()
     }
 }

@@ -12,6 +12,7 @@ mod launch;
 mod part;
 #[cfg(feature = "cuda")]
 mod problem;
+mod profile;
 #[cfg(any(feature = "cuda", test))]
 mod ptx;
 #[cfg(feature = "cuda")]
@@ -23,9 +24,10 @@ pub use batch::Batch;
 #[cfg(feature = "cuda")]
 pub use decoder::{CudaDecoder, Pending, is_available};
 pub use launch::{GpuSize, Launch};
-pub use part::{Encoded, Part};
+pub use part::{Cover, Edge, Encoded, Part};
 #[cfg(all(feature = "cuda", feature = "candle"))]
 pub(crate) use problem::when;
+pub use profile::Profile;
 
 use crate::codec::device::{header, launch::Kernel};
 

@@ -77,6 +77,47 @@ impl<'d> Encoded<'d> {
         self.plan.chunk_bytes() as u64
     }
 
+    /// The chunks that hold a range of the decoded bytes.
+    ///
+    /// # Panics
+    /// If the tensor has no such bytes.
+    pub fn cover(&self, bytes: Range<u64>) -> Cover {
+        let (size, total) = (self.chunk_bytes(), self.tensor.info().byte_len());
+        assert!(bytes.start <= bytes.end && bytes.end <= total, "no such bytes");
+        if bytes.is_empty() {
+            return Cover::default();
+        }
+        let mut cover = Cover {
+            whole: bytes.start / size..bytes.end.div_ceil(size),
+            ..Cover::default()
+        };
+        let edge = |chunk: u64| {
+            let all = chunk * size..total.min((chunk + 1) * size);
+            let of = all.start.max(bytes.start)..all.end.min(bytes.end);
+            (of != all).then(|| Edge {
+                chunk,
+                bytes: of.start - all.start..of.end - all.start,
+                at: of.start - bytes.start,
+            })
+        };
+        if let Some(first) = edge(cover.whole.start) {
+            cover.whole.start += 1;
+            cover.edges.push(first);
+        }
+        if !cover.whole.is_empty()
+            && let Some(last) = edge(cover.whole.end - 1)
+        {
+            cover.whole.end -= 1;
+            cover.edges.push(last);
+        }
+        if cover.whole.is_empty() {
+            cover.whole = 0..0;
+        } else {
+            cover.whole_at = cover.whole.start * size - bytes.start;
+        }
+        cover
+    }
+
     /// Some of its chunks, or all: `0..chunks()`.
     ///
     /// # Panics
@@ -94,6 +135,28 @@ impl<'d> Encoded<'d> {
     }
 }
 
+/// The chunks that hold a range of a tensor's bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Cover {
+    /// Those that hold nothing else.
+    pub whole: Range<u64>,
+    /// Where the first of them belongs in the range.
+    pub whole_at: u64,
+    /// The others, two at most.
+    pub edges: Vec<Edge>,
+}
+
+/// A chunk that holds other bytes too.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Which one.
+    pub chunk: u64,
+    /// Those of its bytes that are wanted.
+    pub bytes: Range<u64>,
+    /// Where they belong in the range.
+    pub at: u64,
+}
+
 /// Consecutive chunks of a tensor.
 #[derive(Clone, Debug)]
 pub struct Part<'d> {
@@ -106,6 +169,20 @@ pub struct Part<'d> {
 impl Part<'_> {
     pub(super) fn plan(&self) -> &Plan {
         &self.encoded.plan
+    }
+
+    /// Some of its chunks, counted as the tensor's, and where their first byte is among this part's.
+    #[cfg(feature = "cuda")]
+    pub(super) fn sub(&self, chunks: Range<u64>) -> (Self, u64) {
+        let start = |chunks: Range<u64>| Tensor::encoded_range(self.plan(), chunks).start;
+        let before = start(chunks.clone()) - start(self.chunks.clone());
+        let at = (chunks.start - self.chunks.start) * self.encoded.chunk_bytes();
+        let sub = Self {
+            encoded: self.encoded.clone(),
+            resident: self.resident.map(|address| address + before),
+            chunks,
+        };
+        (sub, at)
     }
 
     /// Bytes that it decodes to.

@@ -3,10 +3,10 @@
 use crate::gpu::{Build, Gpu};
 use crate::support::data::{Kind, fill};
 use candle_core::{DType, Device, Tensor};
-use candle_nn::var_builder::SimpleBackend;
+use candle_nn::var_builder::{Shard, SimpleBackend};
 use std::path::PathBuf;
 use wcodec::candle::{DecodeOp, GpuDecode, LoadOptions, WcodecBackend, wcodec_error};
-use wcodec::{DType as Stored, Decoder, Effort, EncodeOptions, Encoder, Error, TensorSpec};
+use wcodec::{DType as Stored, Decoder, Effort, EncodeOptions, Encoder, Error, GpuProblem, TensorSpec};
 
 /// A file with a tensor of every type that Candle has a type for.
 fn file(folder: &tempfile::TempDir) -> PathBuf {
@@ -105,4 +105,72 @@ fn bytes_to_numbers() {
             assert!(matches!(wcodec_error(&error), Some(Error::Usage(_))), "{error}");
         }
     }
+}
+
+/// Rows that start and end within chunks.
+#[test]
+fn rows() {
+    parts(&[(0, 1), (0, 2), (0, 3), (0, 600)]);
+}
+
+#[test]
+fn columns() {
+    parts(&[(1, 2), (1, 3)]);
+}
+
+/// Parts along a dimension, of so many, as on the CPU.
+fn parts(ways: &[(usize, usize)]) {
+    let Some(device) = device() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.wcodec");
+    // Chunks of some rows and a half.
+    let (shape, kinds) = ([600, 330], [Stored::BF16, Stored::F32, Stored::U8]);
+    let specs: Vec<TensorSpec> = kinds
+        .iter()
+        .map(|&d| TensorSpec::new(format!("{d}"), d, shape))
+        .collect();
+    let mut encoder = Encoder::create(&path, specs.clone(), EncodeOptions::lossless()).unwrap();
+    for spec in &specs {
+        encoder
+            .add(&spec.name, &fill(Kind::Scaled, spec.dtype, &shape, 3))
+            .unwrap();
+    }
+    encoder.finish().unwrap();
+    for gpu in [GpuDecode::Always, GpuDecode::Never] {
+        let backend = WcodecBackend::open(&[&path], LoadOptions::default().gpu(gpu)).unwrap();
+        for (name, dtype) in [("BF16", DType::BF16), ("F32", DType::F32), ("U8", DType::U8)] {
+            for &(dim, world_size) in ways {
+                for rank in [0, world_size / 2, world_size - 1] {
+                    let shard = |device: &Device| {
+                        let vb = backend.sharded_var_builder(dtype, device);
+                        vb.get_with_hints(&shape[..], name, Shard { dim, rank, world_size })
+                            .unwrap()
+                    };
+                    let (expected, got) = (shard(&Device::Cpu), shard(&device));
+                    assert!(got.device().is_cuda());
+                    same(&expected, &got, &format!("{name}, {rank} of {world_size} along {dim}"));
+                }
+            }
+        }
+    }
+}
+
+/// `tests/cuda/rehearse` has one.
+#[test]
+#[ignore = "for a GPU before compute capability 8.0"]
+fn a_gpu_that_is_too_old() {
+    let device = Device::new_cuda(0).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let get = |gpu, device: &Device| {
+        let backend = WcodecBackend::open(&[&path], LoadOptions::default().gpu(gpu)).unwrap();
+        backend.get_unchecked("layers.16.BF16", DType::BF16, device)
+    };
+    let error = get(GpuDecode::Always, &device).unwrap_err();
+    match wcodec_error(&error) {
+        Some(Error::Gpu { problem, .. }) => assert_eq!(*problem, GpuProblem::TooOld),
+        _ => panic!("{error}"),
+    }
+    let (expected, got) = (get(GpuDecode::Never, &Device::Cpu), get(GpuDecode::OrCpu, &device));
+    same(&expected.unwrap(), &got.unwrap(), "decoded on the CPU");
 }

@@ -38,11 +38,11 @@ static void answer(const void* from, size_t len) {
     if ((len > 0 && fwrite(from, len, 1, stdout) != 1) || fflush(stdout) != 0) exit(1);
 }
 
-using Decode = void (*)(const Tensor*, const Chunk*, const Item*, u32*, u32);
+using Decode = void (*)(const Tensor*, const Chunk*, const Item*, Report*, u32);
 
 // What a kernel is launched with: four addresses or numbers of 64 bits, and one of 32.
 static void call(Decode kernel, const u64* a, u32 last) {
-    kernel((const Tensor*)a[0], (const Chunk*)a[1], (const Item*)a[2], (u32*)a[3], last);
+    kernel((const Tensor*)a[0], (const Chunk*)a[1], (const Item*)a[2], (Report*)a[3], last);
 }
 
 template <class From, class To>

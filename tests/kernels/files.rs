@@ -32,6 +32,39 @@ pub fn check_file(gpu: &mut Gpu, decoder: &Decoder) {
         let parts = vec![one.part(middle..one.chunks()), one.part(0..middle)];
         let got = gpu.decode(parts, SIZE, 0).unwrap();
         assert!([&got[1][..], &got[0]].concat() == *expected, "in parts");
+        check_ranges(gpu, one, expected);
+    }
+}
+
+/// Ranges of a tensor's bytes, by the chunks that hold them: as rows of it are decoded.
+fn check_ranges(gpu: &mut Gpu, one: &Encoded<'_>, expected: &[u8]) {
+    let (size, end) = (one.chunk_bytes(), expected.len() as u64);
+    let ranges = [
+        0..end,
+        3..3,
+        1..2,
+        0..size,
+        5..size + 1,
+        size..size + 7,
+        size - 1..end,
+        end - 1..end,
+    ];
+    for range in ranges.into_iter().filter(|range| range.end <= end) {
+        let cover = one.cover(range.clone());
+        let edges = cover.edges.iter().map(|edge| one.part(edge.chunk..edge.chunk + 1));
+        let decoded = gpu
+            .decode([one.part(cover.whole)].into_iter().chain(edges).collect(), SIZE, 0)
+            .unwrap();
+        let mut got = vec![0xa5; (range.end - range.start) as usize];
+        got[cover.whole_at as usize..][..decoded[0].len()].copy_from_slice(&decoded[0]);
+        for (edge, decoded) in cover.edges.iter().zip(&decoded[1..]) {
+            let wanted = &decoded[edge.bytes.start as usize..edge.bytes.end as usize];
+            got[edge.at as usize..][..wanted.len()].copy_from_slice(wanted);
+        }
+        assert!(
+            got == expected[range.start as usize..range.end as usize],
+            "bytes {range:?}"
+        );
     }
 }
 

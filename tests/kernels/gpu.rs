@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
-use wcodec::cuda::{Batch, Encoded, GpuSize, Part};
+use wcodec::cuda::{Batch, Encoded, GpuSize, Part, Profile};
 use wcodec::{Result, Tensor};
 
 /// How the kernels are compiled.
@@ -82,6 +82,9 @@ pub struct Gpu {
     input: ChildStdin,
     output: ChildStdout,
 }
+
+/// Processors that the emulator says its CTAs are on.
+const PROCESSORS: u32 = 3;
 
 /// What the emulated GPU is to look like: that of an H100.
 pub const SIZE: GpuSize = GpuSize {
@@ -180,9 +183,12 @@ impl Gpu {
                 room,
             );
         }
-        let statuses = batch.statuses();
-        let statuses = self.read(base + statuses.start, statuses.end - statuses.start);
-        batch.finish(&statuses)
+        let reports = batch.reports();
+        let reports = self.read(base + reports.start, reports.end - reports.start);
+        let profile = Profile::new(&reports, PROCESSORS);
+        assert_eq!(profile.chunks() as u64, batch.chunks(), "each chunk is reported");
+        assert!((0.0..=1.0).contains(&profile.busy()));
+        batch.finish(&reports)
     }
 
     /// Decodes a whole tensor.

@@ -233,6 +233,12 @@ T __ldg(const T* from) {
     return *from;
 }
 
+inline unsigned long long nanoseconds() {
+    static unsigned long long now = 0;
+    return ++now;
+}
+inline uint32_t processor() { return shim::block_index.x % 3; }
+
 template <class T>
 void forget(const T*&) {}
 

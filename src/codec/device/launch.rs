@@ -37,6 +37,17 @@ pub(crate) enum Conversion {
     F8E5M2ToF16,
 }
 
+impl Conversion {
+    /// Bytes of a number before it.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn stored_bytes(self) -> usize {
+        match self {
+            Self::U16ToU32 => 2,
+            Self::I8ToI16 | Self::F8E5M2ToF16 => 1,
+        }
+    }
+}
+
 /// Splits that have a kernel of their own: stored bits, raw bits, mantissa bits of a token. BF16 with 2 and 3
 /// mantissa bits in a token, F16 likewise, F32 with 2.
 const SPLITS: [(u32, u32, u32); 5] = [(16, 6, 2), (16, 5, 3), (16, 9, 2), (16, 8, 3), (32, 22, 2)];

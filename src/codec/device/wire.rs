@@ -94,10 +94,34 @@ shared_structs! {
         row: u32,
         column: u32,
     }
-    /// What a CTA does: some chunks of one tensor. The status of each goes where the chunk is in its array.
+    /// What a CTA does: some chunks of one tensor.
     struct Item {
         tensor: u32,
         first: u32,
         count: u32,
+    }
+    /// What a warp says of a chunk that it has decoded.
+    struct Report {
+        /// When, in nanoseconds of the GPU's clock.
+        begin: u64,
+        end: u64,
+        /// What is wrong with the chunk.
+        status: u32,
+        /// Which of the GPU's processors it was.
+        processor: u32,
+    }
+}
+
+impl Report {
+    /// As a kernel has written it.
+    pub(crate) fn of(bytes: &[u8; size_of::<Self>()]) -> Self {
+        let (words, _) = bytes.as_chunks();
+        let last = u64::from_le_bytes(words[2]);
+        Self {
+            begin: u64::from_le_bytes(words[0]),
+            end: u64::from_le_bytes(words[1]),
+            status: last as u32,
+            processor: (last >> 32) as u32,
+        }
     }
 }

@@ -17,6 +17,7 @@ use measure::Decoding;
 #[cfg(feature = "eval")]
 pub(crate) use measure::median;
 use report::Report;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wcodec::{Backend, Progress, checkpoint};
@@ -34,9 +35,11 @@ Decoding: all tensors from the encoded file in memory into one buffer, with ever
 CPU and 1, 2, 4, ... threads. After each run the same bytes are copied into the same buffer with as \
 many threads: the speed limit of any decoder.
 
-With --device cuda, in a build that has it: the GPU's kernels by its own clock, from and to its memory, \
-and a copy of the same bytes in turns with them, through more memory than its caches hold; then files in \
-the system's cache to tensors on the GPU, by this library and by Candle from safetensors.
+With --device cuda, in a build that has it: decoding by the GPU's own clock, from and to its memory, tensor \
+by tensor and all in one call, in turns with a copy of the same bytes, through more memory than its caches \
+hold, and the share of time in which its processors had work. A .wcodec file is taken as it is; several files \
+are rows of one table. With --load also files in the system's cache to tensors on the GPU, decoded there or \
+on the CPU, and by Candle from safetensors.
 
 Every run's result is compared with the original; if a byte differs, that is an error. Results are \
 medians; a measurement is not repeated after 30 seconds. Memory is what was taken beyond the buffers.")]
@@ -44,18 +47,27 @@ medians; a measurement is not repeated after 30 seconds. Memory is what was take
 Examples:
   wcodec bench model.safetensors
   wcodec bench model.wcodec --threads 1 --backend avx2
-  wcodec bench model.wcodec --device cuda
+  wcodec bench model.wcodec --device cuda --load --save results.json
   wcodec bench model.safetensors --effort default --runs 9 --json > results.json")]
 pub(crate) struct Bench {
     /// Safetensors file, or .wcodec file, which is restored first; or hf://ORG/MODEL[@REVISION]/FILE
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// This effort only [default: all; decoding is that of effort default]
     #[arg(long, value_enum)]
     effort: Option<Effort>,
     /// What decodes
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
+    /// Measure loading too, with --device cuda
+    #[arg(long)]
+    load: bool,
+    /// Decoded bytes of a run at least, with --device cuda: several times its caches
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = output::parse_size)]
+    round: u64,
+    /// Write the results to this file too, as JSON
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Runs of each measurement
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -71,10 +83,59 @@ enum Device {
 
 impl Bench {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        if self.device == Device::Cuda && !cfg!(feature = "cuda") {
-            return Err(Failure::usage("this wcodec was built without the feature `cuda`"));
+        match (self.device, &self.files[..]) {
+            (Device::Cuda, files) => self.run_cuda(files, global),
+            (Device::Cpu, _) if self.load => Err(Failure::usage("--load is for --device cuda")),
+            (Device::Cpu, [file]) => self.run_cpu(file, global),
+            (Device::Cpu, _) => Err(Failure::usage("several files are for --device cuda")),
         }
-        let local = input::local_file(&self.file, global)?;
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[allow(clippy::unused_self)]
+    fn run_cuda(&self, _: &[PathBuf], _: &Global) -> Result<(), Failure> {
+        Err(Failure::usage("this wcodec was built without the feature `cuda`"))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn run_cuda(&self, files: &[PathBuf], global: &Global) -> Result<(), Failure> {
+        let files = files
+            .iter()
+            .map(|file| input::local_file(file, global))
+            .collect::<Result<Vec<_>, _>>()?;
+        let progress = Display::new("measuring", global);
+        let scratch = scratch_folder(&scratch_place(&files[0])?)?;
+        let plan = cuda::Plan {
+            files: &files,
+            effort: self.effort.map_or(wcodec::Effort::Default, wcodec::Effort::from),
+            runs: self.runs as usize,
+            round: self.round,
+            load: self.load,
+            scratch: scratch.path(),
+        };
+        let report = plan.run(&progress)?;
+        drop(progress);
+        self.give(global, || report.json(), || report.text())?;
+        match report.failed() {
+            true => Err(Failure::new("bench", "not every file could be measured")),
+            false => Ok(()),
+        }
+    }
+
+    /// Prints the results, and saves them if they are to be.
+    fn give(&self, global: &Global, json: impl Fn() -> Value, text: impl Fn() -> String) -> Result<(), Failure> {
+        if let Some(path) = &self.save {
+            let saving = Failure::io(format!("writing {}", path.display()));
+            std::fs::write(path, format!("{:#}\n", json())).map_err(saving)?;
+        }
+        match global.json {
+            true => output::print_json(&json()),
+            false => output::print(&text()),
+        }
+    }
+
+    fn run_cpu(&self, file: &Path, global: &Global) -> Result<(), Failure> {
+        let local = input::local_file(file, global)?;
         let progress = Display::new("measuring", global);
         let runs = self.runs as usize;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -92,15 +153,14 @@ impl Bench {
             .map_or_else(|| Backend::available().collect(), |backend| vec![backend]);
         let backend = global.backend.map_or_else(Backend::detect, Ok)?;
         let effort = self.effort.map_or(wcodec::Effort::Default, wcodec::Effort::from);
-        let efforts = if self.effort.is_some() || self.device == Device::Cuda {
+        let efforts = if self.effort.is_some() {
             vec![effort]
         } else {
             wcodec::Effort::ALL.to_vec()
         };
 
         let place = scratch_place(&local)?;
-        let scratch = tempfile::Builder::new().prefix("wcodec-bench-").tempdir_in(&place);
-        let scratch = scratch.map_err(Failure::io(format!("making a folder in {}", place.display())))?;
+        let scratch = scratch_folder(&place)?;
         let input = original(&local, scratch.path(), global)?;
         // Read whole: what is decoded is compared with it, and the system has it in its cache then.
         let original = std::fs::read(&input).map_err(Failure::io(format!("reading {}", input.display())))?;
@@ -122,16 +182,6 @@ impl Bench {
         let encoded: Arc<[u8]> = encoded.into();
         let tensors = measure::open(&encoded, backend)?.tensors().len();
         let data = data_of(&original)?;
-        #[cfg(feature = "cuda")]
-        if self.device == Device::Cuda {
-            let files = (&*scratch.path().join("encoded.wcodec"), &*input);
-            let report = cuda::run(&encoded, data, files, runs, &progress)?;
-            drop(progress);
-            return match global.json {
-                true => output::print_json(&report.json(&self.file)),
-                false => output::print(&report.text(&self.file)),
-            };
-        }
         let mut decoding = Decoding {
             encoded,
             original: data,
@@ -147,7 +197,7 @@ impl Bench {
         }
         drop(progress);
 
-        let (file, scratch, data) = (&*self.file, &*place, data.len() as u64);
+        let (scratch, data) = (&*place, data.len() as u64);
         let report = Report {
             file,
             scratch,
@@ -161,11 +211,7 @@ impl Bench {
             encode,
             decode,
         };
-        if global.json {
-            output::print_json(&report.json())
-        } else {
-            output::print(&report.text())
-        }
+        self.give(global, || report.json(), || report.text())
     }
 }
 
@@ -177,6 +223,12 @@ fn original(file: &Path, scratch: &Path, global: &Global) -> Result<PathBuf, Fai
     let to = scratch.join("original.safetensors");
     checkpoint::decode(file, &to, global.decode_options(), &())?;
     Ok(to)
+}
+
+/// A folder in it that goes away.
+fn scratch_folder(place: &Path) -> Result<tempfile::TempDir, Failure> {
+    let folder = tempfile::Builder::new().prefix("wcodec-bench-").tempdir_in(place);
+    folder.map_err(Failure::io(format!("making a folder in {}", place.display())))
 }
 
 /// Where files go that are only measured: memory if there is plenty, else the usual place.

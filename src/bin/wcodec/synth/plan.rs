@@ -165,11 +165,14 @@ pub(super) fn model(shape: &Shape, elements: Elements) -> Vec<Plan> {
 /// Many tensors of one size, named as those of a mixture of experts: for tests of the index.
 pub(super) fn many(tensors: usize, elements: Elements, bytes_each: u64) -> Vec<Plan> {
     const EXPERTS: usize = 64;
+    const WIDEST_BITS: u32 = 13;
     const MATRICES: [&str; 3] = ["gate_proj", "up_proj", "down_proj"];
     let count = (bytes_each * 8 / elements.dtype().bits() as u64).max(1) as usize;
-    let columns = [32, 16, 8, 4, 2]
-        .into_iter()
-        .find(|&c| count.is_multiple_of(c))
+    // About as wide as long, as matrices of models are, up to their usual widths.
+    let columns = (0..=WIDEST_BITS)
+        .map(|bits| 1 << bits)
+        .take_while(|&c| count.is_multiple_of(c) && c * c <= count)
+        .last()
         .unwrap_or(1);
     let plan = |n: usize| {
         let (expert, matrix) = (n / MATRICES.len(), MATRICES[n % MATRICES.len()]);
