@@ -43,7 +43,7 @@ class Run:
         self.args, self.folder = args, folder
         self.original = os.path.join(args.model, "model.safetensors")
         lossless = os.path.join(folder, "lossless.wcodec")
-        self.wcodec("encode", self.original, "-o", lossless)
+        self.wcodec("encode", self.original, "-o", lossless, "--force")
         self.size = os.path.getsize(lossless)
         tensors = index(lossless)
         self.shapes = {t["name"]: t["shape"] for t in tensors}
@@ -56,18 +56,21 @@ class Run:
         self.candidates, self.seconds = [], {}
 
     def wcodec(self, *command):
-        command = ["nice", self.args.wcodec, *command, "--quiet"]
+        command = [self.args.wcodec, *command, "--quiet"]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
     def new(self, series, name):
+        """Path of a candidate, and whether it is to be made."""
         os.makedirs(os.path.join(self.folder, series), exist_ok=True)
         path = os.path.join(self.folder, series, name)
         self.candidates.append(path)
-        return path
+        return path, not os.path.exists(path)
 
     def ours(self, series, extra, rates):
         for rate in rates:
-            path = self.new(series, f"{rate}.wcodec")
+            path, missing = self.new(series, f"{rate}.wcodec")
+            if not missing:
+                continue
             bits = float(rate)
             command = ["encode", self.original, "-o", path, *extra]
             if self.args.embedding == "kept":
@@ -81,16 +84,21 @@ class Run:
     def others(self):
         import rounded
 
-        kinds = list(rounded.ROUNDED) if self.args.others else []
-        squares = {}
-        if self.args.others and rounded.gguf():
-            squares = rounded.importance(self.args.model, self.args.calibrate, self.args.calibration_tokens, self.args.window)
-            kinds += rounded.GGUF
-        elif self.args.others:
+        args, squares = self.args, None
+        kinds = [("rounded", kind) for kind in rounded.ROUNDED] if args.others else []
+        if args.others and rounded.gguf():
+            kinds += [("GGUF", kind) for kind in rounded.GGUF]
+        elif args.others:
             print("libgguf is not installed: no GGUF kinds", file=sys.stderr)
-        for kind in kinds:
-            path = self.new("rounded" if kind in rounded.ROUNDED else "GGUF", f"{kind}.safetensors")
-            rounded.write(self.original, path, kind, squares, self.lossless, self.args.embedding == "quantised")
+        for series, kind in kinds:
+            path, missing = self.new(series, f"{kind}.safetensors")
+            if not missing:
+                continue
+            if series == "GGUF" and squares is None:
+                squares = rounded.importance(args.model, args.calibrate, args.calibration_tokens, args.window)
+            whole = args.embedding == "quantised"
+            rounded.write(self.original, path + ".part", kind, squares, self.lossless, whole)
+            os.rename(path + ".part", path)
             print(kind, file=sys.stderr, flush=True)
 
     def rate(self, path, report):
@@ -105,6 +113,7 @@ class Run:
         command += ["--window", str(args.window)]
         for name in ("config", "tokenizer"):
             command += [f"--{name}", os.path.join(args.model, f"{name}.json")]
+        command += ["--resume", os.path.join(self.folder, "measured")]
         if args.html:
             command += ["--html", args.html]
         report = json.loads(self.wcodec(*command))
@@ -126,6 +135,10 @@ class Run:
                 }
             )
         return rows, report["candidates"][0]["texts"][0]["reference"]["perplexity"]
+
+
+def rates(text):
+    return [rate for rate in text.split(",") if rate]
 
 
 def at(curve, key, value):
@@ -161,27 +174,26 @@ def main():
     parser.add_argument("--bits", default="2.5,3,3.5,4,4.5,5,5.5,6,6.75", help="rates of ours, comma-separated")
     parser.add_argument("--plain-bits", default="3.5,4.5,6", help="rates without calibration, comma-separated")
     parser.add_argument("--embedding", choices=["kept", "quantised"], default="kept")
-    parser.add_argument("--no-gradients", action="store_true", help="ours without gradients too")
+    parser.add_argument("--no-gradients-bits", default="", help="rates calibrated without gradients")
     parser.add_argument("--no-others", dest="others", action="store_false", help="ours alone")
     parser.add_argument("--calibration-tokens", type=int, default=16384)
     parser.add_argument("--window", type=int, default=512)
     parser.add_argument("--windows", default="12")
-    parser.add_argument("--statistics", help="folder for statistics, kept from run to run")
-    parser.add_argument("--scratch", help="where the models go meanwhile: some GB")
+    parser.add_argument("--folder", help="where models and statistics go, some GB: kept, and what is there is used again")
     parser.add_argument("--html", help="report page with the curves")
     parser.add_argument("--json", help="file for the figures")
     parser.add_argument("--wcodec", default="target/release/wcodec")
     args = parser.parse_args()
-    folder = tempfile.mkdtemp(dir=args.scratch)
+    folder = args.folder or tempfile.mkdtemp()
+    os.makedirs(folder, exist_ok=True)
     try:
         run = Run(args, folder)
-        statistics = args.statistics or os.path.join(folder, "statistics")
+        statistics = os.path.join(folder, "statistics")
         calibrate = ["--calibrate", args.calibrate, "--calibration-tokens", str(args.calibration_tokens)]
-        run.ours("calibrated", [*calibrate, "--statistics", statistics], args.bits.split(","))
-        if args.no_gradients:
-            less = [*calibrate, "--statistics", statistics + "-no-gradients", "--no-gradients"]
-            run.ours("no gradients", less, args.bits.split(","))
-        run.ours("not calibrated", [], [rate for rate in args.plain_bits.split(",") if rate])
+        run.ours("calibrated", [*calibrate, "--statistics", statistics], rates(args.bits))
+        less = [*calibrate, "--statistics", statistics + "-no-gradients", "--no-gradients"]
+        run.ours("no gradients", less, rates(args.no_gradients_bits))
+        run.ours("not calibrated", [], rates(args.plain_bits))
         run.others()
         rows, reference = run.measure()
         if args.json:
@@ -190,7 +202,8 @@ def main():
         whole = args.embedding == "quantised"
         table(rows, reference, "the whole file" if whole else "the blocks' linear layers")
     finally:
-        shutil.rmtree(folder)
+        if not args.folder:
+            shutil.rmtree(folder)
     return 0
 
 

@@ -173,18 +173,19 @@ impl<'a> Quantiser<'a> {
     }
 
     fn known_factor(&self, spec: &TensorSpec) -> Result<Option<Factor>> {
-        // Outputs that do nothing to the loss of this text may do something elsewhere.
-        let felt = self
-            .gradients
-            .get(&spec.name)
-            .is_some_and(|g| g.iter().any(|&g| g > 0.0));
-        match felt && self.known(spec) {
+        match self.known(spec) {
             true => self.factor(&spec.name),
             false => Ok(None),
         }
     }
 
+    /// `None` if the text told nothing of a tensor.
     fn factor(&self, name: &str) -> Result<Option<Factor>> {
+        // Outputs that do nothing to the loss of this text may do something elsewhere.
+        let felt = self.gradients.get(name);
+        if !felt.is_some_and(|rows| rows.iter().any(|&r| r > 0.0)) {
+            return Ok(None);
+        }
         match place(name) {
             Some((layer, input)) => self.store.load_factor(&factor_name(layer, input)),
             None => self.store.load_factor(name),

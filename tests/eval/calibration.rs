@@ -175,7 +175,7 @@ fn a_model_of_another_kind_can_be_quantised_without() {
     file(&folder, "config.json", &config.to_string());
     let error = encode(&model, &calibration(&folder)).unwrap_err().to_string();
     assert!(
-        error.contains("rwkv") && error.contains("without calibration"),
+        error.contains("Rwkv") && error.contains("without calibration"),
         "{error}"
     );
 }

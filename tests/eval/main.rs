@@ -5,6 +5,8 @@ mod baseline;
 mod calibration;
 #[cfg(feature = "cli")]
 mod certificates;
+#[cfg(feature = "cli")]
+mod curves;
 mod errors;
 mod forward;
 mod kept;

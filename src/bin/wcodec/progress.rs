@@ -99,7 +99,14 @@ impl wcodec::Progress for Display {
         match &self.view {
             View::Quiet => {}
             View::Bar(bar) => bar.inc_length(total),
-            View::Lines(lines) => lines.lock().unwrap_or_else(|e| e.into_inner()).total += total,
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(|e| e.into_inner());
+                if lines.total == 0 {
+                    // Something else may have been done since the display was made.
+                    lines.begun = Instant::now();
+                }
+                lines.total += total;
+            }
         }
     }
 
@@ -140,18 +147,21 @@ impl Lines {
     fn text(&self, action: &str, noun: Option<&str>) -> String {
         let percent = (100 * self.done).checked_div(self.total).unwrap_or(100);
         let elapsed = self.begun.elapsed().as_secs_f64();
-        let left = elapsed * self.total.saturating_sub(self.done) as f64 / self.done.max(1) as f64;
-        let left = output::duration(Duration::from_secs_f64(left.min(1e9)));
+        // Of the first hundredth nothing follows yet.
+        let left = match percent {
+            0 => String::new(),
+            _ => {
+                let left = elapsed * self.total.saturating_sub(self.done) as f64 / self.done.max(1) as f64;
+                format!(", {} left", output::duration(Duration::from_secs_f64(left)))
+            }
+        };
         if let Some(noun) = noun {
             let rate = self.done as f64 / elapsed.max(1e-9);
-            return format!(
-                "{action}: {percent}% of {} {noun}, {rate:.0}/s, {left} left",
-                self.total
-            );
+            return format!("{action}: {percent}% of {} {noun}, {rate:.0}/s{left}", self.total);
         }
         let (done, total) = (output::bytes(self.done), output::bytes(self.total));
         let rate = output::rate(self.done, elapsed);
-        format!("{action}: {percent}% of {total} ({done}), {rate}, {left} left")
+        format!("{action}: {percent}% of {total} ({done}), {rate}{left}")
     }
 }
 
