@@ -103,10 +103,13 @@ pub(crate) struct Quantising<'a> {
     /// Whether a tensor is quantised.
     pub(crate) takes: Box<dyn Fn(&TensorSpec) -> bool + Sync + 'a>,
     /// The strength at which a tensor's steps are about as large as its weights.
-    pub(crate) unit: Box<dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a>,
+    pub(crate) unit: Box<Unit<'a>>,
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
     pub(crate) quantise: Box<Quantiser<'a>>,
 }
+
+/// Gives a tensor's strength, of its data.
+pub(crate) type Unit<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a;
 
 /// Quantises a tensor, given its data and a strength.
 pub(crate) type Quantiser<'a> = dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync + 'a;

@@ -35,9 +35,12 @@ pub fn read_text(path: &Path) -> Result<Vec<(At, String)>> {
         .collect()
 }
 
+/// Texts, each with its place.
+pub type Documents = Vec<(At, String)>;
+
 /// Documents in two parts: what is before the last eighth of their bytes, and that. Cut is behind a line if the
 /// document that is cut has one before that place, else between two characters.
-pub fn split_last_eighth(texts: Vec<(At, String)>) -> (Vec<(At, String)>, Vec<(At, String)>) {
+pub fn split_last_eighth(texts: Vec<(At, String)>) -> (Documents, Documents) {
     let all: usize = texts.iter().map(|(_, text)| text.len()).sum();
     let (mut before, mut last) = (Vec::new(), Vec::new());
     let mut left = (all as u128 * 7 / 8) as usize;

@@ -183,9 +183,11 @@ impl Suite {
     /// Runs both models.
     pub(super) fn measure(&self, models: &Models, watch: &Watch) -> Result<(Vec<Text>, Vec<Task>)> {
         let text = |source: &TextSource| {
-            let mut options = TextOptions::default();
-            options.window = source.window;
-            options.windows = Some(source.windows);
+            let options = TextOptions {
+                window: source.window,
+                windows: Some(source.windows),
+                ..TextOptions::default()
+            };
             let progress = (watch.progress)(Stage::Reading);
             let report = measure_text(models, &source.documents, &options, &*progress)?;
             if report.tokens < 2 {
