@@ -109,7 +109,7 @@ pub(crate) struct Quantising<'a> {
 }
 
 /// The strength at which a tensor's steps are about as large as its weights.
-type Unit<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a;
+pub(crate) type Unit<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a;
 
 /// Quantises a tensor, given its data and a strength.
 pub(crate) type Quantiser<'a> = dyn Fn(&TensorSpec, &[u8], f64) -> Result<Option<Quantised>> + Sync + 'a;

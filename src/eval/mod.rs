@@ -41,7 +41,7 @@ pub(crate) mod weights;
 mod windows;
 mod wire;
 
-pub use documents::{read_text, split_last_eighth};
+pub use documents::{Documents, read_text, split_last_eighth};
 pub use files::{ModelFiles, StoredTensor};
 pub use items::{Item, Question, read_items};
 pub use kept::{Spent, Times};
