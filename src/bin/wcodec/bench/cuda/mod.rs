@@ -48,7 +48,9 @@ impl Plan<'_> {
             return Err(wcodec::Error::Gpu { problem, what }.into());
         }
         let gpu = Gpu::first()?;
-        progress.start(self.files.len() as u64);
+        // Asked while it works.
+        let name = gpu.name()?;
+        progress.start(self.files.iter().map(|file| size(file)).sum());
         let (mut files, mut failed) = (Vec::new(), false);
         for file in self.files {
             match self.file(&gpu, file, progress) {
@@ -61,10 +63,10 @@ impl Plan<'_> {
                 }
             }
             gpu.decoder.release_memory();
-            progress.advance(1, &file.to_string_lossy());
+            progress.advance(size(file), &file.to_string_lossy());
         }
         Ok(CudaReport {
-            gpu: gpu.name()?,
+            gpu: name,
             driver: driver(),
             files,
             failed,
@@ -86,9 +88,7 @@ impl Plan<'_> {
         let decoder = Decoder::open(encoded)?;
         let mut report = kernels::measure(gpu, &decoder, self.runs, progress)?;
         report.file = file.to_owned();
-        report.encoded = std::fs::metadata(encoded)
-            .map_err(Failure::io("looking at the encoded file"))?
-            .len();
+        report.encoded = size(encoded);
         gpu.decoder.release_memory();
         if self.load {
             let original = if is_encoded {
@@ -101,6 +101,11 @@ impl Plan<'_> {
         }
         Ok(report)
     }
+}
+
+/// Bytes of a file, as far as it has any.
+fn size(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
 /// The driver's version, if it says.

@@ -157,10 +157,10 @@ impl CudaReport {
     }
 }
 
-/// Weights in the powers of two that tensors mostly are: 16 Mi.
+/// Weights in the powers of two that tensors mostly are: 16Mi.
 fn millions(weights: u64) -> String {
     match weights {
         0..0x10_0000 => weights.to_string(),
-        _ => format!("{:.0} Mi", weights as f64 / f64::from(1 << 20)),
+        _ => format!("{:.0}Mi", weights as f64 / f64::from(1 << 20)),
     }
 }

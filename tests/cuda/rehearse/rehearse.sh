@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Rehearses what a bundle does on a GPU machine, here, on a GPU that the CPU emulates (driver.cpp): tensors are small,
+# and times mean nothing.
+#
+#     tests/cuda/bundle.sh FOLDER && tests/cuda/rehearse/rehearse.sh FOLDER [PART ...]
+#
+# Kernels of Candle's own are not emulated: what turns one type into another fails.
+set -euo pipefail
+bundle=$(realpath "${1:?the bundle is missing}")
+shift
+here=$(dirname "$(realpath "$0")")
+kernels=$here/../../../kernels
+work=$bundle.rehearsal
+mkdir -p "$work/include"
+
+# Every kernel's source with its definitions, and then a list of them by name.
+{
+    echo '#ifdef SOURCES'
+    while read -r _ source definitions; do
+        for definition in $definitions; do echo "#define ${definition%%=*} ${definition#*=}"; done
+        echo "#include \"$kernels/$source\""
+        for definition in $definitions; do echo "#undef ${definition%%=*}"; done
+    done <"$kernels/kernels.txt"
+    echo '#else'
+    while read -r name _; do echo "{\"$name\", [](void** a) { return bind($name, a); }},"; done <"$kernels/kernels.txt"
+    echo '#endif'
+} >"$work/include/kernels.inc"
+g++ -std=c++17 -O2 -g -shared -fPIC -Wno-parentheses -Wl,-soname,libcuda.so.1 -I "$work/include" -o "$work/libcuda.so.1" \
+    "$here/driver.cpp"
+# Candle asks cuBLAS and cuRAND for no more than a handle when it loads tensors.
+for library in "$bundle"/stand-ins/lib*.so.*; do
+    name=$(basename "$library")
+    [ "$name" = libcuda.so.1 ] && continue
+    printf '%s { global: *; };\n' "$name" >"$work/versions"
+    nm -D --defined-only "$library" | sed -nE 's/.* T ([a-zA-Z0-9_]*)@.*/int \1(void) { return 0; }/p' >"$work/stand-in.c"
+    gcc -shared -fPIC -Wno-builtin-declaration-mismatch -Wl,-soname,"$name" -Wl,--version-script,"$work/versions" \
+        -o "$work/$name" "$work/stand-in.c"
+done
+LD_LIBRARY_PATH=$work:$bundle/lib EMULATED_GPU_OLD=1 "$bundle/cuda-tests" --ignored
+LD_LIBRARY_PATH=$work:$bundle/lib SIZES=${SIZES:-16Ki} PLACE=$work/models RESULTS=$work/results \
+    MODEL="--hidden 64 --intermediate 128 --layers 2 --heads 2 --kv-heads 1 --vocab 300" "$bundle/run.sh" "$@"
