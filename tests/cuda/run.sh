@@ -6,7 +6,8 @@
 # Every part has its time, and one that fails or is cut off does not stop the others; all together end after SECONDS_IN_ALL
 # (570 if that is not set). What they say goes to files in the folder RESULTS (`results` beside this file if that is not
 # set): eight at most, of which table.txt is what is printed at the end too. Models to be measured go to PLACE: 25 GB of
-# memory or disk, kept for the next run until that is removed. SIZES and MODEL may name others.
+# memory or disk, kept for the next run until that is removed. SIZES, MODEL, RUNS and ROUND may
+# name others, and how often.
 #
 # Ends with 0, or 1 if a part failed, 3 if there is no GPU, 4 if the programs do not start.
 set -uo pipefail
@@ -58,6 +59,7 @@ if ! ./wcodec bench tests/golden/v1.0-fast.wcodec --device cuda --runs 1 >"$resu
 fi
 rm "$results/machine.log"
 
+rounds=(--runs "${RUNS:-11}" --round "${ROUND:-512MiB}")
 status=0
 # Runs a command for so many seconds at most, of those that are left.
 within() {
@@ -102,8 +104,8 @@ make() { # name, dtype, size
     within 60 ./wcodec synth --quiet --force --tensors 1 --dtype "$2" --size "$3" -o "$file.safetensors" &&
         within 60 ./wcodec encode --quiet --force "$file.safetensors" -o "$file.wcodec"
     done_or $? "making $1"
-    # nvCOMP is given those of BF16 and F32 too.
-    case $1 in bf16-* | f32-16Mi) ;; *) rm -f "$file.safetensors" ;; esac
+    # nvCOMP is given those of BF16 too.
+    [ "$2" = bf16 ] || rm -f "$file.safetensors"
 }
 
 # A program for each type: what ends one of them does not take the others' results along.
@@ -119,8 +121,8 @@ kernels() {
         for size in $sizes; do
             [ -e "$place/$dtype-$size.wcodec" ] && rows+=("$place/$dtype-$size.wcodec")
         done
-        within 60 ./wcodec bench "${rows[@]}" --device cuda --runs 11 --save "$results/json" >"$results/output" 2>&1
-        done_or $? "measuring kernels of $dtype: $(grep -i error "$results/output" | head -3)"
+        within 60 ./wcodec bench "${rows[@]}" --device cuda "${rounds[@]}" --save "$results/json" >"$results/output" 2>&1
+        done_or $? "kernels of $dtype: $(grep -i error "$results/output" | head -3)"
         [ -e "$results/json" ] && cat "$results/json" >>"$results/kernels.json" && rm "$results/json"
         awk -v title="$title" 'on && NF == 10 { printf title, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 } /^---/ { on = 1 }' \
             "$results/output" | tee -a "$table"
@@ -139,7 +141,7 @@ load() {
         within 100 ./wcodec synth --quiet --force ${MODEL:---model llama-3.1-8b} -o "$file.safetensors"
         done_or $? "making a model of the shape of Llama 3 8B"
     fi
-    within 250 ./wcodec bench "$file.safetensors" --device cuda --load --runs 3 --save "$results/load.json" \
+    within 250 ./wcodec bench "$file.safetensors" --device cuda --load --round "${ROUND:-512MiB}" --runs 3 --save "$results/load.json" \
         >"$results/output" 2>&1
     done_or $? "measuring loads"
     tee -a "$table" <"$results/output"
@@ -147,7 +149,8 @@ load() {
 
 nvcomp() {
     files
-    local inputs=("$place"/bf16-{1Mi,16Mi,128Mi}.safetensors "$place/f32-16Mi.safetensors") library=(lib/libnvcomp.so.*)
+    local size inputs=() library=(lib/libnvcomp.so.*)
+    for size in $sizes; do [ "$size" = 1Gi ] || inputs+=("$place/bf16-$size.safetensors"); done
     [ -e "${library[0]}" ] && set -- --library "$PWD/${library[0]}"
     within 90 python3 nvcomp_ans.py "${inputs[@]}" --runs 11 --save "$results/nvcomp.json" "$@" >"$results/output" 2>&1
     done_or $? "measuring nvCOMP"

@@ -37,5 +37,5 @@ for library in "$bundle"/stand-ins/lib*.so.*; do
         -o "$work/$name" "$work/stand-in.c"
 done
 LD_LIBRARY_PATH=$work:$bundle/lib EMULATED_GPU_OLD=1 "$bundle/cuda-tests" --ignored
-LD_LIBRARY_PATH=$work:$bundle/lib SIZES=${SIZES:-16Ki} PLACE=$work/models RESULTS=$work/results \
+LD_LIBRARY_PATH=$work:$bundle/lib SIZES="${SIZES:-16Ki 128Ki}" RUNS=1 ROUND=256KiB PLACE=$work/models RESULTS=$work/results \
     MODEL="--hidden 64 --intermediate 128 --layers 2 --heads 2 --kv-heads 1 --vocab 300" "$bundle/run.sh" "$@"

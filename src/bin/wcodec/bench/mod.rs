@@ -62,6 +62,9 @@ pub(crate) struct Bench {
     /// Measure loading too, with --device cuda
     #[arg(long)]
     load: bool,
+    /// Decoded bytes of a run at least, with --device cuda: several times its caches
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = output::parse_size)]
+    round: u64,
     /// Write the results to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -106,6 +109,7 @@ impl Bench {
             files: &files,
             effort: self.effort.map_or(wcodec::Effort::Default, wcodec::Effort::from),
             runs: self.runs as usize,
+            round: self.round,
             load: self.load,
             scratch: scratch.path(),
         };

@@ -9,10 +9,9 @@ use wcodec::cuda::cudarc::driver::{CudaContext, CudaSlice, CudaStream};
 use wcodec::cuda::{CudaDecoder, Encoded, Pending};
 use wcodec::{Decoder, Progress};
 
-/// Output of one round at least: several times the second-level cache of any GPU.
-const ROUND_BYTES: u64 = 512 << 20;
-/// Not more copies of a small file's tensors than this.
+/// Not more copies of a small file's tensors than this, nor more calls in a round.
 const MOST_COPIES: u64 = 256;
+const MOST_CALLS: u64 = 1024;
 /// A plain copy goes over as many bytes at most: its speed is the same beyond.
 const COPY_BYTES: u64 = 2 << 30;
 /// Calls of a round whose processors are watched.
@@ -70,7 +69,7 @@ impl Gpu {
 pub(super) fn measure(
     gpu: &Gpu,
     decoder: &Decoder,
-    runs: usize,
+    (runs, round): (usize, u64),
     progress: &dyn Progress,
 ) -> Result<FileReport, Failure> {
     let tensors = decoder.tensors().filter(|t| t.info().byte_len() > 0);
@@ -87,7 +86,8 @@ pub(super) fn measure(
     let weights = tensors
         .iter()
         .map(|(t, bytes)| 8 * bytes.len() as u64 / t.tensor().info().dtype().bits() as u64);
-    let copies = (ROUND_BYTES / data).clamp(1, MOST_COPIES) as usize;
+    let most = MOST_COPIES.min(MOST_CALLS / tensors.len() as u64).max(1);
+    let copies = (round / data).clamp(1, most) as usize;
     let all: Vec<usize> = (0..copies).flat_map(|_| 0..tensors.len()).collect();
     let one_each: Vec<Vec<usize>> = all.iter().map(|&i| vec![i]).collect();
     let alone = rounds(gpu, &tensors, &one_each, runs, progress)?;

@@ -18,6 +18,8 @@ pub(super) struct Plan<'a> {
     /// Of files that are not encoded yet.
     pub(super) effort: Effort,
     pub(super) runs: usize,
+    /// Decoded bytes of a round at least.
+    pub(super) round: u64,
     /// Whether to measure loading too.
     pub(super) load: bool,
     /// A folder for files that are only measured.
@@ -55,7 +57,7 @@ impl Plan<'_> {
         for file in self.files {
             match self.file(&gpu, file, progress) {
                 Ok(measured) => files.push(measured),
-                Err(failure) if self.files.len() == 1 || progress.cancelled() => return Err(failure),
+                Err(failure) if self.files.len() == 1 => return Err(failure),
                 Err(failure) => {
                     eprintln!("{}:", file.display());
                     failure.report(false);
@@ -64,6 +66,10 @@ impl Plan<'_> {
             }
             gpu.decoder.release_memory();
             progress.advance(size(file), &file.to_string_lossy());
+            // What was measured until then is worth to be said.
+            if progress.cancelled() {
+                break;
+            }
         }
         Ok(CudaReport {
             gpu: name,
@@ -86,7 +92,7 @@ impl Plan<'_> {
             &encoded
         };
         let decoder = Decoder::open(encoded)?;
-        let mut report = kernels::measure(gpu, &decoder, self.runs, progress)?;
+        let mut report = kernels::measure(gpu, &decoder, (self.runs, self.round), progress)?;
         report.file = file.to_owned();
         report.encoded = size(encoded);
         gpu.decoder.release_memory();
