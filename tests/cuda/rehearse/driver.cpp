@@ -1,9 +1,10 @@
 // libcuda.so.1 for machines without a GPU: the functions of CUDA's driver that this library and Candle's tensors take,
 // over the kernels that tests/kernels/shim.hpp runs on the CPU. To rehearse the host's half of decoding on a GPU.
 //
-// What a driver may do later is done as late as it may: a stream begins with its work when somebody waits for it. Memory
+// What a driver may do later is done as late as it may: a stream begins with its work when somebody waits for it. With
+// EMULATED_GPU_EARLY set, streams that are made (those of uploads are) do theirs at once, and so ahead of the others. Memory
 // that has been given back can never be touched again, and new memory holds junk. So what uses a pinned buffer again
-// too early, waits for the wrong event, or frees what is in use, gives wrong bytes or ends the program; every time.
+// too early, waits for the wrong event, or frees what is in use, may show as wrong bytes or as the program's end.
 #include "../../kernels/shim.hpp"
 
 #define SOURCES
@@ -34,10 +35,13 @@ thread_local void* context;
 struct Queue {
     std::deque<std::function<void()>> work;
     uint64_t enqueued = 0, begun = 0;
+    // Whether it works at once.
+    bool early = false;
 
     void add(std::function<void()> one) {
         work.push_back(std::move(one));
         ++enqueued;
+        if (early) run(enqueued);
     }
 
     void run(uint64_t until) {
@@ -177,6 +181,7 @@ int cuGetErrorString(int, const char** text) { return *text = "an error of the e
 int cuStreamCreate(void** to, unsigned) {
     IN_CONTEXT;
     const Shared stream = std::make_shared<Queue>();
+    stream->early = getenv("EMULATED_GPU_EARLY") != nullptr;
     all.push_back(stream);
     streams[*to = stream.get()] = stream;
     return OK;

@@ -37,6 +37,7 @@ for library in "$bundle"/stand-ins/lib*.so.*; do
     gcc -shared -fPIC -Wno-builtin-declaration-mismatch -Wl,-soname,"$name" -Wl,--version-script,"$work/versions" \
         -o "$work/$name" "$work/stand-in.c"
 done
-LD_LIBRARY_PATH=$work:$bundle/lib EMULATED_GPU_OLD=1 "$bundle/cuda-tests" --ignored
+LD_LIBRARY_PATH=$work:$bundle/lib EMULATED_GPU_OLD=1 "$bundle/cuda-tests" --ignored too_old
+LD_LIBRARY_PATH=$work:$bundle/lib EMULATED_GPU_EARLY=1 WCODEC_ROOT=$bundle "$bundle/cuda-tests" --test-threads 2 stream:: rows
 LD_LIBRARY_PATH=$work:$bundle/lib SIZES="${SIZES:-16Ki 128Ki}" RUNS=1 ROUND=256KiB PLACE=$work/models RESULTS=$work/results \
     MODEL="--hidden 64 --intermediate 128 --layers 2 --heads 2 --kv-heads 1 --vocab 300" "$bundle/run.sh" "$@"
