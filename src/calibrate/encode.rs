@@ -28,7 +28,7 @@ pub struct Calibration {
     pub tokens: usize,
     /// Tokens of a window. Default 512, or the model's positions if fewer.
     pub window: usize,
-    /// Whether the loss is differentiated. Without it half the time is needed, and far more is lost at the same bits.
+    /// Whether the loss is differentiated. Without, far less time is needed, and more is lost at the same bits.
     /// Default true.
     pub gradients: bool,
     /// Leave the last eighth of the text out, so that it can be measured on.
@@ -141,7 +141,7 @@ impl Statistics {
             pass.gradients()?;
         } else {
             progress.start(through * 2);
-            pass.estimates()?;
+            pass.forward()?;
         }
         pass.ends()?;
         pass.hessians()?;

@@ -14,11 +14,11 @@
 mod encode;
 mod ends;
 mod finite;
+mod forward;
 mod gradients;
 mod hessians;
 mod pass;
 mod quantiser;
-mod residual;
 mod store;
 
 pub(crate) use encode::Statistics;

@@ -1,5 +1,6 @@
 //! Levels by statistics.
 
+use super::forward::RELATIVE;
 use super::hessians::factor_name;
 use super::pass::{GRADIENTS, means};
 use super::store::Store;
@@ -30,6 +31,8 @@ pub(crate) struct Quantiser<'a> {
     backend: Backend,
     /// Mean squared gradients at the outputs, by the weights' names.
     gradients: HashMap<String, Vec<f64>>,
+    /// Whether nothing is known of what tensors are worth: strengths are relative to each one's weights.
+    relative: bool,
     /// The weights, in F32.
     vb: VarBuilder<'static>,
     /// Mean unit of the tensors that there are statistics of.
@@ -47,6 +50,7 @@ impl<'a> Quantiser<'a> {
             store,
             backend,
             gradients: gradients.collect::<Result<_>>()?,
+            relative: sums.contains_key(RELATIVE),
             vb,
             middle: OnceLock::new(),
             blind: Mutex::default(),
@@ -83,6 +87,9 @@ impl<'a> Quantiser<'a> {
 
     /// The strength at which steps are about as large as the weights.
     fn unit(&self, spec: &TensorSpec, data: &[u8]) -> Result<f64> {
+        if self.relative {
+            return Ok(0.0);
+        }
         let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.known_factor(spec)?) else {
             return self.middle();
         };
@@ -98,6 +105,9 @@ impl<'a> Quantiser<'a> {
 
     /// The mean unit: so strong are errors, against their weights, in tensors that nothing is known of.
     fn middle(&self) -> Result<f64> {
+        if self.relative {
+            return Ok(0.0);
+        }
         if let Some(middle) = self.middle.get() {
             return Ok(*middle);
         }
@@ -129,10 +139,14 @@ impl<'a> Quantiser<'a> {
                 .insert(spec.name.clone());
             return Ok(data_free(self.backend, spec, data, strength - self.middle()?));
         };
+        let strength = match self.relative {
+            true => strength + self.unit_of(&spec.name, &factor, rms(&weights)),
+            false => strength,
+        };
         let levels = self.levels(&spec.name, float, &weights, strength, &factor);
         Ok(levels.and_then(|(levels, loss)| {
             let quantised = Quantised::new(self.backend, float, &weights, levels)?;
-            let loss = Some(loss);
+            let loss = (!self.relative).then_some(loss);
             Some(Quantised { loss, ..quantised })
         }))
     }

@@ -69,13 +69,6 @@ impl Norm {
         let away = x.broadcast_mul(&(along * &inverse)?)?;
         (gradient - away)?.broadcast_mul(&inverse.sqrt()?)
     }
-
-    /// Squared gradients at the input `x`, given those at the output: as if the norm's divisor were fixed, and the
-    /// gradients independent.
-    pub(crate) fn backward_squares(&self, x: &Tensor, squares: &Tensor) -> Result<Tensor> {
-        let inverse = (x.sqr()?.mean_keepdim(D::Minus1)? + self.eps)?.recip()?;
-        squares.broadcast_mul(&self.weight.sqr()?)?.broadcast_mul(&inverse)
-    }
 }
 
 /// How tokens lie.
@@ -143,24 +136,6 @@ pub(crate) struct Trace {
     weights: Tensor,
     gate: Tensor,
     up: Tensor,
-}
-
-impl Trace {
-    /// Squares of the outputs of the linear layers, in the order of [`LINEARS`], summed over tokens; of those inside
-    /// a block over the outputs too. `out` is the layer's output.
-    pub(crate) fn output_squares(&self, out: &Tensor) -> Result<[Tensor; 7]> {
-        let all = |x: &Tensor| x.sqr()?.sum_all();
-        let added = |x: Tensor| x.sqr()?.sum(0);
-        Ok([
-            all(&self.unnormed[0])?,
-            all(&self.unnormed[1])?,
-            all(&self.values)?,
-            added((&self.middle - &self.x)?)?,
-            all(&self.gate)?,
-            all(&self.up)?,
-            added((out - &self.middle)?)?,
-        ])
-    }
 }
 
 impl TracedLayer {
