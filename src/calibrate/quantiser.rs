@@ -5,13 +5,14 @@ use super::pass::{GRADIENTS, means};
 use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
-use crate::codec::encode::levels::Quantised;
+use crate::codec::encode::levels::{Plan, Quantised};
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
 use crate::model::traced::LINEARS;
 use crate::quant::factor::Factor;
 use crate::quant::feedback::feedback;
 use crate::quant::nearest::{raise, rms};
+use crate::quant::rates::Rates;
 use crate::quant::{Float, Levels, Steps};
 use std::collections::HashMap;
 
@@ -78,7 +79,13 @@ impl<'a> Quantiser<'a> {
         let Some(steps) = Steps::near(&rows, &columns) else {
             return Ok(None);
         };
-        Ok(feedback(self.backend, weights, float, steps, &factor).map(|(levels, _)| levels))
+        let feedback = |rates: Option<&Rates>| {
+            let levels = feedback(self.backend, weights, float, steps.clone(), &factor, rates);
+            levels.map(|(levels, _)| levels)
+        };
+        // Once for tables that say what levels take, and again with an eye on that.
+        let rates = feedback(None).and_then(|levels| Some(Plan::new(self.backend, &levels)?.rates()));
+        Ok(rates.and_then(|rates| feedback(Some(&rates))))
     }
 
     /// What steps are in proportion to: of rows, the root of 1 / s; of columns, `1 / R[j][j]`. So a bit less
