@@ -7,7 +7,7 @@ use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
 use crate::checkpoint::{Quantising, data_free, large_matrix};
-use crate::codec::encode::levels::Quantised;
+use crate::codec::encode::levels::{Plan, Quantised};
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
 use crate::model::traced::LINEARS;
@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::quant::factor::Factor;
 use crate::quant::feedback::feedback;
 use crate::quant::nearest::{raise, rms};
+use crate::quant::rates::Rates;
 use crate::quant::{Float, Levels, Steps};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeSet, HashMap};
@@ -165,7 +166,11 @@ impl<'a> Quantiser<'a> {
         let columns: Vec<f32> = columns.iter().map(|c| (c * exp2(strength)) as f32).collect();
         raise(weights, &mut rows, &columns);
         let steps = Steps::near(&rows, &columns)?;
-        let (levels, errors) = feedback(self.backend, weights, float, steps, factor)?;
+        let feedback = |rates: Option<&Rates>| feedback(self.backend, weights, float, steps.clone(), factor, rates);
+        // Once for tables that say what levels take, and again with an eye on that.
+        let (levels, _) = feedback(None)?;
+        let rates = Plan::new(self.backend, &levels)?.rates();
+        let (levels, errors) = feedback(Some(&rates))?;
         let worth = self.gradients.get(name)?;
         let loss = errors.iter().zip(worth).map(|(error, worth)| error * worth / 2.0).sum();
         Some((levels, loss))

@@ -9,6 +9,8 @@ pub(crate) mod feedback;
 mod levels;
 #[cfg(feature = "encode")]
 pub(crate) mod nearest;
+#[cfg(feature = "eval")]
+pub(crate) mod rates;
 mod steps;
 
 pub(crate) use dequantise::{Float, dequantise};

@@ -13,6 +13,8 @@ use crate::format::{MAX_LEVELS_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe};
 use crate::plane::raw::GROUP;
 use crate::predict::{scale::Scale, scale_fit};
 use crate::quant::nearest::noise;
+#[cfg(feature = "eval")]
+use crate::quant::rates::Rates;
 use crate::quant::{Float, LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
 
 /// Bits of an octave in the scale of the levels.
@@ -113,6 +115,21 @@ impl Plan {
             scale,
             tables,
         })
+    }
+
+    /// What levels take with these tables.
+    #[cfg(feature = "eval")]
+    pub(crate) fn rates(&self) -> Rates {
+        let steps: [u8; SYMBOLS] = std::array::from_fn(|step| step as u8);
+        let mut classes = [0; SYMBOLS];
+        self.classes.pick(&steps, &mut classes);
+        // In 2^-16 bits, exactly the same on every machine.
+        let bits = |table: &Frequencies, magnitude: usize| match table.freq()[magnitude] {
+            0 => ESCAPE_BITS << COST_BITS,
+            f => (u64::from(table.prob_bits() + u32::from(magnitude > 0)) << COST_BITS) - log2(u64::from(f)),
+        };
+        let of_table = |t: &Frequencies| std::array::from_fn(|m| bits(t, m) as f32 / (1 << COST_BITS) as f32);
+        Rates::new(self.scale.clone(), classes, self.tables.iter().map(of_table).collect())
     }
 
     /// Encodes the levels that the plan was made for.
