@@ -74,6 +74,17 @@ fn texts_are_checked() {
     let mut load = Load::default();
     load.bos = Bos::Never;
     let bare = Models::open(&kjv(), &kjv(), &load).unwrap();
+    for (window, stride, what) in [
+        (0, None, "fewer than 2"),
+        (1, None, "fewer than 2"),
+        (64, Some(0), "a stride of 0"),
+        (64, Some(65), "a stride of 65"),
+    ] {
+        (options.window, options.stride) = (window, stride);
+        let message = input(measure_text(&models, &text(), &options, &()));
+        assert!(message.starts_with("genesis: ") && message.contains(what), "{message}");
+    }
+    options.stride = None;
     options.window = 256;
     let one = vec![(text()[0].0.clone(), "a".to_owned())];
     assert!(input(measure_text(&bare, &one, &options, &())).contains("too short"));
@@ -117,6 +128,11 @@ fn long_items_are_left_out_or_cut_if_asked() {
     let items = read_items(&file(&folder, "endless.jsonl", &endless)).unwrap();
     let message = input(measure_task(&models, &items, &()));
     assert!(message.contains("endless.jsonl:1: a continuation of"), "{message}");
+    load.too_long = TooLong::Skip;
+    let models = Models::open(&kjv(), &kjv(), &load).unwrap();
+    let items = read_items(&file(&folder, "some.jsonl", &format!("{endless}{ITEMS}"))).unwrap();
+    let skipped = measure_task(&models, &items, &()).unwrap();
+    assert_eq!((skipped.items, skipped.skipped), (6, 1));
 }
 
 #[test]
