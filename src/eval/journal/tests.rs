@@ -80,6 +80,7 @@ fn another_runs_results_are_not_removed() {
     let mut other = Journal::open(&path, &identity, false).unwrap();
     other.part(&json!({"text": 2}), 1).unwrap();
     other.remove().unwrap();
+    drop(other);
     let mut both = Journal::open(&path, &identity, false).unwrap();
     let part = both.part(&json!({"text": 1}), 3).unwrap();
     assert!(both.has(part, 2));
