@@ -31,6 +31,8 @@ pub struct StoredTensor {
     pub elements: u64,
     /// Bytes that it takes.
     pub bytes: u64,
+    /// Type of its elements, by its name in safetensors.
+    pub dtype: String,
 }
 
 impl StoredTensor {
@@ -91,8 +93,9 @@ impl ModelFiles {
         let elements = |shape: &[usize]| shape.iter().map(|&d| d as u64).product::<u64>();
         if !self.is_encoded() {
             let tensors = SafetensorsBackend::open(&self.weights)?;
-            let stored = tensors.tensors().map(|(name, shape, bytes)| StoredTensor {
+            let stored = tensors.tensors().map(|(name, dtype, shape, bytes)| StoredTensor {
                 name,
+                dtype,
                 elements: elements(&shape),
                 bytes,
             });
@@ -105,6 +108,7 @@ impl ModelFiles {
                 name: t.name().to_owned(),
                 elements: elements(t.shape()),
                 bytes: t.encoded_len(),
+                dtype: t.dtype().to_string(),
             }));
         }
         Ok(all)

@@ -69,7 +69,7 @@ pub struct Models {
     pub(super) candidate: CausalModel,
     /// The candidate's digest, where results are kept.
     candidate_digest: Value,
-    pub(super) setting: Setting,
+    pub(super) setting: Arc<Setting>,
     pub(super) kept: Option<Arc<Mutex<Journal>>>,
 }
 
@@ -89,9 +89,23 @@ impl Models {
     /// # Errors
     /// As [`Models::open`].
     pub fn of_files(reference: ModelFiles, candidate: ModelFiles, load: &Load) -> Result<Self> {
-        let setting = Setting::of(&reference, &candidate, load)?;
+        let setting = Arc::new(Setting::of(&reference, &candidate, load)?);
+        Self::in_setting(setting, reference, &candidate, load)
+    }
+
+    /// As [`Models::of_files`], in a setting that was made before, with the same `load`: what several candidates
+    /// are held to.
+    ///
+    /// # Errors
+    /// As [`Models::open`].
+    pub fn in_setting(
+        setting: Arc<Setting>,
+        reference: ModelFiles,
+        candidate: &ModelFiles,
+        load: &Load,
+    ) -> Result<Self> {
         // Of the candidate first: it is the one that may not fit.
-        let (model, digest) = open_candidate(&candidate, &setting, load)?;
+        let (model, digest) = open_candidate(candidate, &setting, load)?;
         let identity = match load.save_reference.is_some() || load.resume.is_some() {
             true => identity(&reference, &setting, load)?,
             false => Value::Null,
@@ -109,14 +123,19 @@ impl Models {
         })
     }
 
-    /// Puts another candidate in the place of the one before.
+    /// Puts another candidate in the place of the one before, whose memory is given back first.
     ///
     /// # Errors
     /// As [`Models::open`].
-    pub fn replace_candidate(&mut self, candidate: &ModelFiles) -> Result<()> {
+    pub fn replace_candidate(mut self, candidate: &ModelFiles) -> Result<Self> {
         self.reference.release_layers();
-        (self.candidate, self.candidate_digest) = open_candidate(candidate, &self.setting, &self.load)?;
-        Ok(())
+        drop(self.candidate);
+        let (candidate, candidate_digest) = open_candidate(candidate, &self.setting, &self.load)?;
+        Ok(Self {
+            candidate,
+            candidate_digest,
+            ..self
+        })
     }
 
     /// All is measured: saved results of the reference get their final name; results so far are removed,

@@ -143,7 +143,7 @@ pub fn measure_text(
     progress: &dyn Progress,
 ) -> Result<TextReport> {
     let file = texts.first().map(|(at, _)| at.file.clone()).unwrap_or_default();
-    let cut = Cut::new(texts, models.encoder(), models.config(), options)?;
+    let cut = models.setting.cut(texts, options)?;
     let bos = models.encoder().bos();
     let extra = bos.iter().len();
     let all: Vec<(&Vec<u32>, Window)> = cut.windows.iter().map(|&(text, w)| (&cut.tokens[text], w)).collect();
@@ -196,7 +196,7 @@ pub fn measure_text(
 
 /// Texts in windows.
 pub(super) struct Cut {
-    /// Of each text.
+    /// Of each text that has a window.
     tokens: Vec<Vec<u32>>,
     /// The number of a text, and a window of it.
     windows: Vec<(usize, Window)>,
@@ -234,18 +234,24 @@ impl Cut {
         }
         let length = options.window.saturating_sub(bos.iter().len());
         let stride = options.stride.unwrap_or(length).clamp(1, length.max(1));
-        let tokens = texts.iter().map(|(at, text)| encoder.encode(text, at));
-        let tokens = tokens.collect::<Result<Vec<Vec<u32>>>>()?;
-        let of_text = |text: &Vec<u32>| windows(text.len(), length, stride, bos.is_some());
-        let all = tokens.iter().enumerate();
-        let all = all.flat_map(|(i, text)| of_text(text).into_iter().map(move |w| (i, w)));
-        let windows: Vec<_> = all.take(options.windows.unwrap_or(usize::MAX)).collect();
-        if windows.is_empty() {
+        let most = options.windows.unwrap_or(usize::MAX);
+        let (mut tokens, mut all) = (Vec::new(), Vec::new());
+        for (i, (at, text)) in texts.iter().enumerate() {
+            // A text is one for the tokenizer: the tokens of its first part are not those of the first part alone.
+            if all.len() >= most {
+                break;
+            }
+            let text = encoder.encode(text, at)?;
+            let of_text = windows(text.len(), length, stride, bos.is_some()).into_iter();
+            all.extend(of_text.map(|w| (i, w)).take(most - all.len()));
+            tokens.push(text);
+        }
+        if all.is_empty() {
             return Err(Error::input(file, "the text is too short: no token can be scored"));
         }
         Ok(Self {
             tokens,
-            windows,
+            windows: all,
             window: length + bos.iter().len(),
             stride,
         })
@@ -261,7 +267,7 @@ impl Cut {
 }
 
 /// Of texts, in order.
-fn digest(texts: &[(At, String)]) -> String {
+pub(super) fn digest(texts: &[(At, String)]) -> String {
     let mut hasher = Hasher::new();
     for (_, text) in texts {
         hasher
@@ -349,5 +355,44 @@ fn report(scored: &[Scored], clusters: &[usize]) -> TextReport {
         divergence_histogram: Decades::of(scored.iter().map(|s| s.divergence)),
         same_top: Estimate::clustered(&column(|s| f64::from(u8::from(s.same_top))), clusters),
         times: Times::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::ModelFiles;
+    use super::super::models::Load;
+    use super::super::setting::Setting;
+    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn texts_are_tokenised_once_and_no_more_than_needed() {
+        let kjv = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/kjv");
+        let files = ModelFiles::find(&kjv).unwrap();
+        let setting = Setting::of(&files, &files, &Load::default()).unwrap();
+        let at = At {
+            file: "text".into(),
+            line: 1,
+        };
+        let texts = [
+            "And God said, Let there be light. ",
+            "And God saw it.",
+            "And it was so.",
+        ];
+        let texts = texts.map(|text| (at.clone(), text.repeat(20)));
+        let mut options = TextOptions::default();
+        options.window = 32;
+        let whole = setting.cut(&texts, &options).unwrap();
+        assert!(Arc::ptr_eq(&whole, &setting.cut(&texts, &options).unwrap()));
+        options.windows = Some(2);
+        let first = setting.cut(&texts, &options).unwrap();
+        assert_eq!((whole.tokens.len(), first.tokens.len(), first.windows.len()), (3, 1, 2));
+        assert_eq!(
+            (&first.tokens[0], &first.windows[..]),
+            (&whole.tokens[0], &whole.windows[..2])
+        );
+        assert!(!Arc::ptr_eq(&first, &setting.cut(&texts[1..], &options).unwrap()));
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong, and where.
 
 use super::*;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use wcodec::Error;
 use wcodec::eval::{Bos, ModelFiles, Setting, TextOptions, TooLong, measure_task, measure_text, read_items, read_text};
 
@@ -185,6 +185,47 @@ fn a_candidate_of_other_files_is_said() {
     );
     named.tokenizer = Some(kjv().join("tokenizer.json"));
     assert!(of(&other, &named).is_ok());
+}
+
+#[test]
+fn quantised_weights_are_not_taken_for_plain_ones() {
+    let folder = folder();
+    let name = "model.layers.1.mlp.up_proj.weight";
+    let bytes = changed(&folder, name, |old| old.to_dtype(DType::U8).unwrap());
+    let message = input(Models::open(&kjv(), &bytes, &Load::default()));
+    assert!(
+        message.contains("changed.safetensors") && message.contains(name) && message.contains("of the type U8"),
+        "{message}"
+    );
+    // Encoded it is the same.
+    let encoded = folder.path().join("bytes.wcodec");
+    wcodec::checkpoint::encode(&bytes, &encoded, &EncodeOptions::lossless(), &()).unwrap();
+    assert!(input(Models::open(&kjv(), &encoded, &Load::default())).contains("of the type U8"));
+    let original = kjv().join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(original, &Device::Cpu).unwrap();
+    let scale = Tensor::new(&[2f32], &Device::Cpu).unwrap();
+    tensors.insert(format!("{name}_scale_inv"), scale);
+    let scaled = folder.path().join("scaled.safetensors");
+    candle_core::safetensors::save(&tensors, &scaled).unwrap();
+    let message = input(Models::open(&kjv(), &scaled, &Load::default()));
+    assert!(
+        message.contains("has its scale in") && message.contains("convert"),
+        "{message}"
+    );
+    let marked = copy(&folder, "config.json", |c| {
+        c.replacen('{', "{\"quantization_config\": {\"bits\": 8}, ", 1)
+    });
+    assert!(input(Models::open(&kjv(), &marked, &Load::default())).contains("quantization_config"));
+    let text = file(&folder, "text.txt", TEXT);
+    let calibrated = wcodec::calibrate::encode(
+        &marked,
+        &folder.path().join("out.wcodec"),
+        &EncodeOptions::default(),
+        &wcodec::checkpoint::Lossy::bits(4.0),
+        &wcodec::calibrate::Calibration::new(text),
+        [&(), &()],
+    );
+    assert!(input(calibrated).contains("quantization_config"));
 }
 
 #[test]

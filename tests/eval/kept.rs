@@ -67,9 +67,9 @@ fn another_candidate_takes_the_place_of_the_one_before() {
     let folder = folder();
     let (saved, items) = (folder.path().join("reference"), items(&folder));
     let candidate = changed(&folder, "model.layers.3.mlp.down_proj.weight", louder);
-    let mut models = Models::open(&kjv(), &encoded(&folder), &saving(&saved)).unwrap();
+    let models = Models::open(&kjv(), &encoded(&folder), &saving(&saved)).unwrap();
     assert!(measure(&models, &items, &()).unwrap().0.contains("\"identical\":true"));
-    models
+    let models = models
         .replace_candidate(&ModelFiles::find(&candidate).unwrap())
         .unwrap();
     let alone = Models::open(&kjv(), &candidate, &Load::default()).unwrap();

@@ -392,3 +392,54 @@ fn one_window_has_no_interval() {
         );
     }
 }
+
+/// A reference without files of its own has the first candidate's, and all candidates are held to them.
+#[test]
+fn all_candidates_are_held_to_one_setting() {
+    let folder = folder();
+    fs::copy(kjv().join("model.safetensors"), folder.path().join("bare.safetensors")).unwrap();
+    file(&folder, "text.txt", TEXT);
+    for name in ["first", "second"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        for file in ["model.safetensors", "config.json", "tokenizer.json"] {
+            fs::copy(kjv().join(file), folder.path().join(name).join(file)).unwrap();
+        }
+    }
+    let change = |file: &str, from: &str, to: &str| {
+        let path = folder.path().join("second").join(file);
+        let changed = fs::read_to_string(&path).unwrap().replacen(from, to, 1);
+        fs::write(path, changed).unwrap();
+    };
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        let arguments = "eval bare.safetensors first second --text text.txt --json";
+        command
+            .current_dir(&folder)
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap()
+    };
+    change("config.json", "10000.0", "20000.0");
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("second: its configuration differs") && said.contains("rope_theta 10000 and 20000"),
+        "{said}"
+    );
+    let value = json(&output);
+    assert_eq!(
+        (
+            &value["candidates"][0]["identical"],
+            &value["candidates"][1]["identical"]
+        ),
+        (&true.into(), &false.into())
+    );
+    change("tokenizer.json", "\"unk_token\": null", "\"unk_token\": \"x\"");
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("is not that of the reference"),
+        "{said}"
+    );
+}

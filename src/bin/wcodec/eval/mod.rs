@@ -39,9 +39,9 @@ SmolLM2, Mistral, Qwen2 and Qwen3 are known. Of several candidates one is in mem
 reference is computed once.
 
 A figure is met if its upper bound is within the limit, exceeded if the figure itself is not, and else \
-uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy where no \
-item was lost, of which a bootstrap says nothing, it is the one-sided 97.5 % bound of Clopper and Pearson. The \
-report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
+uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy, of which a \
+bootstrap says little where few items differ, it is a one-sided 97.5 % bound where that is higher: the exact one of \
+Clopper and Pearson where no item was gained, else Tango's score bound. The report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
 
 Each model is computed as its own config.json says; one that asks for other shapes is an error, other differences \
 are said in the report, and --config names one for both. A candidate with another tokenizer.json is refused, as \

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Display;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use tempfile::TempDir;
 use wcodec::eval::{
@@ -82,14 +83,16 @@ impl Suite {
         if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
             return Err(Failure::usage(format!("the candidate {} is given twice", twice.1)));
         }
-        let mut remarks = Vec::new();
-        for (i, files) in candidates.iter().enumerate() {
-            let setting = Setting::of(reference, files, &self.load)?;
-            remarks.push(setting.candidate(files)?.1);
-            if i == 0 {
-                self.inputs.check(&setting, global)?;
-            }
-        }
+        let first = candidates
+            .first()
+            .ok_or_else(|| Failure::usage("a candidate is needed"))?;
+        // One for all: a reference without a configuration or a tokenizer has the first candidate's.
+        let setting = Arc::new(Setting::of(reference, first, &self.load)?);
+        let remarks = candidates
+            .iter()
+            .map(|files| setting.candidate(files).map(|(_, said)| said));
+        let remarks = remarks.collect::<Result<Vec<_>, _>>()?;
+        self.inputs.check(&setting, global)?;
         for (name, remark) in names
             .iter()
             .zip(&remarks)
@@ -126,13 +129,11 @@ impl Suite {
         let mut models: Option<Models> = None;
         for ((files, label), remarks) in candidates.iter().zip(labels(&names)).zip(remarks) {
             let begun = Instant::now();
-            let models = match &mut models {
-                Some(models) => {
-                    models.replace_candidate(files)?;
-                    models
-                }
-                none => none.insert(Models::of_files(reference.clone(), files.clone(), &load)?),
+            let loaded = match models.take() {
+                Some(models) => models.replace_candidate(files)?,
+                None => Models::in_setting(setting.clone(), reference.clone(), files, &load)?,
             };
+            let models = models.insert(loaded);
             let loading = begun.elapsed();
             let mut candidate = Candidate {
                 model: measured(files)?,
