@@ -382,8 +382,10 @@ mod tests {
             "And it was so.",
         ];
         let texts = texts.map(|text| (at.clone(), text.repeat(20)));
-        let mut options = TextOptions::default();
-        options.window = 32;
+        let mut options = TextOptions {
+            window: 32,
+            ..TextOptions::default()
+        };
         let whole = setting.cut(&texts, &options).unwrap();
         assert!(Arc::ptr_eq(&whole, &setting.cut(&texts, &options).unwrap()));
         options.windows = Some(2);
