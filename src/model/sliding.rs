@@ -141,7 +141,7 @@ mod tests {
             ];
             let named = json!({"sliding_window": 8, "max_window_layers": 0, "layer_types": types});
             assert_eq!(with(named), Ok(Some((8, vec![0, 2]))));
-            let full = json!({"sliding_window": 8, "max_window_layers": 0, "layer_types": ["full_attention"; 4]});
+            let full = json!({"sliding_window": 8, "max_window_layers": 0, "layer_types": vec!["full_attention"; 4]});
             assert_eq!(with(full), Ok(None));
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             let message = read(family, config).unwrap_err();
             assert!(message.contains(what), "{message}");
         };
-        let sliding = json!(["sliding_attention"; 4]);
+        let sliding = json!(vec!["sliding_attention"; 4]);
         refused(
             Family::Llama,
             json!({"layer_types": sliding, "sliding_window": 8}),
@@ -160,14 +160,14 @@ mod tests {
         );
         refused(
             Family::Mistral,
-            json!({"layer_types": ["full_attention"; 4], "sliding_window": 8}),
+            json!({"layer_types": vec!["full_attention"; 4], "sliding_window": 8}),
             "take layer_types out",
         );
         refused(Family::Qwen2, json!({"layer_types": sliding}), "there is no window");
         refused(Family::Qwen3, json!({"layer_types": ["full_attention"]}), "entries, 4");
         refused(
             Family::Qwen3,
-            json!({"layer_types": ["chunked_attention"; 4]}),
+            json!({"layer_types": vec!["chunked_attention"; 4]}),
             "layer 0",
         );
         refused(Family::Mistral, json!({"sliding_window": 0}), "sliding_window is 0");

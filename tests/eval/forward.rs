@@ -177,7 +177,7 @@ fn layers_have_the_windows_that_are_named() {
         config["layer_types"] = json!(["sliding_attention", "full_attention", "full_attention"]);
         let first = last(&config);
         assert!(difference(&first, &full) > 1e-3, "{kind}");
-        config["layer_types"] = json!(["sliding_attention"; 3]);
+        config["layer_types"] = json!(vec!["sliding_attention"; 3]);
         let all = last(&config);
         assert!(difference(&all, &first) > 1e-3, "{kind}");
         config.as_object_mut().unwrap().remove("layer_types");
