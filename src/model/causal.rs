@@ -123,7 +123,7 @@ impl CausalModel {
     fn places<'a>(&self, trees: &'a [Tree]) -> Result<Vec<Place<'a>>> {
         let mut places = Vec::new();
         let mut start = 0;
-        for tree in trees {
+        for tree in trees.iter().filter(|tree| tree.rows() > 0) {
             places.push(Place::new(tree, start, &self.config, &self.device)?);
             start += tree.rows();
         }

@@ -139,7 +139,7 @@ fn the_bound_that_decided_is_named() {
     let on = "changed.safetensors --text text.txt --task task.jsonl --max-accuracy-drop 1 --max-kl 1";
     let output = run(&folder, on);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // No item is lost, of which a bootstrap says nothing.
+    // No item is lost or gained, of which a bootstrap says nothing.
     assert!(
         text.contains("may be up to 45.9258, the one-sided 97.5 % bound"),
         "{text}"
