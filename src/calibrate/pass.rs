@@ -64,7 +64,7 @@ impl Pass<'_> {
 
     /// Whether the embedding is the head too.
     pub(super) fn tied(&self) -> bool {
-        self.config.tied || !self.vb.contains_tensor(HEAD)
+        self.config.shares_embedding(self.vb.contains_tensor(HEAD))
     }
 
     pub(super) fn head(&self) -> Result<Tensor> {

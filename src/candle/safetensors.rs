@@ -60,12 +60,12 @@ impl SafetensorsBackend {
         &self.paths
     }
 
-    /// Name, shape and bytes of every tensor.
-    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, u64)> {
+    /// Name, element type as the header names it, shape and bytes of every tensor.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, String, Vec<usize>, u64)> {
         let tensors = self.files.iter().flat_map(|(.., metadata)| metadata.tensors());
         tensors.map(|(name, info)| {
             let (from, to) = info.data_offsets;
-            (name, info.shape.clone(), (to - from) as u64)
+            (name, info.dtype.to_string(), info.shape.clone(), (to - from) as u64)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Rows of well-known data sets as they are published, in the words that lm-evaluation-harness puts
 //! them in, without examples before them.
 
-use super::items::Question;
+use super::items::{Question, string, strings};
 use serde_json::Value;
 
 /// The question of a row of ARC, OpenBookQA, HellaSwag, PIQA, WinoGrande or LAMBADA; `None` if the
@@ -28,23 +28,6 @@ pub(super) fn question(row: &Value) -> Option<Result<Question, String>> {
 
 /// The names of the data sets' fields, for messages.
 pub(super) const KNOWN: &str = "or the fields of ARC, OpenBookQA, HellaSwag, PIQA, WinoGrande or LAMBADA";
-
-fn string<'a>(row: &'a Value, name: &str) -> Result<&'a str, String> {
-    let text = row.get(name).and_then(Value::as_str);
-    text.ok_or_else(|| format!("the field {name:?} is missing, or no string"))
-}
-
-fn strings(list: Option<&Value>, name: &str) -> Result<Vec<String>, String> {
-    let list = list
-        .and_then(Value::as_array)
-        .ok_or_else(|| format!("{name:?} is no list"))?;
-    let text = |v: &Value| {
-        v.as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| format!("{name:?} has {v}, no string"))
-    };
-    list.iter().map(text).collect()
-}
 
 /// An index that may be written as a string.
 fn index(row: &Value, name: &str, first: usize, len: usize) -> Result<usize, String> {

@@ -33,6 +33,8 @@ pub struct StoredTensor {
     pub elements: u64,
     /// Bytes that it takes.
     pub bytes: u64,
+    /// Type of its elements, by its name in safetensors.
+    pub dtype: String,
 }
 
 impl StoredTensor {
@@ -119,9 +121,10 @@ impl ModelFiles {
         if !self.is_encoded() {
             let tensors = SafetensorsBackend::open(&self.weights)?;
             let elsewhere = self.stored(&tensors)?.unwrap_or_default();
-            let stored = tensors.tensors().map(|(name, shape, bytes)| StoredTensor {
+            let stored = tensors.tensors().map(|(name, dtype, shape, bytes)| StoredTensor {
                 bytes: elsewhere.get(&name).copied().unwrap_or(bytes),
                 name,
+                dtype,
                 elements: elements(&shape),
             });
             return Ok(stored.collect());
@@ -133,6 +136,7 @@ impl ModelFiles {
                 name: t.name().to_owned(),
                 elements: elements(t.shape()),
                 bytes: t.encoded_len(),
+                dtype: t.dtype().to_string(),
             }));
         }
         Ok(all)

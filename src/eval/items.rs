@@ -102,7 +102,7 @@ fn question(value: &Value) -> Result<Question, String> {
     if has("choices") {
         let choices = texts(value, "choices")?;
         let gold = gold(value, "choices", choices.len())?;
-        let context = string(value, "context")?;
+        let context = string(value, "context")?.to_owned();
         return Ok(Question::Choices { context, choices, gold });
     }
     if has("contexts") {
@@ -116,7 +116,7 @@ fn question(value: &Value) -> Result<Question, String> {
         });
     }
     if has("target") {
-        let (context, target) = (string(value, "context")?, filled(value, "target")?);
+        let (context, target) = (string(value, "context")?.to_owned(), filled(value, "target")?);
         return Ok(Question::Cloze { context, target });
     }
     Err(format!(
@@ -125,9 +125,9 @@ fn question(value: &Value) -> Result<Question, String> {
     ))
 }
 
-fn string(value: &Value, name: &str) -> Result<String, String> {
+pub(super) fn string<'a>(value: &'a Value, name: &str) -> Result<&'a str, String> {
     match value.get(name) {
-        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::String(text)) => Ok(text),
         Some(_) => Err(format!("the field {name:?} is no string")),
         None => Err(format!("the field {name:?} is missing")),
     }
@@ -138,18 +138,26 @@ fn filled(value: &Value, name: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err(format!("the field {name:?} is empty"));
     }
-    Ok(text)
+    Ok(text.to_owned())
 }
 
 fn texts(value: &Value, name: &str) -> Result<Vec<String>, String> {
-    let list = value.get(name).and_then(Value::as_array);
-    let list = list.ok_or_else(|| format!("the field {name:?} is no list"))?;
-    if list.len() < 2 {
-        return Err(format!("{name:?} has {} entries: at least 2 are needed", list.len()));
+    let texts = strings(value.get(name), name)?;
+    if texts.len() < 2 {
+        return Err(format!("{name:?} has {} entries: at least 2 are needed", texts.len()));
     }
+    match texts.iter().position(|text| text.trim().is_empty()) {
+        Some(i) => Err(format!("entry {i} of {name:?} is empty")),
+        None => Ok(texts),
+    }
+}
+
+/// A list of strings; `name` is what it is called in messages.
+pub(super) fn strings(list: Option<&Value>, name: &str) -> Result<Vec<String>, String> {
+    let list = list.and_then(Value::as_array);
+    let list = list.ok_or_else(|| format!("the field {name:?} is no list"))?;
     let text = |(i, entry): (usize, &Value)| match entry.as_str() {
-        Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
-        Some(_) => Err(format!("entry {i} of {name:?} is empty")),
+        Some(text) => Ok(text.to_owned()),
         None => Err(format!("entry {i} of {name:?} is no string")),
     };
     list.iter().enumerate().map(text).collect()

@@ -3,10 +3,12 @@
 //! Eight bytes of magic, then records: four little-endian `u32` (kind, part, batch, 0), the payload's
 //! length and the XXH3-64 of all that and the payload (`u64` each), the payload. The first record is a JSON
 //! object, the *identity*: what all the results depend on. A record of kind *part* has another, its *key*:
-//! what one text's or task's results depend on besides. Batches belong to parts. A record of kind *end*
-//! closes a finished file.
+//! what one text's or task's results depend on besides; in the place of a batch's number it has how many
+//! batches there are. Batches belong to parts. A record of kind *end* closes a finished file. A part of a
+//! finished file that lacks batches was another run's, and counts as missing.
 //!
-//! A file that is still written to is read up to its last whole record, and goes on from there.
+//! A file that is still written to is read up to its last whole record, or up to an end that was written
+//! when the run was killed, and goes on from there.
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,11 @@ const END: u32 = 3;
 /// Hexadecimal digits of a digest.
 const DIGEST: usize = 64;
 /// What fields of identities and keys are called in messages.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 11] = [
+    ("kind", "what it keeps"),
+    ("format", "the version of such files"),
+    ("cpu", "the kind of processor"),
+    ("wcodec", "wcodec's version"),
     ("model", "the reference's weights: the file"),
     ("config", "the reference's config.json: the file"),
     ("tokenizer", "tokenizer.json: the file"),
@@ -49,7 +55,8 @@ pub(crate) struct Journal {
     end: u64,
     /// The same when the file was opened: what lies before is an earlier run's.
     found: u64,
-    keys: Vec<Value>,
+    /// Of each part its key, and how many batches it has when it is whole.
+    keys: Vec<(Value, u32)>,
     /// Parts that this run has asked for.
     asked: HashSet<u32>,
     /// Where each batch's record is.
@@ -77,6 +84,10 @@ impl Journal {
         let file = options.open(path).map_err(context())?;
         if !finished && file.try_lock().is_err() {
             let what = "another run writes to it, or it cannot be locked: wait for that, or name another file";
+            return Err(Error::input(display(path), what));
+        }
+        if !finished && !is_at(&file, path) {
+            let what = "another run has just finished or removed it: start again";
             return Err(Error::input(display(path), what));
         }
         let mut journal = Self {
@@ -116,11 +127,11 @@ impl Journal {
             let first = at == MAGIC.len() as u64;
             match record.kind {
                 IDENTITY if first => self.same(identity, &record.payload)?,
-                PART if !first => self.keys.push(self.json(&record.payload)?),
+                PART if !first => self.keys.push((self.json(&record.payload)?, record.batch)),
                 BATCH if (record.part as usize) < self.keys.len() => {
                     self.batches.insert((record.part, record.batch), at);
                 }
-                END if !first => ended = true,
+                END if !first && self.finished => ended = true,
                 _ => break,
             }
             at += (HEAD + record.payload.len()) as u64;
@@ -167,18 +178,25 @@ impl Journal {
         }))
     }
 
-    /// The number of the part of this key, which is added if it is not there.
+    /// The number of the part of this key and so many batches, which is added if it is not there.
     ///
     /// # Errors
-    /// [`Error::Input`] if the file is finished and has no such part: with what is different.
-    pub(crate) fn part(&mut self, key: &Value) -> Result<u32> {
-        if let Some(part) = self.keys.iter().position(|k| k == key) {
-            self.asked.insert(part as u32);
-            return Ok(part as u32);
+    /// [`Error::Input`] if the file is finished and has no such part, with what is different; or only some
+    /// of its batches.
+    pub(crate) fn part(&mut self, key: &Value, batches: u32) -> Result<u32> {
+        if let Some(part) = self.keys.iter().position(|k| k.0 == *key) {
+            let part = part as u32;
+            if self.finished && !(0..batches).all(|batch| self.has(part, batch)) {
+                let what = "it has only some of the results for this, of a run that was stopped. Name another file, \
+                            or remove it to have it made again";
+                return Err(self.wrong(what));
+            }
+            self.asked.insert(part);
+            return Ok(part);
         }
         if self.finished {
             // The part that is most like it.
-            let alike = self.keys.iter().map(|k| differences(k, key)).min_by_key(Vec::len);
+            let alike = self.keys.iter().map(|k| differences(&k.0, key)).min_by_key(Vec::len);
             let what = alike.map_or("it has no results at all".into(), |d| {
                 format!("it has no results for this: {}", d.join(", "))
             });
@@ -186,10 +204,10 @@ impl Journal {
                 "{what}. Ask for what it was made of, name another file, or remove it to have it made again"
             )));
         }
-        self.keys.push(key.clone());
+        self.keys.push((key.clone(), batches));
         let part = (self.keys.len() - 1) as u32;
         self.asked.insert(part);
-        self.write(PART, part, 0, key.to_string().as_bytes())?;
+        self.write(PART, part, batches, key.to_string().as_bytes())?;
         Ok(part)
     }
 
@@ -218,8 +236,10 @@ impl Journal {
         if self.finished {
             return Err(self.wrong("it ends before all results: remove it, and have it made again"));
         }
-        self.batches.insert((part, batch), self.end);
-        self.write(BATCH, part, batch, payload)
+        let at = self.end;
+        self.write(BATCH, part, batch, payload)?;
+        self.batches.insert((part, batch), at);
+        Ok(())
     }
 
     fn write(&mut self, kind: u32, part: u32, batch: u32, payload: &[u8]) -> Result<()> {
@@ -252,7 +272,7 @@ impl Journal {
 
     /// Removes the file, whose results are not needed any more; unless it has some that this run did not
     /// ask for: they are another's.
-    pub(super) fn remove(self) -> Result<()> {
+    pub(super) fn remove(&self) -> Result<()> {
         if self.asked.len() < self.keys.len() {
             return Ok(());
         }
@@ -290,6 +310,21 @@ impl Journal {
     fn writing(&self) -> impl FnOnce(std::io::Error) -> Error {
         Error::io(format!("writing {}", display(&self.path)))
     }
+}
+
+/// Whether a path still names an open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |m: fs::Metadata| (m.dev(), m.ino());
+    let (open, named) = (file.metadata().map(inode), fs::metadata(path).map(inode));
+    open.is_ok_and(|open| named.is_ok_and(|named| named == open))
+}
+
+/// Elsewhere a file that is open cannot be renamed.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 fn checksum(head: &[u8], payload: &[u8]) -> u64 {

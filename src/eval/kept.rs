@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Kept<'a>(Option<(&'a Mutex<Journal>, u32)>);
 
 impl<'a> Kept<'a> {
-    pub(super) fn new(journal: Option<&'a Mutex<Journal>>, key: &Value) -> Result<Self> {
-        let part = journal.map(|j| Ok::<_, crate::Error>((j, lock(j).part(key)?)));
+    pub(super) fn new(journal: Option<&'a Mutex<Journal>>, key: &Value, batches: usize) -> Result<Self> {
+        let part = journal.map(|j| Ok::<_, crate::Error>((j, lock(j).part(key, batches as u32)?)));
         Ok(Self(part.transpose()?))
     }
 

@@ -3,9 +3,9 @@
 use super::items::Item;
 use super::prompt::Prompt;
 use super::score::{States, singles};
-use super::wire::Taken;
-use crate::Result;
+use super::wire::{Taken, misfit};
 use crate::model::{CausalModel, Tree};
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// A model's view of a continuation.
@@ -27,7 +27,7 @@ pub(super) struct Seen {
 }
 
 /// Items that are computed together.
-pub(super) struct Batch<'a> {
+pub(super) struct ItemBatch<'a> {
     prompts: &'a [Prompt],
     items: &'a [&'a Item],
     trees: Vec<Tree>,
@@ -37,7 +37,7 @@ pub(super) struct Batch<'a> {
     targets: Vec<Vec<u32>>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> ItemBatch<'a> {
     /// `items` begin with those of the prompts.
     pub(super) fn new(prompts: &'a [Prompt], items: &'a [&'a Item]) -> Self {
         let mut asked: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -78,7 +78,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// What [`Batch::run`] has written.
+    /// What [`ItemBatch::run`] has written.
     pub(super) fn read(&self, bytes: &[u8]) -> Result<Vec<Seen>> {
         let mut taken = Taken(bytes);
         let row = |targets: &Vec<u32>| {
@@ -88,34 +88,35 @@ impl<'a> Batch<'a> {
                 log_probs: targets.iter().map(|_| taken.f64()).collect::<Result<_>>()?,
             })
         };
-        self.targets.iter().map(row).collect()
+        let seen = self.targets.iter().map(row).collect::<Result<_>>()?;
+        taken.end()?;
+        Ok(seen)
     }
 
     /// For each item and continuation what the models make of it.
-    pub(super) fn likelihoods(&self, seen: &[Vec<Seen>; 2]) -> Vec<Vec<[Likelihood; 2]>> {
+    pub(super) fn likelihoods(&self, seen: &[Vec<Seen>; 2]) -> Result<Vec<Vec<[Likelihood; 2]>>> {
         let mut base = 0;
         let mut all = Vec::with_capacity(self.prompts.len());
         for prompt in self.prompts {
             let of_continuation = |probes: Vec<(usize, u32)>| {
                 let mut total = [Likelihood { sum: 0.0, greedy: true }; 2];
                 for (row, target) in probes {
-                    let Ok(i) = self.wanted.binary_search(&((base + row) as u32)) else {
-                        continue;
-                    };
-                    let Some(k) = self.targets[i].iter().position(|&t| t == target) else {
-                        continue;
-                    };
+                    let i = self
+                        .wanted
+                        .binary_search(&((base + row) as u32))
+                        .map_err(|_| misfit())?;
+                    let k = self.targets[i].iter().position(|&t| t == target).ok_or_else(misfit)?;
                     for (total, seen) in total.iter_mut().zip(seen) {
                         total.sum += seen[i].log_probs[k];
                         total.greedy &= seen[i].top == target;
                     }
                 }
-                total
+                Ok::<_, Error>(total)
             };
-            all.push(prompt.probes().map(of_continuation).collect());
+            all.push(prompt.probes().map(of_continuation).collect::<Result<_>>()?);
             base += prompt.tree.rows();
         }
-        all
+        Ok(all)
     }
 
     /// Where the item of a row is from.

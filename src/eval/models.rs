@@ -3,7 +3,7 @@
 use super::files::{self, ModelFiles};
 use super::journal::Journal;
 use super::prompt::TooLong;
-use super::reference::{Reference, identity, load};
+use super::reference::{Reference, identity, load, of_kind};
 use super::setting::Setting;
 use super::tokens::{Bos, TextEncoder};
 use crate::model::{CausalModel, ModelConfig};
@@ -11,7 +11,7 @@ use crate::{DecodeOptions, Result};
 use candle_core::{DType, Device};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// How to load models.
 #[derive(Clone, Debug)]
@@ -40,6 +40,9 @@ pub struct Load {
     /// File of results so far: what is there is used, what is missing is added. [`Models::finish`]
     /// removes it, unless it has more than was asked for.
     pub resume: Option<PathBuf>,
+    /// Whether several candidates are measured, one after the other: `resume` keeps the reference's results
+    /// for all of them, if `save_reference` does not.
+    pub several: bool,
 }
 
 impl Default for Load {
@@ -54,6 +57,7 @@ impl Default for Load {
             decode: DecodeOptions::default(),
             save_reference: None,
             resume: None,
+            several: false,
         }
     }
 }
@@ -65,8 +69,8 @@ pub struct Models {
     pub(super) candidate: CausalModel,
     /// The candidate's digest, where results are kept.
     candidate_digest: Value,
-    pub(super) setting: Setting,
-    pub(super) kept: Option<Mutex<Journal>>,
+    pub(super) setting: Arc<Setting>,
+    pub(super) kept: Option<Arc<Mutex<Journal>>>,
 }
 
 impl Models {
@@ -85,17 +89,33 @@ impl Models {
     /// # Errors
     /// As [`Models::open`].
     pub fn of_files(reference: ModelFiles, candidate: ModelFiles, load: &Load) -> Result<Self> {
-        let setting = Setting::of(&reference, &candidate, load)?;
+        let setting = Arc::new(Setting::of(&reference, &candidate, load)?);
+        Self::in_setting(setting, reference, &candidate, load)
+    }
+
+    /// As [`Models::of_files`], in a setting that was made before, with the same `load`: what several candidates
+    /// are held to.
+    ///
+    /// # Errors
+    /// As [`Models::open`].
+    pub fn in_setting(
+        setting: Arc<Setting>,
+        reference: ModelFiles,
+        candidate: &ModelFiles,
+        load: &Load,
+    ) -> Result<Self> {
         // Of the candidate first: it is the one that may not fit.
-        let (model, digest) = open_candidate(&candidate, &setting, load)?;
+        let (model, digest) = open_candidate(candidate, &setting, load)?;
         let identity = match load.save_reference.is_some() || load.resume.is_some() {
             true => identity(&reference, &setting, load)?,
             false => Value::Null,
         };
-        let kept = load.resume.as_deref().map(|path| Journal::open(path, &identity, false));
+        let so_far = of_kind(&identity, "results so far (--resume)");
+        let kept = load.resume.as_deref().map(|path| Journal::open(path, &so_far, false));
+        let kept = kept.transpose()?.map(|journal| Arc::new(Mutex::new(journal)));
         Ok(Self {
-            kept: kept.transpose()?.map(Mutex::new),
-            reference: Reference::open(reference, setting.config.clone(), &identity, load)?,
+            reference: Reference::open(reference, setting.config.clone(), &identity, load, kept.as_ref())?,
+            kept,
             candidate: model,
             candidate_digest: digest,
             setting,
@@ -103,14 +123,19 @@ impl Models {
         })
     }
 
-    /// Puts another candidate in the place of the one before.
+    /// Puts another candidate in the place of the one before, whose memory is given back first.
     ///
     /// # Errors
     /// As [`Models::open`].
-    pub fn replace_candidate(&mut self, candidate: &ModelFiles) -> Result<()> {
-        self.reference.rest();
-        (self.candidate, self.candidate_digest) = open_candidate(candidate, &self.setting, &self.load)?;
-        Ok(())
+    pub fn replace_candidate(mut self, candidate: &ModelFiles) -> Result<Self> {
+        self.reference.release_layers();
+        drop(self.candidate);
+        let (candidate, candidate_digest) = open_candidate(candidate, &self.setting, &self.load)?;
+        Ok(Self {
+            candidate,
+            candidate_digest,
+            ..self
+        })
     }
 
     /// All is measured: saved results of the reference get their final name; results so far are removed,
@@ -121,7 +146,7 @@ impl Models {
     pub fn finish(self) -> Result<()> {
         self.reference.finish()?;
         match self.kept {
-            Some(kept) => kept.into_inner().unwrap_or_else(|e| e.into_inner()).remove(),
+            Some(kept) => kept.lock().unwrap_or_else(|e| e.into_inner()).remove(),
             None => Ok(()),
         }
     }

@@ -10,6 +10,8 @@ const RESAMPLES: usize = 10_000;
 const SEED: u64 = 0;
 /// Outside the interval on each side.
 const TAIL: f64 = 0.025;
+/// Normal quantile of 1 - [`TAIL`].
+const Z975: f64 = 1.959963984540054;
 
 /// The candidate's accuracy less the reference's, item by item.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -47,23 +49,85 @@ impl Paired {
     }
 
     /// The largest drop, in percentage points, that the items leave room for with 97.5 % certainty, and
-    /// what kind of bound that is; negative if the accuracy has risen for certain. It is the lower end of
-    /// the interval, as a drop. A bootstrap knows nothing of losses that it has not seen: where there are
-    /// none, it is what that many items without a loss allow (Clopper and Pearson).
+    /// what kind of bound that is; negative if the accuracy has risen for certain.
+    ///
+    /// It is the lower end of the interval, as a drop, unless a bound that holds for few differing items too is
+    /// above it: a bootstrap draws the losses that were seen, and knows nothing of those that could have been. Where
+    /// nothing was gained, losses are a share of the items, and the bound is exact (Clopper and Pearson); else it is
+    /// the score bound of Tango, Statistics in Medicine 17 (1998), 891.
     pub fn largest_drop(&self) -> (f64, &'static str) {
-        match (self.items, self.lost) {
-            (0, _) => (100.0, "no items"),
-            (items, 0) => (
-                100.0 * (1.0 - TAIL.powf(1.0 / items as f64)),
-                "one-sided 97.5 % bound for so many items without a loss (Clopper and Pearson), not the \
+        let (items, gained, lost) = (self.items as u64, self.gained as u64, self.lost as u64);
+        let careful = match (items, gained) {
+            (0, _) => return (100.0, "no items"),
+            (_, 0) => (
+                100.0 * most_of(items, lost),
+                "one-sided 97.5 % bound for so many losses without a gain (Clopper and Pearson), not the \
                  bootstrap's interval",
             ),
             _ => (
-                -self.interval_points[0],
-                "lower end of the two-sided 95 % bootstrap interval, as a drop",
+                100.0 * score_bound(items as f64, lost as f64, gained as f64),
+                "one-sided 97.5 % score bound for so many losses and gains (Tango), not the bootstrap's interval",
             ),
+        };
+        let bootstrap = -self.interval_points[0];
+        if bootstrap < careful.0 {
+            return careful;
+        }
+        (
+            bootstrap,
+            "lower end of the two-sided 95 % bootstrap interval, as a drop",
+        )
+    }
+}
+
+/// The largest share of which so few of `items` are seen with a probability of [`TAIL`].
+fn most_of(items: u64, seen: u64) -> f64 {
+    if seen >= items {
+        return 1.0;
+    }
+    let n = items as f64;
+    let so_few = |share: f64| {
+        let odds = (share / (1.0 - share)).ln();
+        let terms = (0..=seen).scan(n * (1.0 - share).ln(), |term, k| {
+            let this = *term;
+            *term += ((items - k) as f64 / (k + 1) as f64).ln() + odds;
+            Some(this)
+        });
+        exponentials(&terms.collect::<Vec<_>>())
+    };
+    bisect(seen as f64 / n, 1.0, |share| so_few(share) > TAIL.ln())
+}
+
+/// The largest drop whose score is within the normal distribution's 97.5 %.
+fn score_bound(n: f64, lost: f64, gained: f64) -> f64 {
+    let small = |drop: f64| {
+        // The likeliest share of gains where losses are `drop` more.
+        let b = (2.0 * n - lost + gained) * drop - lost - gained;
+        let c = -gained * drop * (1.0 - drop);
+        let gains = ((b * b - 8.0 * n * c).sqrt() - b) / (4.0 * n);
+        let variance = n * (2.0 * gains + drop * (1.0 - drop));
+        n * drop - (lost - gained) < Z975 * variance.max(0.0).sqrt()
+    };
+    bisect((lost - gained) / n, 1.0, small)
+}
+
+/// Where a condition that holds at `low` ceases to hold, at `high` if nowhere before.
+fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if holds(middle) {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
+    high
+}
+
+/// Logarithm of the sum of the exponentials.
+fn exponentials(terms: &[f64]) -> f64 {
+    let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    largest + terms.iter().map(|t| (t - largest).exp()).sum::<f64>().ln()
 }
 
 /// Ends of the interval of gains less losses, in items.
@@ -94,9 +158,7 @@ pub fn mcnemar(gained: usize, lost: usize) -> f64 {
         term += ((n - k) as f64 / (k + 1) as f64).ln();
         terms.push(term);
     }
-    let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = terms.iter().map(|t| (t - largest).exp()).sum();
-    (2.0 * (largest + sum.ln()).exp()).min(1.0)
+    (2.0 * exponentials(&terms).exp()).min(1.0)
 }
 
 #[cfg(test)]
@@ -162,15 +224,55 @@ mod tests {
         );
         // scipy.stats.binomtest(0, 1000).proportion_ci(0.95, "exact").high = 0.003682
         assert!((same.largest_drop().0 - 0.3682).abs() < 1e-4);
-        let lost = Paired::of(&pairs(990, 0, 10));
-        assert_eq!(
-            (lost.delta_points, lost.largest_drop().0),
-            (-1.0, -lost.interval_points[0])
-        );
-        assert!(lost.largest_drop().0 > 1.0);
         // A gain that is certain leaves no room for a drop.
-        let gained = Paired::of(&pairs(84, 13, 3));
-        assert_eq!(gained.largest_drop().0, -gained.interval_points[0]);
-        assert!(gained.largest_drop().0 < 0.0);
+        assert!(Paired::of(&pairs(84, 13, 3)).largest_drop().0 < 0.0);
+        assert_eq!(Paired::of(&[]).largest_drop().0, 100.0);
+    }
+
+    /// Without gains scipy.stats.beta.ppf(0.975, lost + 1, items - lost), scipy 1.17.1; with gains the root of Tango's
+    /// score, by scipy.optimize.brentq, in percent.
+    #[test]
+    fn bounds_of_few_differing_items_are_scipys() {
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 2e-5, "{a} {b}");
+        for (items, lost, percent) in [
+            (1000, 0, 0.36821),
+            (1000, 1, 0.55589),
+            (1000, 2, 0.72058),
+            (1000, 10, 1.83132),
+            (20, 0, 16.84335),
+        ] {
+            near(100.0 * most_of(items, lost), percent);
+        }
+        assert_eq!((most_of(10, 10), most_of(1, 1)), (1.0, 1.0));
+        for (items, lost, gained, percent) in [
+            (1000.0, 0.0, 1.0, 0.28306),
+            (1000.0, 1.0, 1.0, 0.47189),
+            (1000.0, 15.0, 5.0, 2.01838),
+            (1000.0, 40.0, 40.0, 1.78777),
+            (450.0, 20.0, 30.0, 0.88625),
+            (100.0, 3.0, 13.0, -2.43763),
+        ] {
+            near(100.0 * score_bound(items, lost, gained), percent);
+        }
+    }
+
+    /// A lost item never lowers the bound, and a gained one never raises it.
+    #[test]
+    fn more_losses_leave_more_room() {
+        let bound = |gained: usize, lost: usize| {
+            let mut all = vec![(false, false); 300];
+            all[..gained].fill((false, true));
+            all[150..150 + lost].fill((true, false));
+            Paired::of(&all).largest_drop().0
+        };
+        for gained in [0, 1, 5] {
+            for lost in 0..6 {
+                let here = bound(gained, lost);
+                assert!(bound(gained, lost + 1) > here, "{gained} {lost}");
+                assert!(bound(gained + 1, lost) <= here, "{gained} {lost}");
+            }
+        }
+        // No bound is below the exact one where there are losses only.
+        assert!(bound(0, 1) >= 100.0 * most_of(300, 1));
     }
 }

@@ -52,7 +52,7 @@ impl<'a> Prompts<'a> {
             if progress.cancelled() {
                 return Err(Error::Cancelled);
             }
-            let read = part.par_iter().map(|item| Prompt::new(item, encoder, config));
+            let read = part.par_iter().map(|item| Prompt::new(item, encoder, config, too_long));
             for (item, read) in part.iter().zip(read.collect::<Vec<_>>()) {
                 let (prompt, longest_of_it) = read?;
                 let long = longest_of_it > config.max_positions();
@@ -105,11 +105,14 @@ pub(super) struct Prompt {
 impl Prompt {
     /// With the tokens of the longest sequence; of one that has more than the model has positions, the last
     /// ones are kept.
-    fn new(item: &Item, encoder: &TextEncoder, config: &ModelConfig) -> Result<(Self, usize)> {
+    ///
+    /// # Errors
+    /// [`Error::Input`] if something cannot be asked at all, unless it is one that is left out.
+    fn new(item: &Item, encoder: &TextEncoder, config: &ModelConfig, too_long: TooLong) -> Result<(Self, usize)> {
         let wrong = |what: String| Error::input(item.at.to_string(), what);
         let most = config.max_positions();
         let (mut sequences, mut continuations, mut longest) = (Vec::new(), Vec::new(), 0);
-        for (context, continuation) in pairs(&item.question) {
+        for (context, continuation) in branches(&item.question) {
             let (mut tokens, start) = split(context, continuation, encoder, item)?;
             if start == 0 {
                 return Err(wrong(
@@ -121,7 +124,7 @@ impl Prompt {
                 return Err(wrong("a continuation has no tokens of its own".into()));
             }
             longest = longest.max(tokens.len());
-            if asked.len() > most {
+            if asked.len() > most && too_long != TooLong::Skip {
                 let long = asked.len();
                 return Err(wrong(format!(
                     "a continuation of {long} tokens: the model has {most} positions, so it cannot be asked"
@@ -149,7 +152,7 @@ impl Prompt {
 }
 
 /// Contexts and what follows them.
-fn pairs(question: &Question) -> Vec<(&str, &str)> {
+fn branches(question: &Question) -> Vec<(&str, &str)> {
     match question {
         Question::Choices { context, choices, .. } => choices.iter().map(|c| (context.as_str(), c.as_str())).collect(),
         Question::Contexts {

@@ -5,10 +5,13 @@ use super::journal::Journal;
 use super::models::Load;
 use super::setting::Setting;
 use crate::model::{CausalModel, ModelConfig};
-use crate::{Error, Result};
+use crate::{Backend, Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The version of the payloads that batches have.
+const FORMAT: u32 = 2;
 
 /// The reference's model, of which no more is loaded than is needed, and what it said before.
 ///
@@ -20,25 +23,39 @@ pub(super) struct Reference {
     load: Load,
     whole: OnceLock<CausalModel>,
     head: OnceLock<CausalModel>,
-    pub(super) saved: Option<Mutex<Journal>>,
+    pub(super) saved: Option<Arc<Mutex<Journal>>>,
 }
 
 impl Reference {
-    pub(super) fn open(files: ModelFiles, config: ModelConfig, identity: &Value, load: &Load) -> Result<Self> {
-        let saved = load.save_reference.as_deref().map(|path| match path.exists() {
-            true => Journal::open(path, identity, true).map(|journal| (journal, true)),
-            false => Journal::open(&unfinished(path), identity, false).map(|journal| (journal, false)),
-        });
-        let (saved, all_there) = saved.transpose()?.unzip();
+    /// `kept` are results so far, which have the reference's too where several candidates need them.
+    pub(super) fn open(
+        files: ModelFiles,
+        config: ModelConfig,
+        identity: &Value,
+        load: &Load,
+        kept: Option<&Arc<Mutex<Journal>>>,
+    ) -> Result<Self> {
+        let finished = load.save_reference.as_deref().is_some_and(Path::exists);
+        let saved = match load.save_reference.as_deref() {
+            Some(path) => {
+                let identity = of_kind(identity, "the reference's results (--save-reference)");
+                let journal = match finished {
+                    true => Journal::open(path, &identity, true)?,
+                    false => Journal::open(&unfinished(path), &identity, false)?,
+                };
+                Some(Arc::new(Mutex::new(journal)))
+            }
+            None => kept.filter(|_| load.several).cloned(),
+        };
         let reference = Self {
             files,
             config,
             load: load.clone(),
             whole: OnceLock::new(),
             head: OnceLock::new(),
-            saved: saved.map(Mutex::new),
+            saved,
         };
-        if all_there != Some(true) {
+        if !finished {
             reference.whole()?;
         }
         Ok(reference)
@@ -62,7 +79,7 @@ impl Reference {
     }
 
     /// Gives the layers' memory back where what they say is saved.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn release_layers(&mut self) {
         if self.saved.is_some() {
             self.whole.take();
         }
@@ -86,8 +103,18 @@ pub(super) fn identity(model: &ModelFiles, setting: &Setting, load: &Load) -> Re
         "bos": setting.encoder.bos(),
         "dtype": load.dtype.as_str(),
         "device": format!("{:?}", load.device.location()),
+        // Which instructions matrix products are computed with changes their last bits.
+        "cpu": format!("{} {:?}", std::env::consts::ARCH, Backend::available().last()),
         "wcodec": env!("CARGO_PKG_VERSION"),
+        "format": FORMAT,
     }))
+}
+
+/// The identity of a file that keeps this, so that none is taken for another.
+pub(super) fn of_kind(identity: &Value, kind: &str) -> Value {
+    let mut identity = identity.clone();
+    identity["kind"] = kind.into();
+    identity
 }
 
 pub(super) fn load(

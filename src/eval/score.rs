@@ -1,6 +1,6 @@
 //! Logits of one model, or of both on the same tokens, row by row.
 
-use super::wire::{Taken, short};
+use super::wire::{Taken, misfit};
 use crate::model::{CausalModel, Tree};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Layout, Storage, Tensor};
@@ -11,15 +11,22 @@ use twox_hash::XxHash3_128;
 /// Tokens that are computed together. More is hardly faster and takes more memory.
 const BATCH_TOKENS: usize = 1024;
 
-/// The first of these that make a batch, and the rest; `tokens` is what each takes.
-pub(super) fn split_batch<T>(all: &[T], tokens: impl Fn(&T) -> usize) -> (&[T], &[T]) {
-    let mut sum = 0;
-    let fits = all.iter().take_while(|item| {
-        sum += tokens(item);
-        sum <= BATCH_TOKENS
-    });
-    all.split_at(fits.count().max(1))
+/// What is computed together, in order; `tokens` is what each takes.
+pub(super) fn batches<T>(mut rest: &[T], tokens: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        let mut sum = 0;
+        let fits = rest.iter().take_while(|item| {
+            sum += tokens(item);
+            sum <= BATCH_TOKENS
+        });
+        let (batch, later) = rest.split_at(fits.count().max(1));
+        batches.push(batch);
+        rest = later;
+    }
+    batches
 }
+
 /// The models in messages.
 pub(super) const REFERENCE: &str = "reference";
 pub(super) const CANDIDATE: &str = "candidate";
@@ -108,7 +115,7 @@ impl<'a> States<'a> {
         let values = Taken(bytes).f32s();
         let width = model.config().hidden_size();
         if values.len() * size_of::<f32>() != bytes.len() || values.len() != rows * width {
-            return Err(short());
+            return Err(misfit());
         }
         let states = Tensor::from_vec(values, (rows, width), model.device())?.to_dtype(model.dtype())?;
         Ok(Self { model, states, which })

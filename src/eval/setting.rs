@@ -1,16 +1,18 @@
-//! What both models of a measurement have in common, before either is loaded.
+//! What the models of a measurement have in common, before either is loaded.
 
 use super::At;
 use super::files::ModelFiles;
 use super::items::Item;
 use super::models::Load;
 use super::prompt::{Prompts, TooLong};
-use super::text::{Cut, TextOptions};
+use super::text::{Cut, TextOptions, digest};
 use super::tokens::{TextEncoder, same_tokenizer};
 use crate::error::display;
 use crate::model::ModelConfig;
 use crate::{Error, Progress, Result};
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 /// The configuration that models are held to, the tokenizer, and what is done with what is too long.
 ///
@@ -23,6 +25,8 @@ pub struct Setting {
     pub(super) too_long: TooLong,
     /// Whether a candidate's own files do not count.
     given: Given,
+    /// Texts that were cut before, by their digest and how.
+    cuts: Mutex<HashMap<String, Arc<Cut>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,7 +37,7 @@ struct Given {
 
 impl Setting {
     /// From the files beside the reference, those beside the candidate if it has none, or those that
-    /// `load` names.
+    /// `load` names. Of several candidates it is the first: all are held to one setting.
     ///
     /// # Errors
     /// [`Error::Input`] if one is missing or of no known kind.
@@ -62,6 +66,7 @@ impl Setting {
                 config: load.config.is_some(),
                 tokenizer: load.tokenizer.is_some(),
             },
+            cuts: Mutex::default(),
         })
     }
 
@@ -109,7 +114,19 @@ impl Setting {
     /// # Errors
     /// As there.
     pub fn check_text(&self, texts: &[(At, String)], options: &TextOptions) -> Result<()> {
-        Cut::new(texts, &self.encoder, &self.config, options).map(drop)
+        self.cut(texts, options).map(drop)
+    }
+
+    /// Texts in windows, tokenised once for all models.
+    pub(super) fn cut(&self, texts: &[(At, String)], options: &TextOptions) -> Result<Arc<Cut>> {
+        let key = format!("{} {options:?}", digest(texts));
+        let mut cuts = self.cuts.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(cut) = cuts.get(&key) {
+            return Ok(cut.clone());
+        }
+        let cut = Arc::new(Cut::new(texts, &self.encoder, &self.config, options)?);
+        cuts.insert(key, cut.clone());
+        Ok(cut)
     }
 
     /// Finds what [`measure_task`](super::measure_task) would refuse of a task. Progress is in items.

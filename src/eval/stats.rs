@@ -5,8 +5,8 @@ use serde::Serialize;
 /// Half the width of a 95 % interval, in standard errors.
 pub const Z95: f64 = 1.959963984540054;
 
-/// A mean and its standard error, in the unit of the values. The error takes the values as
-/// independent, as other tools' do, and is infinite where there are fewer than two of them.
+/// A mean and its standard error, in the unit of the values. The error is infinite where fewer than two
+/// values, or clusters of them, are independent of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// Mean.
@@ -16,7 +16,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of values; the mean of none is 0.
+    /// Of values that are independent of each other; the mean of none is 0.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = if values.is_empty() {
@@ -29,6 +29,25 @@ impl Estimate {
             f64::INFINITY
         } else {
             (squares / (n - 1.0) / n).sqrt()
+        };
+        Self { mean, standard_error }
+    }
+
+    /// Of values in clusters of these sizes, in order: values in one may depend on each other. With a value in
+    /// each it is [`Estimate::of`]. The error is the cluster-robust one of a mean (Liang and Zeger 1986), with
+    /// the factor G / (G - 1) for G clusters. Of few clusters it is uncertain itself.
+    pub fn clustered(values: &[f64], clusters: &[usize]) -> Self {
+        let Self { mean, .. } = Self::of(values);
+        let mut rest = values.iter();
+        let sums = clusters
+            .iter()
+            .map(|&size| rest.by_ref().take(size).map(|v| v - mean).sum::<f64>());
+        let squares: f64 = sums.map(|sum| sum * sum).sum();
+        let (n, g) = (values.len() as f64, clusters.len() as f64);
+        let standard_error = if clusters.len() < 2 {
+            f64::INFINITY
+        } else {
+            (squares * g / (g - 1.0)).sqrt() / n
         };
         Self { mean, standard_error }
     }
@@ -61,13 +80,13 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of values, none of them NaN.
-    pub fn of(values: &[f64]) -> Self {
+    /// Of values in clusters (see [`Estimate::clustered`]), none of them NaN.
+    pub fn of(values: &[f64], clusters: &[usize]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |q| quantile(&sorted, q);
         Self {
-            mean: Estimate::of(values),
+            mean: Estimate::clustered(values, clusters),
             median: at(0.5),
             p99: at(0.99),
             p999: at(0.999),
@@ -134,7 +153,7 @@ mod tests {
     /// x.mean(), scipy.stats.sem(x), numpy.quantile(x, [0.5, 0.99, 0.999, 1]), numpy 2.4.6, scipy 1.17.1
     #[test]
     fn as_numpy_and_scipy_have_it() {
-        let d = Distribution::of(&VALUES);
+        let d = Distribution::of(&VALUES, &[1; 7]);
         close(d.mean.mean, 2.0);
         close(d.mean.standard_error, 1.3374193344611391);
         let numpy = [1.25, 8.684999999999997, 8.968499999999999, 9.0];
@@ -148,6 +167,22 @@ mod tests {
         let d = Decades::of([0.0, 1e-11, 1.5e-10, 1.0, 1.5, 1e9].into_iter());
         assert_eq!((d.small, d.counts.iter().sum::<usize>()), (2, 4));
         assert_eq!((d.counts[0], d.counts[40], d.counts[47]), (1, 2, 1));
+    }
+
+    /// d = x - x.mean()
+    /// numpy.sqrt(sum(d[c].sum() ** 2 for c in (slice(2), slice(2, 5), slice(5, 7))) * 3 / 2) / 7
+    #[test]
+    fn what_is_in_a_cluster_hangs_together() {
+        close(
+            Estimate::clustered(&VALUES, &[2, 3, 2]).standard_error,
+            1.41466445145274,
+        );
+        let twice: Vec<f64> = VALUES.iter().flat_map(|&v| [v, v]).collect();
+        // The same again tells nothing new.
+        let (once, twice) = (Estimate::of(&VALUES), Estimate::clustered(&twice, &[2; 7]));
+        close(twice.mean, once.mean);
+        close(twice.standard_error, once.standard_error);
+        assert_eq!(Estimate::clustered(&VALUES, &[7]).standard_error, f64::INFINITY);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use super::items::{Item, Question};
 use super::kept::{Kept, Times};
-use super::likelihood::{Batch, Likelihood};
+use super::likelihood::{ItemBatch, Likelihood};
 use super::models::{Models, with_candidate};
 use super::paired::Paired;
 use super::prompt::Prompts;
-use super::score::{CANDIDATE, REFERENCE, split_batch};
+use super::score::{CANDIDATE, REFERENCE, batches};
 use super::stats::Estimate;
 use crate::{Error, Progress, Result};
 use blake3::Hasher;
@@ -99,21 +99,17 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
     if truncated > 0 {
         key["truncated"] = truncated.into();
     }
-    let saved = Kept::new(models.reference.saved.as_ref(), &key)?;
-    let kept = Kept::new(models.kept.as_ref(), &with_candidate(key, models))?;
+    let batches = batches(&prompts, |p| p.tree.rows());
+    let saved = Kept::new(models.reference.saved.as_deref(), &key, batches.len())?;
+    let kept = Kept::new(models.kept.as_deref(), &with_candidate(key, models), batches.len())?;
     progress.start(prompts.iter().map(|p| p.tree.rows() as u64).sum());
     let (mut identical, mut times) = (true, Times::default());
     let mut likelihoods: Vec<Vec<[Likelihood; 2]>> = Vec::with_capacity(items.len());
-    let mut rest = &prompts[..];
-    for number in 0.. {
-        if rest.is_empty() {
-            break;
-        }
+    for (number, prompts) in (0..).zip(batches) {
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        let (prompts, later) = split_batch(rest, |p| p.tree.rows());
-        let batch = Batch::new(prompts, &items[items.len() - rest.len()..]);
+        let batch = ItemBatch::new(prompts, &items[likelihoods.len()..]);
         let theirs = saved.get_or(number, &mut times.reference, |out| {
             batch.run(models.reference.whole()?, REFERENCE, out)
         })?;
@@ -122,10 +118,9 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
         })?;
         let (theirs, ours) = (batch.read(&theirs)?, batch.read(&ours)?);
         identical &= theirs.iter().zip(&ours).all(|(a, b)| a.digest == b.digest);
-        likelihoods.extend(batch.likelihoods(&[theirs, ours]));
+        likelihoods.extend(batch.likelihoods(&[theirs, ours])?);
         let done = prompts.iter().map(|p| p.tree.rows() as u64).sum();
         progress.advance(done, items.first().map_or("", |item| &item.at.file));
-        rest = later;
     }
     let answers = items.iter().zip(&likelihoods).map(|(item, likelihoods)| {
         let of = |model: usize| answer(&item.question, likelihoods.iter().map(|l| l[model]).collect());

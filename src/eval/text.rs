@@ -3,7 +3,7 @@
 use super::At;
 use super::kept::{Kept, Times};
 use super::models::{Models, with_candidate};
-use super::score::{CANDIDATE, REFERENCE, States, pairs, split_batch};
+use super::score::{CANDIDATE, REFERENCE, States, batches, pairs};
 use super::stats::{Decades, Distribution, Estimate, Z95};
 use super::tokens::TextEncoder;
 use super::windows::{Window, windows};
@@ -20,7 +20,7 @@ use serde_json::json;
 pub struct TextOptions {
     /// Tokens of a window, a beginning-of-text token included. Default 512.
     pub window: usize,
-    /// Tokens from one window's start to the next. Default: windows side by side.
+    /// Tokens from one window's start to the next, up to a window's. Default: windows side by side.
     pub stride: Option<usize>,
     /// Windows to look at, from the beginning. Default: all.
     pub windows: Option<usize>,
@@ -48,8 +48,8 @@ pub struct Perplexity {
 }
 
 impl Perplexity {
-    fn of(log_probs: &[f64]) -> Self {
-        let log_prob = Estimate::of(log_probs);
+    fn of(log_probs: &[f64], clusters: &[usize]) -> Self {
+        let log_prob = Estimate::clustered(log_probs, clusters);
         let perplexity = (-log_prob.mean).exp();
         Self {
             perplexity,
@@ -72,6 +72,9 @@ pub struct TextReport {
     pub stride: usize,
     /// The token that every window begins with.
     pub bos: Option<u32>,
+    /// How many windows, or texts if there are several, the standard errors take as independent of each other.
+    /// Those of the tokens in one depend on each other.
+    pub clusters: usize,
     /// Tokens that were predicted.
     pub tokens: usize,
     /// Whether all logits that were looked at are the same, bit by bit.
@@ -130,7 +133,8 @@ impl Scored {
 /// windows of its own. Progress is in tokens.
 ///
 /// # Errors
-/// [`Error::Input`] if a window is longer than the model's positions, or nothing can be scored;
+/// [`Error::Input`] if a window is longer than the model's positions, a stride than the window, or nothing can be
+/// scored;
 /// [`Error::Cancelled`]; those of the tokenizer and the models.
 pub fn measure_text(
     models: &Models,
@@ -139,7 +143,7 @@ pub fn measure_text(
     progress: &dyn Progress,
 ) -> Result<TextReport> {
     let file = texts.first().map(|(at, _)| at.file.clone()).unwrap_or_default();
-    let cut = Cut::new(texts, models.encoder(), models.config(), options)?;
+    let cut = models.setting.cut(texts, options)?;
     let bos = models.encoder().bos();
     let extra = bos.iter().len();
     let all: Vec<(&Vec<u32>, Window)> = cut.windows.iter().map(|&(text, w)| (&cut.tokens[text], w)).collect();
@@ -151,21 +155,17 @@ pub fn measure_text(
         "stride": cut.stride,
         "windows": all.len(),
     });
-    let saved = Kept::new(models.reference.saved.as_ref(), &key)?;
-    let kept = Kept::new(models.kept.as_ref(), &with_candidate(key, models))?;
+    let batches = batches(&all, |(_, w)| size(w));
+    let saved = Kept::new(models.reference.saved.as_deref(), &key, batches.len())?;
+    let kept = Kept::new(models.kept.as_deref(), &with_candidate(key, models), batches.len())?;
     progress.start(all.iter().map(|(_, w)| size(w) as u64).sum());
     let mut scored: Vec<Scored> = Vec::new();
     let mut times = Times::default();
-    let mut rest = &all[..];
-    for number in 0.. {
-        if rest.is_empty() {
-            break;
-        }
+    for (number, windows) in (0..).zip(batches) {
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        let (windows, later) = split_batch(rest, |(_, w)| size(w));
-        let batch = Batch::new(windows, bos, &file);
+        let batch = WindowBatch::new(windows, bos, &file);
         let mut theirs = Vec::new();
         if saved.wants(number) || !kept.has(number) {
             theirs = saved.get_or(number, &mut times.reference, |out| {
@@ -183,10 +183,10 @@ pub fn measure_text(
         for _ in &batch.targets {
             scored.push(Scored::read(&mut found)?);
         }
+        found.end()?;
         progress.advance(windows.iter().map(|(_, w)| size(w) as u64).sum(), &file);
-        rest = later;
     }
-    let mut report = report(&scored);
+    let mut report = report(&scored, &cut.clusters(texts.len() > 1));
     report.file = file;
     report.windows = all.len();
     (report.window, report.stride, report.bos) = (cut.window, cut.stride, bos);
@@ -196,7 +196,7 @@ pub fn measure_text(
 
 /// Texts in windows.
 pub(super) struct Cut {
-    /// Of each text.
+    /// Of each text that has a window.
     tokens: Vec<Vec<u32>>,
     /// The number of a text, and a window of it.
     windows: Vec<(usize, Window)>,
@@ -221,28 +221,53 @@ impl Cut {
             );
             return Err(Error::input(file, what));
         }
+        if options.window < 2 {
+            let what = "no token can be scored in a window of fewer than 2 tokens: give a longer --window";
+            return Err(Error::input(file, what));
+        }
+        if let Some(stride) = options.stride.filter(|s| !(1..=options.window).contains(s)) {
+            let what = format!(
+                "a stride of {stride} tokens: it is from 1 to the window's length, {} (--stride)",
+                options.window
+            );
+            return Err(Error::input(file, what));
+        }
         let length = options.window.saturating_sub(bos.iter().len());
         let stride = options.stride.unwrap_or(length).clamp(1, length.max(1));
-        let tokens = texts.iter().map(|(at, text)| encoder.encode(text, at));
-        let tokens = tokens.collect::<Result<Vec<Vec<u32>>>>()?;
-        let of_text = |text: &Vec<u32>| windows(text.len(), length, stride, bos.is_some());
-        let all = tokens.iter().enumerate();
-        let all = all.flat_map(|(i, text)| of_text(text).into_iter().map(move |w| (i, w)));
-        let windows: Vec<_> = all.take(options.windows.unwrap_or(usize::MAX)).collect();
-        if windows.is_empty() {
+        let most = options.windows.unwrap_or(usize::MAX);
+        let (mut tokens, mut all) = (Vec::new(), Vec::new());
+        for (i, (at, text)) in texts.iter().enumerate() {
+            // A text is one for the tokenizer: the tokens of its first part are not those of the first part alone.
+            if all.len() >= most {
+                break;
+            }
+            let text = encoder.encode(text, at)?;
+            let of_text = windows(text.len(), length, stride, bos.is_some()).into_iter();
+            all.extend(of_text.map(|w| (i, w)).take(most - all.len()));
+            tokens.push(text);
+        }
+        if all.is_empty() {
             return Err(Error::input(file, "the text is too short: no token can be scored"));
         }
         Ok(Self {
             tokens,
-            windows,
+            windows: all,
             window: length + bos.iter().len(),
             stride,
         })
     }
+
+    /// Scored tokens of each window, or together of each text.
+    fn clusters(&self, by_text: bool) -> Vec<usize> {
+        let clusters = self.windows.chunk_by(|a, b| by_text && a.0 == b.0);
+        clusters
+            .map(|c| c.iter().map(|(_, w)| w.end - w.scored).sum())
+            .collect()
+    }
 }
 
 /// Of texts, in order.
-fn digest(texts: &[(At, String)]) -> String {
+pub(super) fn digest(texts: &[(At, String)]) -> String {
     let mut hasher = Hasher::new();
     for (_, text) in texts {
         hasher
@@ -253,7 +278,7 @@ fn digest(texts: &[(At, String)]) -> String {
 }
 
 /// Windows that are computed together.
-struct Batch<'a> {
+struct WindowBatch<'a> {
     file: &'a str,
     trees: Vec<Tree>,
     /// Rows that predict a token, and those tokens.
@@ -263,7 +288,7 @@ struct Batch<'a> {
     start: usize,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> WindowBatch<'a> {
     fn new(windows: &[(&Vec<u32>, Window)], bos: Option<u32>, file: &'a str) -> Self {
         let mut batch = Self {
             file,
@@ -306,9 +331,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn report(scored: &[Scored]) -> TextReport {
+fn report(scored: &[Scored], clusters: &[usize]) -> TextReport {
     let column = |value: fn(&Scored) -> f64| scored.iter().map(value).collect::<Vec<f64>>();
-    let change = Estimate::of(&column(|s| s.candidate - s.reference));
+    let change = Estimate::clustered(&column(|s| s.candidate - s.reference), clusters);
     // 0 added makes 0 of -0.
     let increase = |log: f64| 100.0 * log.exp_m1() + 0.0;
     let error = Z95 * change.standard_error;
@@ -318,16 +343,58 @@ fn report(scored: &[Scored]) -> TextReport {
         window: 0,
         stride: 0,
         bos: None,
+        clusters: clusters.len(),
         tokens: scored.len(),
         identical: scored.iter().all(|s| s.identical),
-        reference: Perplexity::of(&column(|s| s.reference)),
-        candidate: Perplexity::of(&column(|s| s.candidate)),
+        reference: Perplexity::of(&column(|s| s.reference), clusters),
+        candidate: Perplexity::of(&column(|s| s.candidate), clusters),
         log_prob_change: change,
         increase_percent: increase(-change.mean),
         increase_interval: [increase(-change.mean - error), increase(-change.mean + error)],
-        divergence: Distribution::of(&column(|s| s.divergence)),
+        divergence: Distribution::of(&column(|s| s.divergence), clusters),
         divergence_histogram: Decades::of(scored.iter().map(|s| s.divergence)),
-        same_top: Estimate::share(scored.iter().map(|s| s.same_top)),
+        same_top: Estimate::clustered(&column(|s| f64::from(u8::from(s.same_top))), clusters),
         times: Times::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::ModelFiles;
+    use super::super::models::Load;
+    use super::super::setting::Setting;
+    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn texts_are_tokenised_once_and_no_more_than_needed() {
+        let kjv = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/kjv");
+        let files = ModelFiles::find(&kjv).unwrap();
+        let setting = Setting::of(&files, &files, &Load::default()).unwrap();
+        let at = At {
+            file: "text".into(),
+            line: 1,
+        };
+        let texts = [
+            "And God said, Let there be light. ",
+            "And God saw it.",
+            "And it was so.",
+        ];
+        let texts = texts.map(|text| (at.clone(), text.repeat(20)));
+        let mut options = TextOptions {
+            window: 32,
+            ..TextOptions::default()
+        };
+        let whole = setting.cut(&texts, &options).unwrap();
+        assert!(Arc::ptr_eq(&whole, &setting.cut(&texts, &options).unwrap()));
+        options.windows = Some(2);
+        let first = setting.cut(&texts, &options).unwrap();
+        assert_eq!((whole.tokens.len(), first.tokens.len(), first.windows.len()), (3, 1, 2));
+        assert_eq!(
+            (&first.tokens[0], &first.windows[..]),
+            (&whole.tokens[0], &whole.windows[..2])
+        );
+        assert!(!Arc::ptr_eq(&first, &setting.cut(&texts[1..], &options).unwrap()));
     }
 }

@@ -7,7 +7,7 @@ pub(super) struct Taken<'a>(pub(super) &'a [u8]);
 
 impl Taken<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or_else(short)?;
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or_else(misfit)?;
         self.0 = rest;
         Ok(*head)
     }
@@ -28,6 +28,11 @@ impl Taken<'_> {
         self.array().map(f64::from_le_bytes)
     }
 
+    /// Nothing may be left.
+    pub(super) fn end(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(misfit()) }
+    }
+
     /// All that is left, as floats.
     pub(super) fn f32s(&mut self) -> Vec<f32> {
         let (words, _) = std::mem::take(&mut self.0).as_chunks::<4>();
@@ -36,6 +41,6 @@ impl Taken<'_> {
 }
 
 /// The checksum is right and the length is not: it is a file that no version of this program wrote.
-pub(super) fn short() -> Error {
+pub(super) fn misfit() -> Error {
     Error::Compute("saved results do not fit what was asked: remove their file, and have it made again".into())
 }

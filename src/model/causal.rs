@@ -28,9 +28,14 @@ impl CausalModel {
     pub fn load(config: ModelConfig, vb: VarBuilder) -> Result<Self> {
         let (dtype, device) = (vb.dtype(), vb.device().clone());
         let embedding = embedding(config.vocab, config.hidden, vb.pp("model.embed_tokens"))?;
-        // Some files leave out a head that is the embedding, and a configuration that says so.
-        let head = if config.tied || !vb.contains_tensor("lm_head.weight") {
+        let has_head = vb.contains_tensor("lm_head.weight");
+        let head = if config.shares_embedding(has_head) {
             Linear::new(embedding.embeddings().clone(), None)
+        } else if !has_head {
+            candle_core::bail!(
+                "there is no tensor lm_head.weight, and tie_word_embeddings is false in the configuration: is a shard \
+                 missing, or is it another model's configuration?"
+            );
         } else {
             linear_no_bias(config.hidden, config.vocab, vb.pp("lm_head"))?
         };
@@ -115,21 +120,12 @@ impl CausalModel {
         self.head.forward(&states.contiguous()?)?.to_dtype(DType::F32)
     }
 
-    fn places(&self, trees: &[Tree]) -> Result<Vec<Place>> {
+    fn places<'a>(&self, trees: &'a [Tree]) -> Result<Vec<Place<'a>>> {
         let mut places = Vec::new();
         let mut start = 0;
-        for tree in trees {
-            let rows = tree.rows();
-            let mask = |window| Tensor::from_vec(tree.mask(window), (rows, rows), &self.device);
-            // A window that reaches all the way hides nothing.
-            let window = self.config.window.filter(|&(window, _)| window < tree.longest());
-            places.push(Place {
-                start,
-                rows,
-                mask: mask(None)?,
-                window_mask: window.map(|(window, _)| mask(Some(window))).transpose()?,
-            });
-            start += rows;
+        for tree in trees.iter().filter(|tree| tree.rows() > 0) {
+            places.push(Place::new(tree, start, &self.config, &self.device)?);
+            start += tree.rows();
         }
         Ok(places)
     }

@@ -1,5 +1,7 @@
 //! `config.json`: what kind of model, and its sizes.
 
+use super::rotary::{self, RopeScaling};
+use super::sliding::Sliding;
 use crate::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,21 +26,6 @@ const KNOWN: [(Family, &str, &str); 4] = [
     (Family::Qwen3, "qwen3", "Qwen3ForCausalLM"),
 ];
 
-/// How positions are stretched beyond those of the training.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum RopeScaling {
-    None,
-    /// All positions divided by the factor.
-    Linear(f32),
-    /// Llama 3: low frequencies divided by the factor, high ones kept.
-    Llama3 {
-        factor: f32,
-        low: f32,
-        high: f32,
-        original_positions: f32,
-    },
-}
-
 /// A model's kind and sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
@@ -54,13 +41,13 @@ pub struct ModelConfig {
     pub(crate) norm_eps: f64,
     pub(super) rope_theta: f32,
     pub(super) rope_scaling: RopeScaling,
-    pub(crate) tied: bool,
+    /// Whether the head is the embedding, if the configuration says it.
+    pub(super) tied: Option<bool>,
     /// Of queries, keys and values.
     pub(crate) qkv_bias: bool,
     pub(crate) output_bias: bool,
     pub(crate) mlp_bias: bool,
-    /// Tokens that attention reaches back, and the first layer where that holds.
-    pub(crate) window: Option<(usize, usize)>,
+    pub(crate) sliding: Option<Sliding>,
     pub(crate) bos: Option<u32>,
 }
 
@@ -75,16 +62,10 @@ struct Raw {
     head_dim: Option<usize>,
     max_position_embeddings: usize,
     rms_norm_eps: f64,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<Value>,
-    rope_parameters: Option<Value>,
     tie_word_embeddings: Option<bool>,
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     hidden_act: Option<String>,
-    sliding_window: Option<usize>,
-    use_sliding_window: Option<bool>,
-    max_window_layers: Option<usize>,
     bos_token_id: Option<Value>,
 }
 
@@ -99,21 +80,25 @@ impl ModelConfig {
         let value: Value = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
         // The kind comes first: a model of another kind may have none of the other fields.
         let family = family(&value).map_err(wrong)?;
-        let raw: Raw = serde_json::from_value(value).map_err(|e| wrong(e.to_string()))?;
+        not_quantised(&value).map_err(wrong)?;
+        let raw = Raw::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
         let kv_heads = raw.num_key_value_heads.unwrap_or(raw.num_attention_heads);
+        let head_dim = raw.head_dim.unwrap_or(raw.hidden_size / raw.num_attention_heads.max(1));
+        // Memory is taken for layers and for the elements of a head before any weight is seen.
         let sizes = [
-            ("hidden_size", raw.hidden_size),
-            ("intermediate_size", raw.intermediate_size),
-            ("vocab_size", raw.vocab_size),
-            ("num_attention_heads", raw.num_attention_heads),
-            ("num_key_value_heads", kv_heads),
-            ("max_position_embeddings", raw.max_position_embeddings),
+            ("hidden_size", raw.hidden_size, 1 << 32),
+            ("intermediate_size", raw.intermediate_size, 1 << 32),
+            ("vocab_size", raw.vocab_size, 1 << 32),
+            ("num_hidden_layers", raw.num_hidden_layers, 1 << 16),
+            ("num_attention_heads", raw.num_attention_heads, 1 << 16),
+            ("num_key_value_heads", kv_heads, 1 << 16),
+            ("head_dim", head_dim, 1 << 16),
+            ("max_position_embeddings", raw.max_position_embeddings, 1 << 32),
         ];
-        if let Some((name, size)) = sizes.iter().find(|(_, size)| !(1..=1 << 32).contains(size)) {
-            return Err(wrong(format!("{name} is {size}")));
+        if let Some((name, size, most)) = sizes.iter().find(|(_, size, most)| !(1..=*most).contains(size)) {
+            return Err(wrong(format!("{name} is {size}: known are 1 to {most}")));
         }
-        let head_dim = raw.head_dim.unwrap_or(raw.hidden_size / raw.num_attention_heads);
-        if !raw.num_attention_heads.is_multiple_of(kv_heads) || head_dim == 0 || !head_dim.is_multiple_of(2) {
+        if !raw.num_attention_heads.is_multiple_of(kv_heads) || !head_dim.is_multiple_of(2) {
             let heads = raw.num_attention_heads;
             return Err(wrong(format!(
                 "{heads} heads of {head_dim} with {kv_heads} key-value heads do not fit"
@@ -124,16 +109,8 @@ impl ModelConfig {
             return Err(wrong(format!("hidden_act {act:?} is not known: known is \"silu\"")));
         }
         let bias = raw.attention_bias.unwrap_or(false);
-        let rope = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
-        let theta = raw.rope_theta.or_else(|| rope?.get("rope_theta")?.as_f64());
-        let window = match family {
-            Family::Llama => None,
-            Family::Mistral => raw.sliding_window.map(|window| (window, 0)),
-            _ if raw.use_sliding_window == Some(true) => raw
-                .sliding_window
-                .map(|window| (window, raw.max_window_layers.unwrap_or(0))),
-            _ => None,
-        };
+        let object = value.as_object().ok_or_else(|| wrong("not a JSON object".into()))?;
+        let (rope_theta, rope_scaling) = rotary::read(object).map_err(wrong)?;
         Ok(Self {
             family,
             hidden: raw.hidden_size,
@@ -145,13 +122,13 @@ impl ModelConfig {
             head_dim,
             positions: raw.max_position_embeddings,
             norm_eps: raw.rms_norm_eps,
-            rope_theta: theta.unwrap_or(10_000.0) as f32,
-            rope_scaling: scaling(rope).map_err(wrong)?,
-            tied: raw.tie_word_embeddings.unwrap_or(false),
+            rope_theta,
+            rope_scaling,
+            tied: raw.tie_word_embeddings,
             qkv_bias: family == Family::Qwen2 || family != Family::Mistral && bias,
             output_bias: matches!(family, Family::Llama | Family::Qwen3) && bias,
             mlp_bias: family == Family::Llama && raw.mlp_bias.unwrap_or(false),
-            window,
+            sliding: Sliding::read(family, &value, raw.num_hidden_layers).map_err(wrong)?,
             // Some configurations list several.
             bos: raw
                 .bos_token_id
@@ -188,17 +165,29 @@ impl ModelConfig {
                 ("rms_norm_eps", c.norm_eps.to_string()),
                 ("rope_theta", c.rope_theta.to_string()),
                 ("rope_scaling", format!("{:?}", c.rope_scaling)),
-                ("tie_word_embeddings", c.tied.to_string()),
+                ("tie_word_embeddings", c.shares_embedding(true).to_string()),
                 ("biases of queries, keys and values", c.qkv_bias.to_string()),
                 ("bias of attention's output", c.output_bias.to_string()),
                 ("mlp_bias", c.mlp_bias.to_string()),
-                ("sliding_window", format!("{:?}", c.window)),
+                ("sliding_window", format!("{:?}", c.sliding)),
             ]
         };
         let both = said(self).into_iter().zip(said(other));
         both.filter(|(a, b)| a != b)
             .map(|((name, a), (_, b))| format!("{name} {a} and {b}"))
             .collect()
+    }
+
+    /// Whether the head is the embedding. Some files leave out a head that is, with a configuration that says
+    /// nothing; one that says it is not needs the tensor.
+    pub(crate) fn shares_embedding(&self, has_head: bool) -> bool {
+        self.tied.unwrap_or(!has_head)
+    }
+
+    /// Tokens that a layer's attention reaches back, its own included, if that is limited.
+    pub(crate) fn window(&self, layer: usize) -> Option<usize> {
+        let sliding = self.sliding.as_ref().filter(|s| s.layers.contains(&layer));
+        sliding.map(|s| s.tokens)
     }
 
     /// The kind of model.
@@ -227,6 +216,20 @@ impl ModelConfig {
     }
 }
 
+/// Quantised weights mean something with their scales only.
+fn not_quantised(config: &Value) -> Result<(), String> {
+    for name in ["quantization_config", "compression_config"] {
+        if let Some(how) = config.get(name).filter(|how| !how.is_null()) {
+            let method = how.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
+            return Err(format!(
+                "{name} names the method {method:?}: weights with scales of their own cannot be computed; convert the \
+                 model to BF16 or F32, without {name}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn family(config: &Value) -> Result<Family, String> {
     let architecture = config.pointer("/architectures/0").and_then(Value::as_str);
     let model_type = config.get("model_type").and_then(Value::as_str);
@@ -239,30 +242,4 @@ fn family(config: &Value) -> Result<Family, String> {
             known.join(", ")
         )
     })
-}
-
-fn scaling(rope: Option<&Value>) -> Result<RopeScaling, String> {
-    let Some(rope) = rope.filter(|r| !r.is_null()) else {
-        return Ok(RopeScaling::None);
-    };
-    let kind = rope.get("rope_type").or_else(|| rope.get("type"));
-    let number = |name: &str| {
-        let value = rope.get(name).and_then(Value::as_f64);
-        value
-            .map(|v| v as f32)
-            .ok_or_else(|| format!("rope_scaling has no number {name:?}"))
-    };
-    match kind.and_then(Value::as_str).unwrap_or("default") {
-        "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear(number("factor")?)),
-        "llama3" => Ok(RopeScaling::Llama3 {
-            factor: number("factor")?,
-            low: number("low_freq_factor")?,
-            high: number("high_freq_factor")?,
-            original_positions: number("original_max_position_embeddings")?,
-        }),
-        other => Err(format!(
-            "rope_scaling of type {other:?} is not known: known are default, linear, llama3"
-        )),
-    }
 }

@@ -30,7 +30,7 @@ impl Layer {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor, rope: &Rope, places: &[Place]) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, rope: &Rope, places: &[Place<'_>]) -> Result<Tensor> {
         let x = (self.attention.forward(&self.input_norm.forward(x)?, rope, places)? + x)?;
         let y = self.mlp_norm.forward(&x)?;
         let y = (self.gate.forward(&y)?.silu()? * self.up.forward(&y)?)?;

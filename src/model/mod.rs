@@ -16,6 +16,8 @@ mod causal;
 mod config;
 mod layer;
 mod rope;
+mod rotary;
+mod sliding;
 pub(crate) mod traced;
 mod tree;
 

@@ -1,6 +1,7 @@
 //! Rotary positions.
 
-use super::config::{ModelConfig, RopeScaling};
+use super::config::ModelConfig;
+use super::rotary::RopeScaling;
 use candle_core::{DType, Device, Result, Tensor};
 use std::f32::consts::PI;
 

@@ -85,7 +85,7 @@ impl Windows {
     /// Windows of a model: `frequencies` are those of its rotary positions.
     pub(crate) fn new(config: &ModelConfig, frequencies: &Tensor, count: usize, length: usize) -> Result<Self> {
         let device = frequencies.device();
-        let reach = config.window.map_or(length, |(window, _)| window);
+        let reach = config.sliding.as_ref().map_or(length, |sliding| sliding.tokens);
         let mask = |reach: usize| {
             let sees = |row: usize, column: usize| column <= row && row - column < reach;
             let all = (0..length * length).map(|at| (at / length, at % length));
@@ -168,7 +168,7 @@ impl TracedLayer {
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: dim,
-            windowed: config.window.is_some_and(|(_, from)| layer >= from),
+            windowed: config.window(layer).is_some(),
         })
     }
 

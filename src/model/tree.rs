@@ -1,5 +1,7 @@
 //! Sequences that share their beginning.
 
+use std::ops::Range;
+
 /// Tokens, and several ways to go on from them. Without branches: a sequence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
@@ -60,20 +62,20 @@ impl Tree {
         (0..stem).chain(self.branches.iter().flat_map(move |b| stem..stem + b.len()))
     }
 
-    /// For each row and row: 0 where the first sees the second, else minus infinity. With a window a
-    /// row sees that many positions, its own included.
-    pub(super) fn mask(&self, window: Option<usize>) -> Vec<f32> {
+    /// For each of some rows, and each of all: 0 where the first sees the second, else minus infinity. With a
+    /// window a row sees that many positions, its own included.
+    pub(super) fn mask(&self, of: Range<usize>, window: Option<usize>) -> Vec<f32> {
         let positions: Vec<usize> = self.positions().collect();
         let (rows, stem) = (positions.len(), self.stem.len());
-        let mut mask = vec![f32::NEG_INFINITY; rows * rows];
+        let mut mask = vec![f32::NEG_INFINITY; of.len() * rows];
         let mut start = 0;
         for part in [stem].into_iter().chain(self.branches.iter().map(Vec::len)) {
-            for row in start..start + part {
+            for row in start.max(of.start)..(start + part).min(of.end) {
                 // The stem, and its own part up to itself.
                 for column in (0..stem.min(start)).chain(start..row + 1) {
                     let back = positions[row] - positions[column];
                     if window.is_none_or(|window| back < window) {
-                        mask[row * rows + column] = 0.;
+                        mask[(row - of.start) * rows + column] = 0.;
                     }
                 }
             }
@@ -98,7 +100,8 @@ mod tests {
             [3, 4, 5, 1]
         );
         let picture = |window| -> Vec<String> {
-            let mask = tree.mask(window);
+            // In two blocks of rows, one after the other.
+            let mask = [tree.mask(0..4, window), tree.mask(4..6, window)].concat();
             mask.chunks(6)
                 .map(|row| row.iter().map(|&m| if m == 0. { 'x' } else { '.' }).collect())
                 .collect()

@@ -385,18 +385,17 @@ impl Measuring {
                 tokenizer: reference.tokenizer.clone(),
             },
         };
-        match &mut self.models {
+        let models = match self.models.take() {
             Some(models) => models.replace_candidate(&candidate)?,
-            none => {
+            None => {
                 let load = Load {
                     save_reference: Some(self.saved.clone()),
                     ..Load::default()
                 };
-                *none = Some(Models::of_files(reference.clone(), candidate, &load)?);
+                Models::of_files(reference.clone(), candidate, &load)?
             }
-        }
-        let none = || Error::Compute("no model is loaded".into());
-        self.models.as_ref().ok_or_else(none)
+        };
+        Ok(self.models.insert(models))
     }
 
     fn finish(self) -> Result<()> {

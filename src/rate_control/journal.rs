@@ -29,7 +29,8 @@ impl Probes {
     /// Opens the file of an identity, and gives the probes in it.
     pub(super) fn open(folder: &Path, identity: &Value) -> Result<(Self, Vec<Probe>)> {
         let mut journal = Journal::open(&path(folder, JOURNAL, identity), identity, false)?;
-        let part = journal.part(&json!("probes"))?;
+        // How many there will be is not known.
+        let part = journal.part(&json!("probes"), 0)?;
         let (mut probes, mut next) = (Vec::new(), 0);
         while let Some(payload) = journal.read(part, next)? {
             // One that cannot be read is made again.

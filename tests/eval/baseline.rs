@@ -98,3 +98,23 @@ fn quantised_and_encoded_inputs_are_taken() {
     let (status, text) = run(&folder, &["u8.safetensors", "--text", "empty.txt", "--json"]);
     assert!(status == 1 && text.contains("the text is empty"), "{text}");
 }
+
+#[test]
+fn what_is_too_long_is_found_before_the_work() {
+    let folder = folder();
+    let long = format!("{{\"context\": {TEXT:?}, \"target\": \" day\"}}\n");
+    file(&folder, "long.jsonl", &format!("{ITEMS}{long}"));
+    // No work can be done on this: it is no checkpoint.
+    file(&folder, "model.safetensors", "");
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(kjv().join(name), folder.path().join(name)).unwrap();
+    }
+    let on = ["model.safetensors", "--task", "long.jsonl", "--json"];
+    let (status, text) = run(&folder, &on);
+    assert!(
+        status == 1 && text.contains("long.jsonl:7: ") && text.contains("--too-long skip"),
+        "{text}"
+    );
+    let (status, text) = run(&folder, &[&on[..], &["--too-long", "skip"]].concat());
+    assert!(status == 1 && !text.contains("long.jsonl"), "{text}");
+}

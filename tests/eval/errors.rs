@@ -1,7 +1,7 @@
 //! What is wrong, and where.
 
 use super::*;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use wcodec::Error;
 use wcodec::eval::{Bos, ModelFiles, Setting, TextOptions, TooLong, measure_task, measure_text, read_items, read_text};
 
@@ -74,6 +74,17 @@ fn texts_are_checked() {
     let mut load = Load::default();
     load.bos = Bos::Never;
     let bare = Models::open(&kjv(), &kjv(), &load).unwrap();
+    for (window, stride, what) in [
+        (0, None, "fewer than 2"),
+        (1, None, "fewer than 2"),
+        (64, Some(0), "a stride of 0"),
+        (64, Some(65), "a stride of 65"),
+    ] {
+        (options.window, options.stride) = (window, stride);
+        let message = input(measure_text(&models, &text(), &options, &()));
+        assert!(message.starts_with("genesis: ") && message.contains(what), "{message}");
+    }
+    options.stride = None;
     options.window = 256;
     let one = vec![(text()[0].0.clone(), "a".to_owned())];
     assert!(input(measure_text(&bare, &one, &options, &())).contains("too short"));
@@ -117,6 +128,11 @@ fn long_items_are_left_out_or_cut_if_asked() {
     let items = read_items(&file(&folder, "endless.jsonl", &endless)).unwrap();
     let message = input(measure_task(&models, &items, &()));
     assert!(message.contains("endless.jsonl:1: a continuation of"), "{message}");
+    load.too_long = TooLong::Skip;
+    let models = Models::open(&kjv(), &kjv(), &load).unwrap();
+    let items = read_items(&file(&folder, "some.jsonl", &format!("{endless}{ITEMS}"))).unwrap();
+    let skipped = measure_task(&models, &items, &()).unwrap();
+    assert_eq!((skipped.items, skipped.skipped), (6, 1));
 }
 
 #[test]
@@ -169,6 +185,47 @@ fn a_candidate_of_other_files_is_said() {
     );
     named.tokenizer = Some(kjv().join("tokenizer.json"));
     assert!(of(&other, &named).is_ok());
+}
+
+#[test]
+fn quantised_weights_are_not_taken_for_plain_ones() {
+    let folder = folder();
+    let name = "model.layers.1.mlp.up_proj.weight";
+    let bytes = changed(&folder, name, |old| old.to_dtype(DType::U8).unwrap());
+    let message = input(Models::open(&kjv(), &bytes, &Load::default()));
+    assert!(
+        message.contains("changed.safetensors") && message.contains(name) && message.contains("of the type U8"),
+        "{message}"
+    );
+    // Encoded it is the same.
+    let encoded = folder.path().join("bytes.wcodec");
+    wcodec::checkpoint::encode(&bytes, &encoded, &EncodeOptions::lossless(), &()).unwrap();
+    assert!(input(Models::open(&kjv(), &encoded, &Load::default())).contains("of the type U8"));
+    let original = kjv().join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(original, &Device::Cpu).unwrap();
+    let scale = Tensor::new(&[2f32], &Device::Cpu).unwrap();
+    tensors.insert(format!("{name}_scale_inv"), scale);
+    let scaled = folder.path().join("scaled.safetensors");
+    candle_core::safetensors::save(&tensors, &scaled).unwrap();
+    let message = input(Models::open(&kjv(), &scaled, &Load::default()));
+    assert!(
+        message.contains("has its scale in") && message.contains("convert"),
+        "{message}"
+    );
+    let marked = copy(&folder, "config.json", |c| {
+        c.replacen('{', "{\"quantization_config\": {\"bits\": 8}, ", 1)
+    });
+    assert!(input(Models::open(&kjv(), &marked, &Load::default())).contains("quantization_config"));
+    let text = file(&folder, "text.txt", TEXT);
+    let calibrated = wcodec::calibrate::encode(
+        &marked,
+        &folder.path().join("out.wcodec"),
+        &EncodeOptions::default(),
+        &wcodec::checkpoint::Lossy::bits(4.0),
+        &wcodec::calibrate::Calibration::new(text),
+        [&(), &()],
+    );
+    assert!(input(calibrated).contains("quantization_config"));
 }
 
 #[test]

@@ -165,6 +165,50 @@ fn branches_and_batches_are_as_if_alone() {
 }
 
 #[test]
+fn layers_have_the_windows_that_are_named() {
+    for kind in ["qwen2", "qwen3"] {
+        let mut config = config(kind, false);
+        let weights = weights(&config);
+        let last = |config: &Value| row(&ours(&model(config, &weights), &[Tree::sequence(TOKENS.to_vec())]), 8);
+        let full = last(&config);
+        (config["use_sliding_window"], config["sliding_window"]) = (true.into(), 3.into());
+        assert_eq!(last(&config), full, "max_window_layers is 3");
+        // What is named wins.
+        config["layer_types"] = json!(["sliding_attention", "full_attention", "full_attention"]);
+        let first = last(&config);
+        assert!(difference(&first, &full) > 1e-3, "{kind}");
+        config["layer_types"] = json!(vec!["sliding_attention"; 3]);
+        let all = last(&config);
+        assert!(difference(&all, &first) > 1e-3, "{kind}");
+        config.as_object_mut().unwrap().remove("layer_types");
+        config["max_window_layers"] = 0.into();
+        assert_eq!(last(&config), all);
+        // Absent, it is 28.
+        config.as_object_mut().unwrap().remove("max_window_layers");
+        assert_eq!(last(&config), full);
+    }
+}
+
+#[test]
+fn a_head_that_is_said_to_be_there_is_needed() {
+    let mut config = config("llama", true);
+    let weights = weights(&config);
+    let load = |config: &Value| {
+        let config = ModelConfig::parse(config.to_string().as_bytes(), "config.json").unwrap();
+        CausalModel::load(config, builder(&weights)).map(drop)
+    };
+    load(&config).unwrap();
+    config["tie_word_embeddings"] = false.into();
+    let message = load(&config).unwrap_err().to_string();
+    assert!(
+        message.contains("lm_head.weight") && message.contains("tie_word_embeddings"),
+        "{message}"
+    );
+    config.as_object_mut().unwrap().remove("tie_word_embeddings");
+    load(&config).unwrap();
+}
+
+#[test]
 fn wrong_configurations_and_inputs_are_refused() {
     let wrong = |change: &dyn Fn(&mut Value)| {
         let mut config = config("llama", false);
@@ -199,6 +243,20 @@ fn wrong_configurations_and_inputs_are_refused() {
         wrong(&|c| c["num_attention_heads"] = 0.into())
             .to_string()
             .contains("num_attention_heads")
+    );
+    for (field, value) in [
+        ("head_dim", 1u64 << 62),
+        ("head_dim", 0),
+        ("num_hidden_layers", 1 << 40),
+        ("num_hidden_layers", 0),
+    ] {
+        let message = wrong(&|c| c[field] = value.into()).to_string();
+        assert!(message.contains(&format!("{field} is {value}")), "{message}");
+    }
+    let quantised = wrong(&|c| c["quantization_config"] = json!({"quant_method": "fp8"})).to_string();
+    assert!(
+        quantised.contains("quantization_config names the method \"fp8\"") && quantised.contains("convert"),
+        "{quantised}"
     );
     assert!(wrong(&|c| c["vocab_size"] = Value::Null).to_string().contains("usize"));
 

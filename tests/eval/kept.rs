@@ -67,9 +67,9 @@ fn another_candidate_takes_the_place_of_the_one_before() {
     let folder = folder();
     let (saved, items) = (folder.path().join("reference"), items(&folder));
     let candidate = changed(&folder, "model.layers.3.mlp.down_proj.weight", louder);
-    let mut models = Models::open(&kjv(), &encoded(&folder), &saving(&saved)).unwrap();
+    let models = Models::open(&kjv(), &encoded(&folder), &saving(&saved)).unwrap();
     assert!(measure(&models, &items, &()).unwrap().0.contains("\"identical\":true"));
-    models
+    let models = models
         .replace_candidate(&ModelFiles::find(&candidate).unwrap())
         .unwrap();
     let alone = Models::open(&kjv(), &candidate, &Load::default()).unwrap();
@@ -183,6 +183,54 @@ fn a_run_that_stopped_anywhere_goes_on_to_the_same_result() {
     assert!(matches!(stopped, Err(Error::Cancelled)));
     let lossless = measure(&open(&encoded(&folder)), &items, &()).unwrap();
     assert!(lossless.0.contains("\"identical\":true"));
+}
+
+#[test]
+fn a_kept_reference_is_no_run_to_go_on_with() {
+    let folder = folder();
+    let (saved, so_far, items) = (
+        folder.path().join("saved"),
+        folder.path().join("so-far"),
+        items(&folder),
+    );
+    let candidate = encoded(&folder);
+    let models = Models::open(&kjv(), &candidate, &saving(&saved)).unwrap();
+    measure(&models, &items, &()).unwrap();
+    models.finish().unwrap();
+    let mut resuming = Load::default();
+    resuming.resume = Some(so_far.clone());
+    let models = Models::open(&kjv(), &candidate, &resuming).unwrap();
+    measure(&models, &items[..10], &()).unwrap();
+    drop(models);
+    let before = [&saved, &so_far].map(|path| fs::read(path).unwrap());
+    resuming.resume = Some(saved.clone());
+    for load in [resuming, saving(&so_far)] {
+        let message = Models::open(&kjv(), &candidate, &load).err().unwrap().to_string();
+        assert!(message.contains("what it keeps was "), "{message}");
+    }
+    assert!([&saved, &so_far].map(|path| fs::read(path).unwrap()) == before);
+}
+
+#[test]
+fn what_a_stopped_run_left_does_not_spoil_another_runs_reference() {
+    let folder = folder();
+    let (saved, items) = (folder.path().join("saved"), items(&folder));
+    let candidate = encoded(&folder);
+    let open = || Models::open(&kjv(), &candidate, &saving(&saved)).unwrap();
+    assert!(matches!(
+        measure(&open(), &items, &StopAfter(AtomicUsize::new(1))),
+        Err(Error::Cancelled)
+    ));
+    let models = open();
+    measure_task(&models, &items, &()).unwrap();
+    models.finish().unwrap();
+    let models = open();
+    assert!(measure_task(&models, &items, &()).is_ok());
+    // Said before any work.
+    let message = measure(&models, &items, &StopAfter(AtomicUsize::new(0)))
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("only some of the results"), "{message}");
 }
 
 #[test]

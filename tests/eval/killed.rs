@@ -58,11 +58,11 @@ fn a_killed_run_goes_on_to_the_same_json() {
             }
             std::thread::sleep(Duration::from_micros(state % 20_000));
             if running(&mut child) {
-                // SIGKILL on Unix.
+                // SIGKILL on Unix. It may come when all is out already: then the next run takes what has its final
+                // name, which is refused if it is not whole.
                 child.kill().unwrap();
                 child.wait().unwrap();
                 kills += 1;
-                assert!(!folder.path().join("kjv.reference").exists() || keep.is_empty());
                 continue;
             }
             let output = child.wait_with_output().unwrap();

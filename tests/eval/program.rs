@@ -139,7 +139,7 @@ fn the_bound_that_decided_is_named() {
     let on = "changed.safetensors --text text.txt --task task.jsonl --max-accuracy-drop 1 --max-kl 1";
     let output = run(&folder, on);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // No item is lost, of which a bootstrap says nothing.
+    // No item is lost or gained, of which a bootstrap says nothing.
     assert!(
         text.contains("may be up to 45.9258, the one-sided 97.5 % bound"),
         "{text}"
@@ -285,6 +285,161 @@ fn mistakes_are_said() {
     let said = says("kjv.wcodec kjv.wcodec --text text.txt");
     assert!(said.contains("kjv.wcodec is given twice"), "{said}");
     assert_eq!(kind("x.wcodec --text text.txt --max-kl -1"), usage);
+    assert_eq!(kind("x.wcodec --text text.txt --stride 0"), usage);
+    assert_eq!(kind("x.wcodec --text text.txt --html ./same --resume same"), usage);
     assert_eq!(kind("x.wcodec --text text.txt").0, 1);
     assert_eq!(kind("x.wcodec --text no.txt"), (1, "io".into()));
+}
+
+#[test]
+fn a_reader_that_goes_away_hides_no_verdict_and_loses_no_results() {
+    let folder = folder();
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.1).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    let on = "changed.safetensors --text text.txt --resume so-far";
+    let unread = |more: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        command.current_dir(&folder).arg("eval").arg(kjv());
+        let arguments = format!("{on} {more}");
+        let pipe = std::process::Stdio::piped;
+        command.args(arguments.split_whitespace()).stdout(pipe()).stderr(pipe());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for json in ["", "--json"] {
+        let (code, said) = unread(&format!("--max-kl 1e-9 {json}"));
+        assert!(
+            code == Some(1) && said.contains("error: text.txt: KL divergence"),
+            "{code:?} {said}"
+        );
+        assert_eq!(unread(json).0, Some(0));
+    }
+    assert!(folder.path().join("so-far").exists());
+    let text = String::from_utf8(run(&folder, on).stdout).unwrap();
+    assert!(text.contains("in an earlier run"), "{text}");
+    assert!(!folder.path().join("so-far").exists());
+}
+
+#[test]
+fn a_reference_of_ones_own_is_not_removed() {
+    let folder = folder();
+    encoded(&folder);
+    changed(&folder, "model.norm.weight", Tensor::clone);
+    file(&folder, "text.txt", TEXT);
+    let on = "--text text.txt --quiet";
+    assert!(
+        run(&folder, &format!("kjv.wcodec {on} --save-reference so-far.reference"))
+            .status
+            .success()
+    );
+    let before = fs::read(folder.path().join("so-far.reference")).unwrap();
+    let output = run(&folder, &format!("kjv.wcodec changed.safetensors {on} --resume so-far"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(fs::read(folder.path().join("so-far.reference")).unwrap() == before);
+    assert!(!folder.path().join("so-far").exists());
+}
+
+#[test]
+fn names_do_not_steer_the_terminal() {
+    let folder = folder();
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 3.0).unwrap()
+    });
+    let name = "t\u{1b}[31m\u{9b}.txt";
+    file(&folder, name, TEXT);
+    file(
+        &folder,
+        "task.jsonl",
+        &ITEMS.replace("\"id\": \"", "\"id\": \"\\u001b[2J\\nmet: "),
+    );
+    let output = run(
+        &folder,
+        &format!("changed.safetensors --text {name} --task task.jsonl --max-kl 1e-9"),
+    );
+    for said in [output.stdout, output.stderr] {
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("t?[31m?.txt") && !said.contains("\nmet: "), "{said}");
+        assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+    }
+    let output = run(&folder, &format!("changed.safetensors --text no-{name}"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-t?[31m?.txt"));
+}
+
+#[test]
+fn one_window_has_no_interval() {
+    let folder = folder();
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.01).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    let on = "changed.safetensors --text text.txt --windows 1 --max-kl 1 --max-ppl-increase 50";
+    let output = run(&folder, &format!("{on} --html out.html --markdown out.md"));
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("one window, or one text, has no interval") && text.contains("± ?"),
+        "{text}"
+    );
+    let reports = ["out.html", "out.md"].map(|name| fs::read_to_string(folder.path().join(name)).unwrap());
+    for report in reports.iter().chain([&text]) {
+        assert!(
+            !report.contains("inf ") && !report.contains("inf<") && !report.contains("NaN"),
+            "{report}"
+        );
+    }
+}
+
+/// A reference without files of its own has the first candidate's, and all candidates are held to them.
+#[test]
+fn all_candidates_are_held_to_one_setting() {
+    let folder = folder();
+    fs::copy(kjv().join("model.safetensors"), folder.path().join("bare.safetensors")).unwrap();
+    file(&folder, "text.txt", TEXT);
+    for name in ["first", "second"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        for file in ["model.safetensors", "config.json", "tokenizer.json"] {
+            fs::copy(kjv().join(file), folder.path().join(name).join(file)).unwrap();
+        }
+    }
+    let change = |file: &str, from: &str, to: &str| {
+        let path = folder.path().join("second").join(file);
+        let changed = fs::read_to_string(&path).unwrap().replacen(from, to, 1);
+        fs::write(path, changed).unwrap();
+    };
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        let arguments = "eval bare.safetensors first second --text text.txt --json";
+        command
+            .current_dir(&folder)
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap()
+    };
+    change("config.json", "10000.0", "20000.0");
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("second: its configuration differs") && said.contains("rope_theta 10000 and 20000"),
+        "{said}"
+    );
+    let value = json(&output);
+    assert_eq!(
+        (
+            &value["candidates"][0]["identical"],
+            &value["candidates"][1]["identical"]
+        ),
+        (&true.into(), &false.into())
+    );
+    change("tokenizer.json", "\"unk_token\": null", "\"unk_token\": \"x\"");
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("is not that of the reference"),
+        "{said}"
+    );
 }

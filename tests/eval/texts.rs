@@ -133,3 +133,24 @@ fn threads_change_no_bit() {
     let one = of(1);
     assert!([2, 3, 8].into_iter().all(|threads| of(threads) == one));
 }
+
+#[test]
+fn errors_take_windows_or_texts_as_independent() {
+    let folder = folder();
+    let candidate = changed(&folder, "model.layers.0.self_attn.q_proj.weight", noisy(0.1));
+    let models = models(&kjv(), &candidate);
+    let report = measure(&models, 64, None);
+    assert_eq!(report.clusters, report.windows);
+    assert!(report.divergence.mean.standard_error.is_finite());
+    let mut texts = text();
+    texts.push(texts[0].clone());
+    let mut options = TextOptions::default();
+    options.window = 64;
+    let twice = measure_text(&models, &texts, &options, &()).unwrap();
+    // The same text again: no text differs from the others.
+    assert_eq!((twice.clusters, twice.windows), (2, 2 * report.windows));
+    assert!(twice.divergence.mean.standard_error < 1e-12 && twice.divergence.mean.mean > 0.0);
+    options.windows = Some(1);
+    let one = measure_text(&models, &text(), &options, &()).unwrap();
+    assert_eq!(one.divergence.mean.standard_error, f64::INFINITY);
+}

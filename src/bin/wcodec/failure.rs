@@ -72,14 +72,20 @@ impl Failure {
         self
     }
 
+    /// Whether nobody reads stdout any more.
+    #[cfg(feature = "eval")]
+    pub(crate) fn is_closed_output(&self) -> bool {
+        self.silent
+    }
+
     #[cfg(feature = "eval")]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.kind == "cancelled"
     }
 
-    /// What it says, on one line whatever file names hold.
+    /// What it says, on one line whatever file names hold, and nothing that steers a terminal.
     pub(crate) fn message(&self) -> String {
-        self.message.replace(['\n', '\r'], " ")
+        output::printable(&self.message.replace(['\n', '\r', '\t'], " "))
     }
 
     /// Prints it and gives the exit status.

@@ -6,15 +6,26 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Refuses reports that cannot be written or would take the place of a file: said before the work.
+/// Refuses reports that cannot be written or would take the place of a file: said before the work. `kept` are
+/// other files that the same command writes.
 #[cfg(feature = "eval")]
-pub(crate) fn check_reports(paths: &[&Option<PathBuf>], force: bool) -> Result<(), Failure> {
-    let paths: Vec<&PathBuf> = paths.iter().copied().flatten().collect();
-    for (i, path) in paths.iter().enumerate() {
-        if paths[..i].contains(path) {
-            let what = "two reports are to be written to it: name a file for each";
+pub(crate) fn check_reports(
+    reports: &[&Option<PathBuf>],
+    kept: &[&Option<PathBuf>],
+    force: bool,
+) -> Result<(), Failure> {
+    let mut places = Vec::new();
+    for path in reports.iter().chain(kept).copied().flatten() {
+        // However the folder is written.
+        let place = folder(path).canonicalize().unwrap_or_else(|_| folder(path).to_owned());
+        let place = place.join(path.file_name().unwrap_or_default());
+        if places.contains(&place) {
+            let what = "two results are to be written to it: name a file for each";
             return Err(Failure::usage(format!("{}: {what}", path.display())));
         }
+        places.push(place);
+    }
+    for path in reports.iter().copied().flatten() {
         crate::decode::refuse_existing(path, false, force)?;
         let folder = folder(path);
         tempfile::tempfile_in(folder).map_err(|e| {
@@ -25,9 +36,10 @@ pub(crate) fn check_reports(paths: &[&Option<PathBuf>], force: bool) -> Result<(
     Ok(())
 }
 
-/// Writes a report, which has its name only when it is whole.
+/// Writes a report, which has its name only when it is whole; without `force` in the place of no file, not even
+/// of one that is new.
 #[cfg(feature = "eval")]
-pub(crate) fn write_report(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_report(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let writing = || Failure::io(format!("writing {}", path.display()));
     let mut builder = tempfile::Builder::new();
     // As other programs make files: the system's mask says who reads them.
@@ -35,7 +47,12 @@ pub(crate) fn write_report(path: &Path, text: &str) -> Result<(), Failure> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder(path)).map_err(writing())?;
     file.write_all(text.as_bytes()).map_err(writing())?;
-    file.persist(path).map(drop).map_err(|e| writing()(e.error))
+    let kept = if force {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
+    kept.map(drop).map_err(|e| writing()(e.error))
 }
 
 #[cfg(feature = "eval")]
@@ -56,6 +73,15 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
             ErrorKind::BrokenPipe => Failure::closed_output(),
             _ => Failure::io("writing to stdout")(e),
         })
+}
+
+/// A name from outside, without what would steer a terminal, begin a line or turn the direction of the text.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '?' } else { c }).collect()
 }
 
 /// Writes one JSON object to stdout, on one line.
@@ -187,5 +213,30 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(61_400)), "1 min 01 s");
         assert_eq!(saved(0, 10), 0.0);
         assert_eq!(saved(200, 50), 75.0);
+    }
+
+    #[test]
+    fn names_do_not_steer_a_terminal() {
+        assert_eq!(printable("model/ä 1.safetensors"), "model/ä 1.safetensors");
+        assert_eq!(printable("a\u{1b}[31m\nmet: b\u{9b}\u{7f}\u{202e}"), "a?[31m?met: b???");
+    }
+
+    #[test]
+    #[cfg(feature = "eval")]
+    fn a_report_takes_the_place_of_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| Some(folder.path().join(name));
+        let (one, same) = (path("one"), path("./one"));
+        let twice = check_reports(&[&one], &[&same], true).unwrap_err().message();
+        assert!(twice.contains("two results"), "{twice}");
+        assert!(check_reports(&[&one, &None], &[&path("two")], false).is_ok());
+        // One that came into being since the check.
+        let one = one.unwrap();
+        std::fs::write(&one, "mine").unwrap();
+        assert!(write_report(&one, "report", false).is_err());
+        assert_eq!(std::fs::read_to_string(&one).unwrap(), "mine");
+        write_report(&one, "report", true).unwrap();
+        assert_eq!(std::fs::read_to_string(&one).unwrap(), "report");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }
 }

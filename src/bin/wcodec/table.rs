@@ -1,5 +1,7 @@
 //! Aligned columns of text.
 
+use crate::output::printable;
+
 /// Widest line that is printed.
 const WIDTH: usize = 118;
 /// A shortened first column keeps at least so many characters: names of a layer's tensors stay apart.
@@ -32,7 +34,8 @@ impl Table {
 
     /// Adds a row; cells that are left out stay empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().take(self.align.len()).collect());
+        let cells = cells.into_iter().take(self.align.len());
+        self.rows.push(cells.map(|cell| printable(&cell)).collect());
     }
 
     /// The lines, a rule under the heading.
@@ -76,10 +79,9 @@ impl Table {
     }
 }
 
-/// A name with its middle left out if it is too long: both ends tell tensors apart. What would move
-/// a terminal's cursor is escaped.
+/// A name as it may be printed, with its middle left out if it is too long: both ends tell tensors apart.
 pub(crate) fn shorten(name: &str, width: usize) -> String {
-    let chars: Vec<char> = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let chars: Vec<char> = printable(name).chars().collect();
     if chars.len() <= width {
         return chars.into_iter().collect();
     }

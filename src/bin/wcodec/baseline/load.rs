@@ -18,8 +18,19 @@ pub(super) struct Loads {
     pub(super) seconds: Vec<f64>,
     /// Most that was taken at a time.
     pub(super) memory: Option<u64>,
-    /// Bytes that came from the disk, the most of all runs: whether the cache was as cold as it should be.
+    /// Bytes that came from the disk, of the run that had its cache least as it should be: of cold ones the
+    /// fewest, of warm ones the most.
     pub(super) from_disk: Option<u64>,
+}
+
+impl Loads {
+    /// Adds what a run has read from the disk.
+    fn add_read(&mut self, bytes: Option<u64>) {
+        self.from_disk = match (self.from_disk, bytes) {
+            (Some(a), Some(b)) if self.cold => Some(a.min(b)),
+            (a, b) => a.max(b),
+        };
+    }
 }
 
 /// A checkpoint in both formats.
@@ -98,7 +109,7 @@ impl Pair<'_> {
                     let read = from_disk()
                         .zip(before)
                         .map(|(after, before)| after.saturating_sub(before));
-                    loads.from_disk = loads.from_disk.max(read);
+                    loads.add_read(read);
                 }
             }
         }
@@ -162,4 +173,24 @@ pub(super) fn candle_type(dtype: wcodec::DType) -> Option<DType> {
         wcodec::DType::I64 => DType::I64,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_from_memory_is_enough_to_be_not_cold() {
+        for (cold, expected) in [(true, 3), (false, 90)] {
+            let mut loads = Loads {
+                format: WCODEC,
+                cold,
+                seconds: Vec::new(),
+                memory: None,
+                from_disk: None,
+            };
+            [90, 3, 80].into_iter().for_each(|bytes| loads.add_read(Some(bytes)));
+            assert_eq!(loads.from_disk, Some(expected));
+        }
+    }
 }

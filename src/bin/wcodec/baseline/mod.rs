@@ -10,11 +10,13 @@ mod report;
 mod targets;
 
 use crate::Global;
+use crate::eval::{Inputs, Suite, TooLongArgument};
 use crate::failure::Failure;
 use crate::input;
 use crate::output;
 use clap::Args;
 use std::path::PathBuf;
+use wcodec::eval::{Limits, Load, Setting};
 
 /// Measure what there is to win on a checkpoint, and what is won
 #[derive(Args)]
@@ -48,11 +50,15 @@ pub(crate) struct Baseline {
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     /// First items of each task only
-    #[arg(long, value_name = "N", requires = "task", value_parser = crate::eval::some)]
+    #[arg(long, value_name = "N", requires = "task", value_parser = crate::eval::at_least_one)]
     limit: Option<usize>,
     /// First windows of each text only
-    #[arg(long, value_name = "N", requires = "text", value_parser = crate::eval::some)]
+    #[arg(long, value_name = "N", requires = "text", value_parser = crate::eval::at_least_one)]
     windows: Option<usize>,
+    /// Items with more tokens than the model has positions: error says so before the work, skip leaves them
+    /// out, truncate leaves out their first tokens, as lm-evaluation-harness does
+    #[arg(long, value_enum, default_value_t = TooLongArgument::Error)]
+    too_long: TooLongArgument,
     /// Loads of each kind
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
@@ -69,33 +75,50 @@ pub(crate) struct Baseline {
 
 impl Baseline {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        output::check_reports(&[&self.markdown, &self.html], self.force)?;
+        output::check_reports(&[&self.markdown, &self.html], &[], self.force)?;
         // Mistakes in small files come before the work.
-        let inputs = || crate::eval::Inputs::read(&self.text, &self.task, self.limit);
-        inputs()?;
-        let mut found = Vec::new();
-        for name in &self.models {
-            let files = input::model(name, global)?;
-            let asked = !self.text.is_empty() || !self.task.is_empty();
-            if asked && (files.config.is_none() || files.tokenizer.is_none()) {
+        let suite = self.suite(global)?;
+        let models = self.models.iter().map(|name| input::model(name, global));
+        let models = models.collect::<Result<Vec<_>, _>>()?;
+        // Mistakes in small files come before the work.
+        for (files, suite) in models
+            .iter()
+            .flat_map(|files| suite.iter().map(move |suite| (files, suite)))
+        {
+            if files.config.is_none() || files.tokenizer.is_none() {
                 let what = "--text and --task need config.json and tokenizer.json beside the weights";
                 return Err(Failure::new("input", format!("{}: {what}", files.name)));
             }
-            let inputs = asked
-                .then(|| Ok::<_, Failure>(inputs()?.with_windows(self.windows)))
-                .transpose()?;
-            found.push(model::measure(&files, inputs, self.runs as usize, global)?);
+            let setting = Setting::of(files, files, &suite.load)?;
+            suite.inputs.check(&setting, global)?;
+        }
+        let mut found = Vec::new();
+        for files in &models {
+            found.push(model::measure(files, suite.as_ref(), self.runs as usize, global)?);
         }
         if let Some(path) = &self.markdown {
-            output::write_report(path, &found.iter().map(markdown::render).collect::<Vec<_>>().join("\n"))?;
+            let text = found.iter().map(markdown::render).collect::<Vec<_>>().join("\n");
+            output::write_report(path, &text, self.force)?;
         }
         if let Some(path) = &self.html {
-            output::write_report(path, &html::page(&found).render()?)?;
+            output::write_report(path, &html::page(&found).render()?, self.force)?;
         }
         if global.json {
             output::print_json(&report::json(&found))
         } else {
             output::print(&found.iter().map(report::text).collect::<Vec<_>>().join("\n"))
         }
+    }
+
+    /// What the encoded models' accuracy is measured on, if it is.
+    fn suite(&self, global: &Global) -> Result<Option<Suite>, Failure> {
+        if self.text.is_empty() && self.task.is_empty() {
+            return Ok(None);
+        }
+        let inputs = Inputs::read(&self.text, &self.task, self.limit)?.with_windows(self.windows);
+        let (mut load, mut limits) = (Load::default(), Limits::default());
+        (load.decode, load.too_long) = (global.decode_options(), self.too_long.into());
+        limits.accuracy_drop = Some(model::ACCURACY_DROP);
+        Ok(Some(Suite { inputs, load, limits }))
     }
 }

@@ -3,16 +3,16 @@
 use super::load::{Loads, Pair, candle_type};
 use super::measure::{self, TensorFacts};
 use crate::Global;
-use crate::eval::{Inputs, Suite};
+use crate::eval::Suite;
 use crate::failure::Failure;
 use crate::progress::Display;
 use std::path::PathBuf;
 use std::time::Instant;
-use wcodec::eval::{Limits, Load, ModelFiles};
+use wcodec::eval::ModelFiles;
 use wcodec::{Decoder, Progress, checkpoint};
 
 /// The accuracy that an encoded model may lose, in percentage points.
-const ACCURACY_DROP: f64 = 0.1;
+pub(super) const ACCURACY_DROP: f64 = 0.1;
 
 /// All that was found.
 pub(super) struct Found {
@@ -36,7 +36,7 @@ pub(super) struct Found {
 /// Measures a model: encodes it first, or restores it.
 pub(super) fn measure(
     files: &ModelFiles,
-    inputs: Option<Inputs>,
+    suite: Option<&Suite>,
     runs: usize,
     global: &Global,
 ) -> Result<Found, Failure> {
@@ -79,7 +79,7 @@ pub(super) fn measure(
     let not_loaded = tensors.len() - pair.tensors.len();
     drop(progress);
 
-    let accuracy = inputs.map(|inputs| {
+    let accuracy = suite.map(|suite| {
         let with = |weights: &[PathBuf], name: String| ModelFiles {
             name,
             weights: weights.to_vec(),
@@ -87,11 +87,9 @@ pub(super) fn measure(
         };
         let reference = with(&original, files.name.clone());
         let candidate = with(&encoded, format!("{}, encoded", files.name));
-        let mut load = Load::default();
-        load.decode = global.decode_options();
-        let mut limits = Limits::default();
-        limits.accuracy_drop = Some(ACCURACY_DROP);
-        Suite { inputs, load, limits }.run(&reference, &[candidate], global)
+        let (report, kept) = suite.run(&reference, &[candidate], global)?;
+        kept.finish()?;
+        Ok::<_, Failure>(report)
     });
     let sum = |files: &[PathBuf]| files.iter().map(len).sum::<Result<u64, Failure>>();
     Ok(Found {

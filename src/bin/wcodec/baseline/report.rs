@@ -142,7 +142,8 @@ pub(super) fn text(found: &Found) -> String {
     let (from, to) = (output::bytes(found.original), output::bytes(found.encoded));
     let saved = output::saved(found.original, found.encoded);
     let tensors = count(found.tensors.len(), "tensor");
-    let mut out = format!("{}: {tensors}, {from} -> {to}, {saved:.2} % saved\n", found.name);
+    let name = output::printable(&found.name);
+    let mut out = format!("{name}: {tensors}, {from} -> {to}, {saved:.2} % saved\n");
     out += &format!("\n{}", sizes("dtype", &by_dtype(found)).render());
     out += &format!("\n{}", sizes("kind", &by_kind(found)).render());
     out += "\nEntropy by field, bits an element\n";

@@ -55,10 +55,10 @@ pub(crate) struct GoalArguments {
     #[arg(long, value_name = "FILE", requires = "goal")]
     task: Vec<PathBuf>,
     /// First windows of each text that are measured on, of 512 tokens or the model's positions if fewer
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = crate::eval::some, requires = "goal")]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = crate::eval::at_least_one, requires = "goal")]
     windows: usize,
     /// First items of each task only
-    #[arg(long, value_name = "N", value_parser = crate::eval::some, requires = "task")]
+    #[arg(long, value_name = "N", value_parser = crate::eval::at_least_one, requires = "task")]
     limit: Option<usize>,
     /// Keep statistics and probes in this folder, for other goals
     #[arg(long, value_name = "FOLDER", requires = "goal")]

@@ -3,12 +3,13 @@
 use super::comparison::comparison;
 use super::published::Published;
 use super::report::{
-    Candidate, Measured, Report, accuracies, cells, decided, plus_minus, short, too_long, values, word,
+    Candidate, Measured, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus, short,
+    too_long, values, word,
 };
 use crate::output;
 use crate::page::{Figure, Interval, Mark, Page, Plot, Scale, Section, Series, Sheet, intervals};
 use crate::table::Align::{Left, Right};
-use wcodec::eval::{Decades, Outcome, Perplexity, TextReport};
+use wcodec::eval::{Decades, Outcome, TextReport};
 
 /// The whole report.
 pub(super) fn page(report: &Report, published: Option<&Published>) -> Page {
@@ -94,7 +95,8 @@ fn verdict(report: &Report) -> Section {
 
 fn texts(report: &Report) -> Section {
     let note = "Perplexity of both models, and the Kullback-Leibler divergence of the candidate's next-token \
-                distribution from the reference's, in nats a token. Errors are standard errors.";
+                distribution from the reference's, in nats a token. Errors are standard errors, of windows, or texts if \
+                there are several: what is in one is not taken as independent.";
     let mut section = Section::new("Texts", note);
     let perplexities = [
         ("Candidate", Left),
@@ -141,23 +143,21 @@ fn texts(report: &Report) -> Section {
 /// Rows of both tables.
 fn text_rows(candidate: &Candidate, text: &TextReport) -> ([String; 6], [String; 6]) {
     let (d, name) = (&text.divergence, || candidate.label.as_str().to_owned());
-    let of = |p: &Perplexity| format!("{:.4} ± {:.4}", p.perplexity, p.standard_error);
     let same = || "identical".to_owned();
     if text.identical {
-        let perplexity = [name(), same(), of(&text.reference), same(), same(), same()];
-        return (perplexity, [name(), same(), same(), same(), same(), same()]);
+        let row = [name(), same(), perplexity(&text.reference), same(), same(), same()];
+        return (row, [name(), same(), same(), same(), same(), same()]);
     }
-    let [low, high] = text.increase_interval;
-    let perplexity = [
+    let row = [
         name(),
-        of(&text.candidate),
-        of(&text.reference),
+        perplexity(&text.candidate),
+        perplexity(&text.reference),
         format!("{:+.4}", text.increase_percent),
-        format!("{low:+.4} to {high:+.4}"),
+        increase_interval(text),
         plus_minus(text.same_top, 100.0, 3),
     ];
     let [median, p99, p999, max] = [d.median, d.p99, d.p999, d.max].map(|v| format!("{v:.6}"));
-    (perplexity, [name(), plus_minus(d.mean, 1.0, 6), median, p99, p999, max])
+    (row, [name(), plus_minus(d.mean, 1.0, 6), median, p99, p999, max])
 }
 
 /// How the tokens' divergences are distributed.

@@ -1,6 +1,6 @@
 //! The report as Markdown, for model cards.
 
-use super::report::{Candidate, Report, accuracies, cells, decided, plus_minus, too_long, values, word};
+use super::report::{Candidate, Report, accuracies, cells, decided, perplexity, plus_minus, too_long, values, word};
 use crate::output;
 
 /// The whole report.
@@ -28,17 +28,16 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
         out += "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     }
     for text in &candidate.texts {
-        let (d, reference) = (&text.divergence, &text.reference);
-        let before = format!("{:.4} ± {:.4}", reference.perplexity, reference.standard_error);
+        let (d, before) = (&text.divergence, perplexity(&text.reference));
         let changed = if text.identical {
             "identical | | | | | | |".to_owned()
         } else {
-            let (after, error) = (text.candidate.perplexity, text.candidate.standard_error);
+            let after = perplexity(&text.candidate);
             let increase = text.increase_percent;
             let kl = plus_minus(d.mean, 1.0, 6);
             let top = plus_minus(text.same_top, 100.0, 3);
             format!(
-                "{after:.4} ± {error:.4} | {increase:+.4} | {kl} | {:.6} | {:.6} | {:.6} | {:.6} | {top}",
+                "{after} | {increase:+.4} | {kl} | {:.6} | {:.6} | {:.6} | {:.6} | {top}",
                 d.median, d.p99, d.p999, d.max
             )
         };

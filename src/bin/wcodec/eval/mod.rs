@@ -39,9 +39,9 @@ SmolLM2, Mistral, Qwen2 and Qwen3 are known. Of several candidates one is in mem
 reference is computed once.
 
 A figure is met if its upper bound is within the limit, exceeded if the figure itself is not, and else \
-uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy where no \
-item was lost, of which a bootstrap says nothing, it is the one-sided 97.5 % bound of Clopper and Pearson. The \
-report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
+uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy, of which a \
+bootstrap says little where few items differ, it is a one-sided 97.5 % bound where that is higher: the exact one of \
+Clopper and Pearson where no item was gained, else Tango's score bound. The report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
 
 Each model is computed as its own config.json says; one that asks for other shapes is an error, other differences \
 are said in the report, and --config names one for both. A candidate with another tokenizer.json is refused, as \
@@ -50,8 +50,9 @@ model's positions are found before the work (--too-long).
 
 --save-reference keeps what the reference says: of a text the states before the model's head, 4 bytes times \
 the hidden size a token, of which logits come out the same, bit by bit, on the same kind of processor. --resume \
-keeps what was found so far, so that a run that was killed goes on where it was. Both refuse to be used with \
-another model, tokenizer, text, task or option.")]
+keeps what was found so far, so that a run that was killed goes on where it was. The first refuses to be used \
+with another model, tokenizer, text, task or option. The second refuses another reference, tokenizer, --bos, \
+--dtype or --device; what is found of other candidates, texts, tasks or windows is kept beside the rest.")]
 #[command(after_help = "\
 Examples:
   wcodec eval model.safetensors model.wcodec --text wiki.test.raw
@@ -78,20 +79,20 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     /// First items of each task only
-    #[arg(long, value_name = "N", requires = "task", value_parser = some)]
+    #[arg(long, value_name = "N", requires = "task", value_parser = at_least_one)]
     limit: Option<usize>,
     /// Items with more tokens than the model has positions: error says so before the work, skip leaves them
     /// out, truncate leaves out their first tokens, as lm-evaluation-harness does
     #[arg(long, value_enum, default_value_t = TooLongArgument::Error)]
     too_long: TooLongArgument,
     /// First windows of each text only
-    #[arg(long, value_name = "N", requires = "text", value_parser = some)]
+    #[arg(long, value_name = "N", requires = "text", value_parser = at_least_one)]
     windows: Option<usize>,
     /// Tokens of a window [default: 512, or the model's positions if fewer]
-    #[arg(long, value_name = "TOKENS", requires = "text")]
+    #[arg(long, value_name = "TOKENS", requires = "text", value_parser = at_least_one)]
     window: Option<usize>,
-    /// Tokens from one window's start to the next [default: windows side by side]
-    #[arg(long, value_name = "TOKENS", requires = "text")]
+    /// Tokens from one window's start to the next, no more than a window has [default: windows side by side]
+    #[arg(long, value_name = "TOKENS", requires = "text", value_parser = at_least_one)]
     stride: Option<usize>,
     /// Begin each text with the beginning-of-text token: auto does what the tokenizer does
     #[arg(long, value_enum, default_value_t = BosArgument::Auto)]
@@ -132,8 +133,8 @@ pub(crate) struct Eval {
     /// Keep the reference's results in a file, or take them from it if it is there
     #[arg(long, value_name = "FILE")]
     save_reference: Option<PathBuf>,
-    /// Keep what is found in a file, and go on from it if it is there; it is removed at the end, unless
-    /// another run's results are in it too
+    /// Keep what is found in a file, and go on from it if it is there; it is removed when the results are out,
+    /// unless another run's are in it too
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Replace the files of --html, --markdown and --items if they exist
@@ -142,10 +143,20 @@ pub(crate) struct Eval {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum TooLongArgument {
+pub(crate) enum TooLongArgument {
     Error,
     Skip,
     Truncate,
+}
+
+impl From<TooLongArgument> for TooLong {
+    fn from(argument: TooLongArgument) -> Self {
+        match argument {
+            TooLongArgument::Error => Self::Refuse,
+            TooLongArgument::Skip => Self::Skip,
+            TooLongArgument::Truncate => Self::Truncate,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -163,7 +174,7 @@ enum DTypeArgument {
 }
 
 /// A number from 1.
-pub(crate) fn some(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|&n| n > 0)
@@ -180,10 +191,11 @@ fn limit(text: &str) -> Result<f64, String> {
 impl Eval {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
         self.limits_have_figures()?;
-        if self.resume.is_some() && self.resume == self.save_reference {
-            return Err(Failure::usage("--resume and --save-reference need a file each"));
-        }
-        output::check_reports(&[&self.markdown, &self.html, &self.items], self.force)?;
+        let (reports, kept) = (
+            [&self.markdown, &self.html, &self.items],
+            [&self.resume, &self.save_reference],
+        );
+        output::check_reports(&reports, &kept, self.force)?;
         let load = self.load(global)?;
         // Mistakes in small files come before the work.
         let mut inputs = Inputs::read(&self.text, &self.task, self.limit)?;
@@ -197,21 +209,26 @@ impl Eval {
             limits: self.limits(),
         };
         let report = suite.run(&reference, &candidates, global);
-        let report = report.map_err(|failure| self.what_is_kept(failure))?;
+        let (report, kept) = report.map_err(|failure| self.what_is_kept(failure))?;
         if let Some(path) = &self.markdown {
-            output::write_report(path, &markdown::render(&report))?;
+            output::write_report(path, &markdown::render(&report), self.force)?;
         }
         if let Some(path) = &self.html {
             let page = html::page(&report, Published::of(&reference)?.as_ref());
-            output::write_report(path, &page.render()?)?;
+            output::write_report(path, &page.render()?, self.force)?;
         }
         if let Some(path) = &self.items {
-            output::write_report(path, &report.items())?;
+            output::write_report(path, &report.items(), self.force)?;
         }
-        if global.json {
-            output::print_json(&report.json())?;
-        } else {
-            output::print(&text::render(&report))?;
+        let printed = match global.json {
+            true => output::print_json(&report.json()),
+            false => output::print(&text::render(&report)),
+        };
+        match printed {
+            Ok(()) => kept.finish()?,
+            // Nobody has read it: what was found stays where it is, and the exit status says the verdict.
+            Err(failure) if failure.is_closed_output() => {}
+            Err(failure) => return Err(failure),
         }
         self.end(&report)
     }
@@ -250,11 +267,7 @@ impl Eval {
         load.config = self.config.clone();
         load.tokenizer = self.tokenizer.clone();
         load.decode = global.decode_options();
-        load.too_long = match self.too_long {
-            TooLongArgument::Error => TooLong::Refuse,
-            TooLongArgument::Skip => TooLong::Skip,
-            TooLongArgument::Truncate => TooLong::Truncate,
-        };
+        load.too_long = self.too_long.into();
         // All of the evaluation computes where this says.
         load.device = self.device.open()?;
         load.save_reference = self.save_reference.clone();

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use serde::Deserialize;
+use std::path::Path;
 use wcodec::eval::ModelFiles;
 
 /// Points of a model: divergence in nats over bits a weight.
@@ -29,16 +30,36 @@ impl Published {
     pub(super) fn of(files: &ModelFiles) -> Result<Option<Self>, Failure> {
         let all: Vec<Self> = serde_json::from_str(include_str!("published.json"))
             .map_err(|e| Failure::new("other", format!("published.json: {e}")))?;
-        let id = files.name.strip_prefix("hf://").unwrap_or(&files.name);
-        let id = id.split('@').next().unwrap_or_default();
         let bytes = files.bytes()?;
         for one in all {
-            let named = one.names.iter().any(|name| name == id);
+            let named = on_hub(&files.name).is_some_and(|id| one.names.iter().any(|name| name == id));
             // The digest takes a look at all bytes: only where the length is right.
             if named || one.bytes == bytes && files.digest()? == one.blake3 {
                 return Ok(Some(one));
             }
         }
         Ok(None)
+    }
+}
+
+/// The repository on the Hub, in its newest state, that a model's name stands for. A file or folder here may have
+/// any name, and another revision other weights.
+fn on_hub(name: &str) -> Option<&str> {
+    let id = name.strip_prefix("hf://").unwrap_or(name);
+    let id = id.strip_suffix("@main").unwrap_or(id);
+    (!Path::new(name).exists() && !id.contains('@')).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hubs_newest_state_goes_by_its_name() {
+        assert_eq!(on_hub("org/model"), Some("org/model"));
+        assert_eq!(on_hub("hf://org/model@main"), Some("org/model"));
+        assert_eq!(on_hub("org/model@old"), None);
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/models/kjv");
+        assert_eq!(on_hub(here), None);
     }
 }

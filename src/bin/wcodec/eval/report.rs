@@ -3,7 +3,7 @@
 use crate::output::{count, duration};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wcodec::eval::{Accuracy, Check, Estimate, Outcome, Spent, TaskReport, TextReport, Times, Verdict};
+use wcodec::eval::{Accuracy, Check, Estimate, Outcome, Perplexity, Spent, TaskReport, TextReport, Times, Verdict};
 
 /// All that was measured.
 pub(crate) struct Report {
@@ -137,18 +137,44 @@ impl Report {
 pub(super) fn values(check: &Check) -> String {
     match check.identical {
         true => "identical".into(),
-        false => format!("{:.4}", check.value),
+        false => beside(check.value, check.limit),
     }
 }
 
 /// What decided over a check: the same sentence in every report.
 pub(super) fn decided(check: &Check) -> String {
-    let Check { upper, bound, .. } = check;
+    let (upper, bound) = (beside(check.upper, check.limit), check.bound);
     match check.outcome {
-        _ if check.identical => (*bound).into(),
-        Outcome::Met => format!("at most {upper:.4}, the {bound}"),
-        Outcome::Uncertain => format!("may be up to {upper:.4}, the {bound}"),
+        _ if check.identical => bound.into(),
+        Outcome::Met => format!("at most {upper}, the {bound}"),
+        Outcome::Uncertain if !check.upper.is_finite() => "one window, or one text, has no interval".into(),
+        Outcome::Uncertain => format!("may be up to {upper}, the {bound}"),
         Outcome::Exceeded => "the value itself is above the limit".into(),
+    }
+}
+
+/// A number beside its limit: with four decimals, and as many more as it takes to show its size and on which side
+/// of the limit it is.
+fn beside(value: f64, limit: f64) -> String {
+    let told = |text: &String| {
+        let shown: f64 = text.parse().unwrap_or(f64::NAN);
+        (shown - value).abs() <= 0.05 * value.abs() && (shown > limit) == (value > limit)
+    };
+    let texts = (4..=12).map(|digits| format!("{value:.digits$}"));
+    texts.into_iter().find(told).unwrap_or_else(|| format!("{value:e}"))
+}
+
+/// A perplexity and its standard error.
+pub(super) fn perplexity(of: &Perplexity) -> String {
+    let (mean, standard_error) = (of.perplexity, of.standard_error);
+    plus_minus(Estimate { mean, standard_error }, 1.0, 4)
+}
+
+/// How much larger a perplexity may be, in percent.
+pub(super) fn increase_interval(text: &TextReport) -> String {
+    match text.increase_interval {
+        [low, high] if high.is_finite() => format!("{low:+.4} to {high:+.4}"),
+        _ => "?".into(),
     }
 }
 
@@ -242,6 +268,21 @@ pub(super) fn short(file: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_show_on_which_side_of_a_limit_they_are() {
+        assert_eq!(beside(45.925839, 1.0), "45.9258");
+        assert_eq!(beside(3.21e-8, 1e-7), "0.000000032");
+        assert_eq!(beside(1.2e-14, 0.0), "1.2e-14");
+        assert_eq!(
+            (beside(0.10001, 0.1), beside(0.09999, 0.1)),
+            ("0.10001".into(), "0.1000".into())
+        );
+        assert_eq!(
+            (beside(0.0, 0.1), beside(-0.5, 0.1)),
+            ("0.0000".into(), "-0.5000".into())
+        );
+    }
 
     #[test]
     fn labels_tell_candidates_apart() {

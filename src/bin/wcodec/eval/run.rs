@@ -5,9 +5,10 @@ use crate::Global;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Display;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+use tempfile::TempDir;
 use wcodec::eval::{
     At, Item, Limits, Load, ModelFiles, Models, Setting, StoredTensor, TextOptions, Verdict, measure_task,
     measure_text, read_items, read_text,
@@ -43,7 +44,7 @@ impl Inputs {
     }
 
     /// Finds what will be refused, before any model is loaded.
-    fn check(&self, setting: &Setting, global: &Global) -> Result<(), Failure> {
+    pub(crate) fn check(&self, setting: &Setting, global: &Global) -> Result<(), Failure> {
         let options = self.options(setting.config().max_positions());
         for text in &self.texts {
             setting.check_text(text, &options)?;
@@ -71,31 +72,34 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    /// Measures candidates against a reference.
+    /// Measures candidates against a reference. What is kept is to be finished when the report is out.
     pub(crate) fn run(
         &self,
         reference: &ModelFiles,
         candidates: &[ModelFiles],
         global: &Global,
-    ) -> Result<Report, Failure> {
+    ) -> Result<(Report, Kept), Failure> {
         let names: Vec<&str> = candidates.iter().map(|c| c.name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
             return Err(Failure::usage(format!("the candidate {} is given twice", twice.1)));
         }
-        let mut remarks = Vec::new();
-        for (i, files) in candidates.iter().enumerate() {
-            let setting = Setting::of(reference, files, &self.load)?;
-            remarks.push(setting.candidate(files)?.1);
-            if i == 0 {
-                self.inputs.check(&setting, global)?;
-            }
-        }
+        let first = candidates
+            .first()
+            .ok_or_else(|| Failure::usage("a candidate is needed"))?;
+        // One for all: a reference without a configuration or a tokenizer has the first candidate's.
+        let setting = Arc::new(Setting::of(reference, first, &self.load)?);
+        let remarks = candidates
+            .iter()
+            .map(|files| setting.candidate(files).map(|(_, said)| said));
+        let remarks = remarks.collect::<Result<Vec<_>, _>>()?;
+        self.inputs.check(&setting, global)?;
         for (name, remark) in names
             .iter()
             .zip(&remarks)
             .flat_map(|(n, r)| r.iter().map(move |r| (n, r)))
         {
             if !global.quiet {
+                let (name, remark) = (output::printable(name), output::printable(remark));
                 eprintln!("note: {name}: its configuration differs, and it is computed as its own says: {remark}");
             }
         }
@@ -117,19 +121,19 @@ impl Suite {
             reference: measured(reference)?,
             candidates: Vec::new(),
         };
-        let scratch = Scratch::new(&self.load, candidates.len())?;
+        let scratch = scratch(&self.load, candidates.len())?;
         let mut load = self.load.clone();
-        load.save_reference = scratch.path().map(Path::to_owned).or(load.save_reference);
+        load.several = candidates.len() > 1;
+        let temporary = scratch.as_ref().map(|folder| folder.path().join("reference"));
+        load.save_reference = temporary.or(load.save_reference);
         let mut models: Option<Models> = None;
         for ((files, label), remarks) in candidates.iter().zip(labels(&names)).zip(remarks) {
             let begun = Instant::now();
-            let models = match &mut models {
-                Some(models) => {
-                    models.replace_candidate(files)?;
-                    models
-                }
-                none => none.insert(Models::of_files(reference.clone(), files.clone(), &load)?),
+            let loaded = match models.take() {
+                Some(models) => models.replace_candidate(files)?,
+                None => Models::in_setting(setting.clone(), reference.clone(), files, &load)?,
             };
+            let models = models.insert(loaded);
             let loading = begun.elapsed();
             let mut candidate = Candidate {
                 model: measured(files)?,
@@ -151,61 +155,39 @@ impl Suite {
             }
             candidate.verdict = Verdict::of(&candidate.texts, &candidate.tasks, &self.limits);
             if !global.quiet && candidates.len() > 1 {
-                let (name, done) = (&candidate.model.name, report.candidates.len() + 1);
+                let (name, done) = (output::printable(&candidate.model.name), report.candidates.len() + 1);
                 let time = output::duration(begun.elapsed());
                 eprintln!("measured {done} of {}: {name}, {time}", candidates.len());
             }
             report.candidates.push(candidate);
         }
-        if let Some(models) = models {
+        Ok((report, Kept { models, scratch }))
+    }
+}
+
+/// What a run keeps until its results are out.
+pub(crate) struct Kept {
+    models: Option<Models>,
+    scratch: Option<TempDir>,
+}
+
+impl Kept {
+    /// Gives files that were asked for their final names, and removes the others.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        if let Some(models) = self.models {
             models.finish()?;
         }
-        scratch.remove()?;
-        Ok(report)
+        let Some(scratch) = self.scratch else {
+            return Ok(());
+        };
+        let removing = Failure::io(format!("removing {}", scratch.path().display()));
+        scratch.close().map_err(removing)
     }
 }
 
-/// Where the reference's results are for the next candidate, if they are not to be kept.
-enum Scratch {
-    /// One candidate needs none, and a file that is asked for is kept.
-    None,
-    Temporary(tempfile::TempDir, PathBuf),
-    /// Beside what is resumed.
-    Beside(PathBuf),
-}
-
-impl Scratch {
-    fn new(load: &Load, candidates: usize) -> Result<Self, Failure> {
-        if candidates < 2 || load.save_reference.is_some() {
-            return Ok(Self::None);
-        }
-        if let Some(resume) = &load.resume {
-            let mut name: OsString = resume.file_name().unwrap_or_default().to_owned();
-            name.push(".reference");
-            return Ok(Self::Beside(resume.with_file_name(name)));
-        }
-        let folder = tempfile::Builder::new().prefix("wcodec-eval-").tempdir();
-        let folder = folder.map_err(Failure::io("making a temporary folder"))?;
-        let path = folder.path().join("reference");
-        Ok(Self::Temporary(folder, path))
-    }
-
-    fn path(&self) -> Option<&Path> {
-        match self {
-            Self::None => None,
-            Self::Temporary(_, path) | Self::Beside(path) => Some(path),
-        }
-    }
-
-    fn remove(self) -> Result<(), Failure> {
-        let removing = |path: &Path| Failure::io(format!("removing {}", path.display()));
-        match self {
-            Self::None => Ok(()),
-            Self::Temporary(folder, _) => {
-                let path = folder.path().to_owned();
-                folder.close().map_err(removing(&path))
-            }
-            Self::Beside(path) => std::fs::remove_file(&path).map_err(removing(&path)),
-        }
-    }
+/// A folder for the reference's results, where another candidate needs them and no file is asked for.
+fn scratch(load: &Load, candidates: usize) -> Result<Option<TempDir>, Failure> {
+    let needed = candidates > 1 && load.save_reference.is_none() && load.resume.is_none();
+    let folder = needed.then(|| tempfile::Builder::new().prefix("wcodec-eval-").tempdir());
+    folder.transpose().map_err(Failure::io("making a temporary folder"))
 }

@@ -1,9 +1,12 @@
 //! The report on a terminal.
 
-use super::report::{Candidate, Report, accuracies, cells, decided, plus_minus, short, too_long, took, values, word};
-use crate::output::{self, count};
+use super::report::{
+    Candidate, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus, short, too_long, took,
+    values, word,
+};
+use crate::output::{self, count, printable};
 use crate::table::{Align, Table};
-use wcodec::eval::{Perplexity, Spent, TaskReport, TextReport};
+use wcodec::eval::{Spent, TaskReport, TextReport};
 
 /// Differing items that are named.
 const NAMED: usize = 5;
@@ -19,8 +22,9 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn candidate(report: &Report, candidate: &Candidate) -> String {
-    let mut out = format!("{} against {}\n", candidate.model.name, report.reference.name);
-    for remark in &candidate.remarks {
+    let (name, reference) = (printable(&candidate.model.name), printable(&report.reference.name));
+    let mut out = format!("{name} against {reference}\n");
+    for remark in candidate.remarks.iter().map(|r| printable(r)) {
         out += &format!("NOTE: its configuration differs, and it is computed as its own says: {remark}\n");
     }
     out += &candidate.texts.iter().map(text).collect::<String>();
@@ -31,7 +35,7 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
     if let Some(verdict) = &candidate.verdict {
         out += "\n";
         for c in &verdict.checks {
-            let (word, file, figure, limit) = (word(c.outcome), &c.file, c.figure, c.limit);
+            let (word, file, figure, limit) = (word(c.outcome), printable(&c.file), c.figure, c.limit);
             out += &format!("{word}: {file}: {figure}: {}, limit {limit}\n", values(c));
             out += &format!("  {}\n", decided(c));
         }
@@ -71,7 +75,7 @@ fn comparison(report: &Report) -> String {
             };
             table.row(row(c).into_iter().chain(figures));
         }
-        out += &format!("\n{}\n{}", short(&text.file), table.render());
+        out += &format!("\n{}\n{}", printable(short(&text.file)), table.render());
     }
     for (i, task) in report
         .candidates
@@ -92,7 +96,7 @@ fn comparison(report: &Report) -> String {
             };
             table.row(row(c).into_iter().chain(figures));
         }
-        out += &format!("\n{}\n{}", short(&task.file), table.render());
+        out += &format!("\n{}\n{}", printable(short(&task.file)), table.render());
     }
     out
 }
@@ -112,7 +116,7 @@ fn text(text: &TextReport) -> String {
     let times = text.times;
     let mut out = format!(
         "\n{}: {tokens} in {windows} of {}{}\n",
-        text.file,
+        printable(&text.file),
         text.window,
         if text.bos.is_some() {
             " with a beginning-of-text token"
@@ -122,7 +126,6 @@ fn text(text: &TextReport) -> String {
     );
     out += &speed("time of the reference", text.tokens, "tokens", 0, times.reference);
     out += &speed("time of the candidate", text.tokens, "tokens", 0, times.candidate);
-    let perplexity = |p: &Perplexity| format!("{:.4} ± {:.4}", p.perplexity, p.standard_error);
     out += &format!("  perplexity of the reference  {}\n", perplexity(&text.reference));
     if text.identical {
         return out + "  the candidate                identical\n";
@@ -130,8 +133,9 @@ fn text(text: &TextReport) -> String {
     let d = &text.divergence;
     out += &format!("  perplexity of the candidate  {}\n", perplexity(&text.candidate));
     out += &format!(
-        "  increase                     {:+.4} % ({:+.4} to {:+.4})\n",
-        text.increase_percent, text.increase_interval[0], text.increase_interval[1]
+        "  increase                     {:+.4} % ({})\n",
+        text.increase_percent,
+        increase_interval(text)
     );
     out += &format!(
         "  change of mean log-prob      {} nats\n",
@@ -152,7 +156,7 @@ fn task(task: &TaskReport) -> String {
     let times = task.times;
     let mut out = format!(
         "\n{}: {}{}\n",
-        task.file,
+        printable(&task.file),
         count(task.items, "item"),
         too_long(task).map_or(String::new(), |what| format!("; {what}")),
     );
@@ -189,7 +193,7 @@ fn task(task: &TaskReport) -> String {
         plus_minus(task.log_likelihood_change, 1.0, 6)
     );
     if !task.differing.is_empty() {
-        let named: Vec<&str> = task.differing.iter().take(NAMED).map(String::as_str).collect();
+        let named: Vec<String> = task.differing.iter().take(NAMED).map(|id| printable(id)).collect();
         let more = task.differing.len().saturating_sub(NAMED);
         let more = if more > 0 {
             format!(" and {more} more")

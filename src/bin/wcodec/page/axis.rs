@@ -70,34 +70,32 @@ impl Axis {
 
     /// Values to mark, with what is written there: at most `most` or so.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
-        let step = step((self.high - self.low) / most.max(1) as f64);
-        let step = if self.scale == Scale::Log {
-            step.max(1.0).ceil()
-        } else {
-            step
-        };
-        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
-        let values = (first..=last).map(|i| i as f64 * step);
-        match self.scale {
-            Scale::Linear => values.map(|v| (v, number(v, step))).collect(),
-            Scale::Log if last > first => {
-                let plain = first as f64 * step >= -3.0 && last as f64 * step <= 3.0;
-                values.map(|v| (10f64.powf(v), power(v, plain))).collect()
+        if self.scale == Scale::Linear {
+            return linear_ticks(self.low, self.high, most);
+        }
+        let step = step((self.high - self.low) / most.max(1) as f64).max(1.0).ceil();
+        let exponents: Vec<f64> = multiples(self.low, self.high, step).collect();
+        match exponents[..] {
+            [first, .., last] => {
+                let plain = first >= -3.0 && last <= 3.0;
+                let tick = |v: &f64| (10f64.powf(*v), power(*v, plain));
+                exponents.iter().map(tick).collect()
             }
             // Less than a decade.
-            Scale::Log => {
-                let (low, high) = (10f64.powf(self.low), 10f64.powf(self.high));
-                let linear = step_values(low, high, most);
-                linear.collect()
-            }
+            _ => linear_ticks(10f64.powf(self.low), 10f64.powf(self.high), most),
         }
     }
 }
 
-fn step_values(low: f64, high: f64, most: usize) -> impl Iterator<Item = (f64, String)> {
+fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     let step = step((high - low) / most.max(1) as f64);
+    multiples(low, high, step).map(|v| (v, number(v, step))).collect()
+}
+
+/// Multiples of a step between two values.
+fn multiples(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
-    (first..=last).map(move |i| (i as f64 * step, number(i as f64 * step, step)))
+    (first..=last).map(move |i| i as f64 * step)
 }
 
 /// 1, 2 or 5 times a power of ten, at least this much.

@@ -63,13 +63,7 @@ pub(crate) struct Figure {
 
 impl Page {
     pub(crate) fn new(title: String) -> Self {
-        let quoted = |word: String| match word.contains(char::is_whitespace) {
-            true => format!("'{word}'"),
-            false => word,
-        };
-        let words = std::env::args_os()
-            .skip(1)
-            .map(|a| quoted(a.to_string_lossy().into_owned()));
+        let words = std::env::args_os().skip(1).map(|a| quoted(&a.to_string_lossy()));
         Self {
             title,
             lead: String::new(),
@@ -99,6 +93,15 @@ impl Page {
             .map_err(wrong)?;
         let template = environment.get_template("page").map_err(wrong)?;
         template.render(self).map_err(wrong)
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -190,5 +193,15 @@ mod tests {
         assert!(html.contains("&lt;script&gt;") && html.contains("<svg") && !html.contains("&lt;svg"));
         // Nothing comes from elsewhere.
         assert!(!html.contains("http") || html.matches("http").count() == html.matches("http://www.w3.org").count());
+    }
+
+    #[test]
+    fn words_are_as_a_shell_takes_them() {
+        assert_eq!([quoted("--max-kl=0.1"), quoted("a/b@c")], ["--max-kl=0.1", "a/b@c"]);
+        assert_eq!(
+            [quoted(""), quoted("a b"), quoted("$(x);y")],
+            ["''", "'a b'", "'$(x);y'"]
+        );
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }
