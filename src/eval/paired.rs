@@ -108,7 +108,7 @@ fn score_bound(n: f64, lost: f64, gained: f64) -> f64 {
         let variance = n * (2.0 * gains + drop * (1.0 - drop));
         n * drop - (lost - gained) < Z975 * variance.max(0.0).sqrt()
     };
-    bisect((lost - gained) / n, 1.0, |drop| small(drop))
+    bisect((lost - gained) / n, 1.0, small)
 }
 
 /// Where a condition that holds at `low` ceases to hold, at `high` if nowhere before.
