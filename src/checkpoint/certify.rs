@@ -1,7 +1,8 @@
 //! What a certificate of a checkpoint takes.
 
 use super::certificate::identity;
-use super::{EXTENSION, Original, Plan, SAFETENSORS};
+use super::plan::Plan;
+use super::{EXTENSION, Original, SAFETENSORS};
 use crate::Decoder;
 use crate::container::NewFile;
 use crate::encoder;

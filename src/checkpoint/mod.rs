@@ -43,7 +43,6 @@ use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder, TensorSpec};
 use original::{Original, OriginalTensor, PART};
-use plan::Plan;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::path::Path;
