@@ -184,6 +184,55 @@ fn reports_replace_nothing_unasked() {
 }
 
 #[test]
+fn no_output_takes_the_place_of_an_input() {
+    let folder = folder();
+    encoded(&folder);
+    for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+        fs::copy(kjv().join(name), folder.path().join(name)).unwrap();
+    }
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("text.txt", folder.path().join("link.txt")).unwrap();
+    let run = |arguments: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        let command = command.current_dir(&folder).args(arguments.split_whitespace());
+        command.output().unwrap()
+    };
+    let refused = |arguments: String, name: &str| {
+        let path = folder.path().join(name);
+        let before = fs::read(&path).unwrap();
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{said}");
+        assert!(said.contains(&format!("{name} is an input of this run")), "{said}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+    };
+    let on = "eval model.safetensors kjv.wcodec --text text.txt --task task.jsonl --force";
+    let inputs = [
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "kjv.wcodec",
+        "text.txt",
+        "task.jsonl",
+    ];
+    for name in inputs {
+        refused(format!("{on} --html sub/../{name}"), name);
+    }
+    for flag in ["--markdown", "--items", "--save-reference", "--resume"] {
+        refused(format!("{on} {flag} config.json"), "config.json");
+    }
+    #[cfg(unix)]
+    refused(format!("{on} --html link.txt"), "link.txt");
+    for name in ["model.safetensors", "config.json", "text.txt"] {
+        let on = "baseline model.safetensors --text text.txt --force --html";
+        refused(format!("{on} {name}"), name);
+    }
+}
+
+#[test]
 fn what_is_too_long_is_found_before_the_work() {
     let folder = folder();
     encoded(&folder);
