@@ -129,6 +129,43 @@ fn candidates_together_are_as_each_by_itself() {
 }
 
 #[test]
+fn side_by_side_stands_which_candidate_passes() {
+    let folder = folder();
+    encoded(&folder);
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.1).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let on = "changed.safetensors kjv.wcodec --text text.txt --task task.jsonl --quiet";
+    let output = run(&folder, &format!("{on} --max-kl 0 --markdown out.md --html out.html"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let (markdown, page) = (read("out.md"), read("out.html"));
+    let rows = |text: &str, start: &str, end: &str| {
+        let lines = text.lines().map(str::trim);
+        lines.filter(|l| l.starts_with(start) && l.ends_with(end)).count()
+    };
+    // A table for the text, and one for the task.
+    assert_eq!(rows(&text, "candidate ", " verdict"), 2, "{text}");
+    assert_eq!(rows(&text, "changed.safetensors ", " EXCEEDED"), 2, "{text}");
+    assert_eq!(rows(&text, "kjv.wcodec ", " met"), 2, "{text}");
+    assert_eq!(rows(&markdown, "| candidate |", "| verdict |"), 2, "{markdown}");
+    assert_eq!(
+        rows(&markdown, "| `changed.safetensors` |", "| EXCEEDED |"),
+        2,
+        "{markdown}"
+    );
+    assert_eq!(rows(&markdown, "| `kjv.wcodec` |", "| met |"), 2, "{markdown}");
+    assert_eq!(page.matches(">verdict</th>").count(), 2, "{page}");
+    // Where there is no limit, there is no verdict.
+    let output = run(&folder, &format!("{on} --markdown without.md"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("bits/weight") && !text.contains("verdict"), "{text}");
+    assert!(!read("without.md").contains("verdict"));
+}
+
+#[test]
 fn the_bound_that_decided_is_named() {
     let folder = folder();
     changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
