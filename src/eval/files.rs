@@ -65,6 +65,12 @@ impl ModelFiles {
         })
     }
 
+    /// All of the files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let files = self.weights.iter().chain(&self.config).chain(&self.tokenizer);
+        files.map(PathBuf::as_path)
+    }
+
     /// The safetensors files behind a file, or those of a folder whose name `wanted` takes: what an encoder
     /// reads.
     ///

@@ -61,6 +61,11 @@ fn a_models_figures_hold_together() {
         let one = &model["rounded"][scheme];
         let [plain, coded, bound] = ["bits", "encoded_bits", "entropy_bound_bits"].map(|f| one[f].as_f64().unwrap());
         assert!(bound <= coded && coded < plain, "{scheme}: {one}");
+        let all = tensors
+            .iter()
+            .filter(|t| t["shape"].as_array().unwrap().len() == 2)
+            .count();
+        assert_eq!((&one["matrices"], &one["of_matrices"]), (&all.into(), &all.into()));
     }
     let loads = model["loads"].as_array().unwrap();
     assert!(loads.iter().any(|l| l["format"] == ".wcodec" && l["cache"] == "warm"));
@@ -75,6 +80,58 @@ fn a_models_figures_hold_together() {
     );
     let markdown = fs::read_to_string(folder.path().join("b.md")).unwrap();
     assert!(markdown.contains("| target | state | measured |") && markdown.contains("**Identical**"));
+}
+
+#[test]
+fn small_matrices_count_and_a_part_is_no_whole() {
+    let folder = folder();
+    // Rows that repeat are predicted from each other: no order-0 bound knows that.
+    let rows: Vec<f32> = (0..64 * 64).map(|i| ((i % 64 * 37 + 11) % 64) as f32 - 31.5).collect();
+    let matrix = |values: &[f32], columns: usize| {
+        let rows = values.len() / columns;
+        Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap()
+    };
+    let save = |name: &str, tensors: Vec<(&str, Tensor)>| {
+        let tensors: HashMap<String, Tensor> = tensors.into_iter().map(|(n, t)| (n.to_owned(), t)).collect();
+        candle_core::safetensors::save(&tensors, folder.path().join(name)).unwrap();
+    };
+    let norm = Tensor::ones(64, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let small = ("layers.0.q", matrix(&rows, 64));
+    save("small.safetensors", vec![small.clone(), ("norm", norm)]);
+    let spoilt = [&rows[1..], &[f32::NAN]].concat();
+    save("part.safetensors", vec![small, ("layers.0.k", matrix(&spoilt, 64))]);
+    let all = [
+        "small.safetensors",
+        "part.safetensors",
+        "--markdown",
+        "b.md",
+        "--html",
+        "b.html",
+    ];
+    let value = json(&folder, &all);
+    let [small, part] = [0, 1].map(|i| &value["models"][i]);
+    for (model, state, of) in [
+        (small, "met", "1 of 1 matrix (98.5 % of the weights)"),
+        (part, "in-part", "1 of 2 matrices (50.0 % of the weights)"),
+    ] {
+        let int8 = target(model, "INT8");
+        let measured = int8["measured"].as_str().unwrap();
+        assert_eq!(int8["state"], state, "{int8}");
+        assert!(measured.contains(of), "{int8}");
+        assert!(measured.contains("neighbours, which the bound does not"), "{int8}");
+        for report in ["b.md", "b.html"] {
+            let report = fs::read_to_string(folder.path().join(report)).unwrap();
+            // Beside the figures and in the target, of both schemes.
+            assert!(report.matches(of).count() >= 4, "{of}: {report}");
+            assert!(report.contains("neighbours, which the bound does not"), "{report}");
+        }
+    }
+    let (status, text) = run(&folder, &["part.safetensors", "--runs", "1", "--force"]);
+    assert!(status == 0 && text.contains("of 1 of 2 matrices (50.0 %"), "{text}");
+    assert!(
+        text.contains("in part       file size") && !text.contains("met           file size"),
+        "{text}"
+    );
 }
 
 #[test]

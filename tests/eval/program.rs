@@ -129,6 +129,43 @@ fn candidates_together_are_as_each_by_itself() {
 }
 
 #[test]
+fn side_by_side_stands_which_candidate_passes() {
+    let folder = folder();
+    encoded(&folder);
+    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
+        (old * 1.1).unwrap()
+    });
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    let on = "changed.safetensors kjv.wcodec --text text.txt --task task.jsonl --quiet";
+    let output = run(&folder, &format!("{on} --max-kl 0 --markdown out.md --html out.html"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let (markdown, page) = (read("out.md"), read("out.html"));
+    let rows = |text: &str, start: &str, end: &str| {
+        let lines = text.lines().map(str::trim);
+        lines.filter(|l| l.starts_with(start) && l.ends_with(end)).count()
+    };
+    // A table for the text, and one for the task.
+    assert_eq!(rows(&text, "candidate ", " verdict"), 2, "{text}");
+    assert_eq!(rows(&text, "changed.safetensors ", " EXCEEDED"), 2, "{text}");
+    assert_eq!(rows(&text, "kjv.wcodec ", " met"), 2, "{text}");
+    assert_eq!(rows(&markdown, "| candidate |", "| verdict |"), 2, "{markdown}");
+    assert_eq!(
+        rows(&markdown, "| `changed.safetensors` |", "| EXCEEDED |"),
+        2,
+        "{markdown}"
+    );
+    assert_eq!(rows(&markdown, "| `kjv.wcodec` |", "| met |"), 2, "{markdown}");
+    assert_eq!(page.matches(">verdict</th>").count(), 2, "{page}");
+    // Where there is no limit, there is no verdict.
+    let output = run(&folder, &format!("{on} --markdown without.md"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("bits/weight") && !text.contains("verdict"), "{text}");
+    assert!(!read("without.md").contains("verdict"));
+}
+
+#[test]
 fn the_bound_that_decided_is_named() {
     let folder = folder();
     changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
@@ -181,6 +218,55 @@ fn reports_replace_nothing_unasked() {
     }
     let output = run(&folder, &format!("{on} --html one --markdown one"));
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn no_output_takes_the_place_of_an_input() {
+    let folder = folder();
+    encoded(&folder);
+    for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+        fs::copy(kjv().join(name), folder.path().join(name)).unwrap();
+    }
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("text.txt", folder.path().join("link.txt")).unwrap();
+    let run = |arguments: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        let command = command.current_dir(&folder).args(arguments.split_whitespace());
+        command.output().unwrap()
+    };
+    let refused = |arguments: String, name: &str| {
+        let path = folder.path().join(name);
+        let before = fs::read(&path).unwrap();
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{said}");
+        assert!(said.contains(&format!("{name} is an input of this run")), "{said}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+    };
+    let on = "eval model.safetensors kjv.wcodec --text text.txt --task task.jsonl --force";
+    let inputs = [
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "kjv.wcodec",
+        "text.txt",
+        "task.jsonl",
+    ];
+    for name in inputs {
+        refused(format!("{on} --html sub/../{name}"), name);
+    }
+    for flag in ["--markdown", "--items", "--save-reference", "--resume"] {
+        refused(format!("{on} {flag} config.json"), "config.json");
+    }
+    #[cfg(unix)]
+    refused(format!("{on} --html link.txt"), "link.txt");
+    for name in ["model.safetensors", "config.json", "text.txt"] {
+        let on = "baseline model.safetensors --text text.txt --force --html";
+        refused(format!("{on} {name}"), name);
+    }
 }
 
 #[test]

@@ -16,9 +16,7 @@ pub(crate) fn check_reports(
 ) -> Result<(), Failure> {
     let mut places = Vec::new();
     for path in reports.iter().chain(kept).copied().flatten() {
-        // However the folder is written.
-        let place = folder(path).canonicalize().unwrap_or_else(|_| folder(path).to_owned());
-        let place = place.join(path.file_name().unwrap_or_default());
+        let place = place(path);
         if places.contains(&place) {
             let what = "two results are to be written to it: name a file for each";
             return Err(Failure::usage(format!("{}: {what}", path.display())));
@@ -34,6 +32,32 @@ pub(crate) fn check_reports(
         })?;
     }
     Ok(())
+}
+
+/// Refuses outputs that would take the place of what the same command reads, whatever else is allowed: said before
+/// the work.
+#[cfg(feature = "eval")]
+pub(crate) fn refuse_inputs<'a>(
+    outputs: &[&Option<PathBuf>],
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
+    // A name and what a link of that name leads to: neither may be replaced.
+    let names = |path: &Path| std::iter::once(place(path)).chain(path.canonicalize());
+    let inputs: Vec<PathBuf> = inputs.into_iter().flat_map(names).collect();
+    for path in outputs.iter().copied().flatten() {
+        if names(path).any(|name| inputs.contains(&name)) {
+            let what = "is an input of this run: name another file";
+            return Err(Failure::usage(format!("{} {what}", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is, however its folder is written.
+#[cfg(feature = "eval")]
+fn place(path: &Path) -> PathBuf {
+    let folder = folder(path).canonicalize().unwrap_or_else(|_| folder(path).to_owned());
+    folder.join(path.file_name().unwrap_or_default())
 }
 
 /// Writes a report, which has its name only when it is whole; without `force` in the place of no file, not even

@@ -241,19 +241,33 @@ fn quantised(found: &Found) -> Section {
     let note = "The same matrices rounded to nearest, bits a weight with their scales of 16 bits. What lossless \
                 coding makes of them stands beside the bound: more can be won by quantising for the coder only.";
     let mut section = Section::new("As INT8 and INT4", note);
-    let columns = ["", "Bits a weight", "Coded", "Entropy bound", "Saved", "Bound saves"];
-    let mut sheet = Sheet::new("", &columns.map(|c| (c, if c.is_empty() { Left } else { Right })));
+    let columns = [
+        "",
+        "Of",
+        "Bits a weight",
+        "Coded",
+        "Entropy bound",
+        "Saved",
+        "Bound saves",
+    ];
+    let mut sheet = Sheet::new(
+        "",
+        &columns.map(|c| (c, if columns[..2].contains(&c) { Left } else { Right })),
+    );
     let mut rows = Vec::new();
     for (scheme, a) in rounded(found) {
         let n = a.weights as f64;
         let bits = [a.plain, a.encoded, a.bound].map(|bits| bits / n);
         let saved = [a.saved(), a.bound_saved()].map(|s| format!("{s:.1} %"));
         sheet.row(
-            [scheme.to_owned()]
+            [scheme.to_owned(), a.part()]
                 .into_iter()
                 .chain(bits.map(|b| format!("{b:.3}")))
                 .chain(saved),
         );
+        if let Some(why) = a.below_bound() {
+            section.note += &format!(" {scheme}: {why}.");
+        }
         let [plain, coded, bound] = bits;
         rows.push(Bar {
             label: scheme.into(),

@@ -48,10 +48,12 @@ pub(super) fn render(found: &Found) -> String {
         let n = a.weights as f64;
         let bits = [a.plain, a.encoded, a.bound].map(|bits| format!("{:.3}", bits / n));
         let saved = [a.saved(), a.bound_saved()].map(|s| format!("{s:.1} %"));
-        [scheme.to_owned()].into_iter().chain(bits).chain(saved).collect()
+        let cells = [scheme.to_owned(), a.part()].into_iter();
+        cells.chain(bits).chain(saved).collect()
     });
     let columns = [
         "rounded to nearest",
+        "of",
         "bits a weight",
         "coded",
         "bound",
@@ -59,9 +61,15 @@ pub(super) fn render(found: &Found) -> String {
         "bound saves",
     ];
     out += &table(
-        &columns.map(|c| (c, if c == columns[0] { Align::Left } else { right })),
+        &columns.map(|c| (c, if columns[..2].contains(&c) { Align::Left } else { right })),
         rows,
     );
+    let below = rounded(found)
+        .into_iter()
+        .filter_map(|(s, a)| Some((s, a.below_bound()?)));
+    out += &below
+        .map(|(scheme, why)| format!("\n{scheme}: {why}.\n"))
+        .collect::<String>();
     if let Ok(loads) = &found.loads {
         out += &table(&LOADS, loads.iter().map(|l| load_cells(l, found).to_vec()));
     }

@@ -15,8 +15,8 @@ use crate::failure::Failure;
 use crate::input;
 use crate::output;
 use clap::Args;
-use std::path::PathBuf;
-use wcodec::eval::{Limits, Load, Setting};
+use std::path::{Path, PathBuf};
+use wcodec::eval::{Limits, Load, ModelFiles, Setting};
 
 /// Measure what there is to win on a checkpoint, and what is won
 #[derive(Args)]
@@ -75,11 +75,16 @@ pub(crate) struct Baseline {
 
 impl Baseline {
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        output::check_reports(&[&self.markdown, &self.html], &[], self.force)?;
+        let reports = [&self.markdown, &self.html];
+        let named = self.models.iter().map(Path::new).filter(|path| path.is_file());
+        let read = self.text.iter().chain(&self.task).map(PathBuf::as_path);
+        output::refuse_inputs(&reports, read.chain(named))?;
+        output::check_reports(&reports, &[], self.force)?;
         // Mistakes in small files come before the work.
         let suite = self.suite(global)?;
         let models = self.models.iter().map(|name| input::model(name, global));
         let models = models.collect::<Result<Vec<_>, _>>()?;
+        output::refuse_inputs(&reports, models.iter().flat_map(ModelFiles::paths))?;
         // Mistakes in small files come before the work.
         for (files, suite) in models
             .iter()

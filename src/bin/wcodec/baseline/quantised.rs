@@ -8,8 +8,6 @@ use wcodec::analysis::{encoded_len, ideal, numbers};
 const GROUP: usize = 128;
 /// Bits of a scale. Scales are not coded.
 const SCALE: f64 = 16.0;
-/// Smaller matrices are not quantised in practice.
-const LEAST: usize = 1 << 14;
 
 /// A matrix in few bits. Bits are of all its weights, with the scales.
 #[derive(Clone, Copy)]
@@ -28,26 +26,22 @@ pub(super) struct Quantised {
 pub(super) const INT8: &str = "INT8, a scale a row";
 pub(super) const INT4: &str = "INT4, groups of 128";
 
-/// Quantises a matrix of floats in both ways; anything else in none.
+/// Types of weights that are quantised.
+pub(super) const FLOATS: [DType; 3] = [DType::BF16, DType::F16, DType::F32];
+
+/// Quantises a matrix of finite floats, of any size: to INT8, and if two weights of a row fill bytes to INT4.
+/// Anything else in no way.
 pub(super) fn quantise(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec<Quantised>, Failure> {
-    let floats = [DType::BF16, DType::F16, DType::F32];
     let &[rows, columns] = shape else {
         return Ok(Vec::new());
     };
-    if rows * columns < LEAST || !floats.contains(&dtype) || !columns.is_multiple_of(2) {
+    if rows * columns == 0 || !FLOATS.contains(&dtype) {
         return Ok(Vec::new());
     }
     let Some(values) = numbers(dtype, data).filter(|v| v.iter().all(|v| v.is_finite())) else {
         return Ok(Vec::new());
     };
     let eight = levels(&values, columns, 127.0);
-    let group = GROUP.min(columns);
-    let four: Vec<u8> = values
-        .chunks_exact(columns)
-        .flat_map(|row| levels(row, group, 7.0))
-        .collect();
-    // As files have it: two to a byte, the first in the low half.
-    let packed: Vec<u8> = four.chunks_exact(2).map(|pair| (pair[0] & 15) | pair[1] << 4).collect();
     let weights = values.len() as u64;
     let scheme = |scheme, bits: f64, scales: usize, encoded: u64, levels: &[u8]| {
         let scales = scales as f64 * SCALE;
@@ -61,11 +55,20 @@ pub(super) fn quantise(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec
         })
     };
     let eight_len = encoded_len(DType::I8, shape, &eight)?;
-    let four_len = encoded_len(DType::U8, &[rows, columns / 2], &packed)?;
-    Ok(vec![
-        scheme(INT8, 8.0, rows, eight_len, &eight)?,
-        scheme(INT4, 4.0, rows * columns.div_ceil(group), four_len, &four)?,
-    ])
+    let mut found = vec![scheme(INT8, 8.0, rows, eight_len, &eight)?];
+    if columns.is_multiple_of(2) {
+        let group = GROUP.min(columns);
+        let four: Vec<u8> = values
+            .chunks_exact(columns)
+            .flat_map(|row| levels(row, group, 7.0))
+            .collect();
+        // As files have it: two to a byte, the first in the low half.
+        let packed: Vec<u8> = four.chunks_exact(2).map(|pair| (pair[0] & 15) | pair[1] << 4).collect();
+        let four_len = encoded_len(DType::U8, &[rows, columns / 2], &packed)?;
+        let scales = rows * columns.div_ceil(group);
+        found.push(scheme(INT4, 4.0, scales, four_len, &four)?);
+    }
+    Ok(found)
 }
 
 /// Symmetric rounding to nearest, a scale for each `group` values: from -`most` to `most`, as I8.
@@ -115,6 +118,15 @@ mod tests {
                 q.plain
             );
         }
+        // Small and odd ones too: INT8 needs no groups, INT4 needs pairs.
+        let schemes = |shape: &[usize]| {
+            let found = quantise(DType::F32, shape, &data[..4 * shape.iter().product::<usize>()]).unwrap();
+            found.iter().map(|q| q.scheme).collect::<Vec<_>>()
+        };
+        assert_eq!(schemes(&[64, 64]), [INT8, INT4]);
+        assert_eq!(schemes(&[64, 63]), [INT8]);
+        assert_eq!(schemes(&[1, 1]), [INT8]);
+        assert!(schemes(&[0, 64]).is_empty());
         assert!(quantise(DType::I8, &[256, 256], &[0; 1 << 16]).unwrap().is_empty());
         assert!(quantise(DType::F32, &[65536], &data).unwrap().is_empty());
     }

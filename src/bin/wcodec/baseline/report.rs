@@ -77,6 +77,9 @@ fn against_json(against: &Against) -> Value {
     let weights = against.weights as f64;
     json!({
         "weights": against.weights,
+        "weights_percent": against.share(),
+        "matrices": against.matrices[0],
+        "of_matrices": against.matrices[1],
         "bits": against.plain / weights,
         "encoded_bits": against.encoded / weights,
         "entropy_bound_bits": against.bound / weights,
@@ -159,13 +162,15 @@ pub(super) fn text(found: &Found) -> String {
         for (scheme, a) in rounded {
             let n = a.weights as f64;
             out += &format!(
-                "  {scheme}: {:.3}, coded {:.3} ({:.1} % saved), entropy bound {:.3} ({:.1} %)\n",
+                "  {scheme}: {:.3}, coded {:.3} ({:.1} % saved), entropy bound {:.3} ({:.1} %), of {}\n",
                 a.plain / n,
                 a.encoded / n,
                 a.saved(),
                 a.bound / n,
-                a.bound_saved()
+                a.bound_saved(),
+                a.part()
             );
+            out += &a.below_bound().map_or(String::new(), |why| format!("    {why}\n"));
         }
     }
     match &found.loads {

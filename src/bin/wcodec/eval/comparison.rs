@@ -1,16 +1,78 @@
 //! Several candidates, and what is published of others: size against cost.
 
 use super::published::Published;
-use super::report::{Candidate, Report, short};
+use super::report::{Candidate, Report, cells, short, word};
 use crate::output;
-use crate::page::{Figure, Mark, Plot, Scale, Section, Series};
+use crate::page::{Figure, Mark, Plot, Scale, Section, Series, Sheet};
+use crate::table::Align::{self, Left, Right};
 use std::path::Path;
 
-/// Rate against what it costs.
+/// Candidates side by side on a text or a task.
+pub(super) struct Beside<'a> {
+    pub(super) file: &'a str,
+    pub(super) columns: Vec<(&'static str, Align)>,
+    /// The first cell is the candidate's label.
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// All candidates side by side on each text and task, with how each stands to all of its limits, if there are such;
+/// nothing of one candidate.
+pub(super) fn side_by_side(report: &Report) -> Vec<Beside<'_>> {
+    let [first, _, ..] = &report.candidates[..] else {
+        return Vec::new();
+    };
+    let judged = report.outcome().is_some();
+    let table = |file, figures: [&'static str; 3], of: &dyn Fn(&Candidate) -> [String; 3]| {
+        let columns = ["bytes", "bits/weight"].into_iter().chain(figures);
+        let columns = [("candidate", Left)].into_iter().chain(columns.map(|c| (c, Right)));
+        let row = |c: &Candidate| {
+            let size = [output::bytes(c.model.bytes), format!("{:.3}", c.model.rate())];
+            let verdict = judged.then(|| c.verdict.as_ref().map_or("-", |v| word(v.outcome)).to_owned());
+            let cells = [c.label.clone()].into_iter().chain(size).chain(of(c));
+            cells.chain(verdict).collect()
+        };
+        Beside {
+            file,
+            columns: columns.chain(judged.then_some(("verdict", Left))).collect(),
+            rows: report.candidates.iter().map(row).collect(),
+        }
+    };
+    let identical = || ["identical"; 3].map(str::to_owned);
+    let texts = first.texts.iter().enumerate().map(|(i, text)| {
+        table(&text.file, ["mean KL", "perplexity", "same top"], &|c| {
+            let text = &c.texts[i];
+            match text.identical {
+                true => identical(),
+                false => [
+                    format!("{:.6}", text.divergence.mean.mean),
+                    format!("{:+.4}%", text.increase_percent),
+                    format!("{:.3}%", 100.0 * text.same_top.mean),
+                ],
+            }
+        })
+    });
+    let tasks = first.tasks.iter().enumerate().map(|(i, task)| {
+        table(&task.file, ["accuracy %", "change, points", "95 % interval"], &|c| {
+            let [_, accuracy, change, interval, ..] = cells(&c.tasks[i].accuracy);
+            match c.tasks[i].identical {
+                true => identical(),
+                false => [accuracy, change, interval],
+            }
+        })
+    });
+    texts.chain(tasks).collect()
+}
+
+/// Rate against what it costs, and all figures side by side.
 pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Section {
     let mut section = Section::new("Size against cost", "");
     if report.candidates.len() < 2 && published.is_none() {
         return section;
+    }
+    for beside in side_by_side(report) {
+        let mut sheet = Sheet::new(short(beside.file), &beside.columns);
+        beside.rows.into_iter().for_each(|row| sheet.row(row));
+        section.tables.push(sheet);
     }
     let rate = |c: &Candidate| published.and(c.model.linear_rate()).unwrap_or_else(|| c.model.rate());
     let label = |c: &Candidate| c.label.as_str().to_owned();

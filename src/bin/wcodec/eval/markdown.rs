@@ -1,12 +1,41 @@
 //! The report as Markdown, for model cards.
 
+use super::comparison::side_by_side;
 use super::report::{Candidate, Report, accuracies, cells, decided, perplexity, plus_minus, too_long, values, word};
 use crate::output;
+use crate::table::Align;
 
 /// The whole report.
 pub(crate) fn render(report: &Report) -> String {
     let parts: Vec<String> = report.candidates.iter().map(|c| candidate(report, c)).collect();
-    parts.join("\n")
+    parts.join("\n") + &comparison(report)
+}
+
+/// All candidates side by side: a table for each text and task.
+fn comparison(report: &Report) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut out = String::new();
+    for beside in side_by_side(report) {
+        let (names, rules): (Vec<String>, Vec<String>) = beside
+            .columns
+            .iter()
+            .map(|(name, align)| match align {
+                Align::Left => (name.to_string(), "---".to_owned()),
+                Align::Right => (name.to_string(), "---:".to_owned()),
+            })
+            .unzip();
+        out += &format!(
+            "\n# Candidates on {}\n\n{}{}",
+            code(beside.file),
+            line(&names),
+            line(&rules)
+        );
+        for mut row in beside.rows {
+            row[0] = code(&row[0]);
+            out += &line(&row);
+        }
+    }
+    out
 }
 
 fn candidate(report: &Report, candidate: &Candidate) -> String {

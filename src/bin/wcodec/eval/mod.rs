@@ -20,8 +20,8 @@ use candle_core::DType;
 use clap::{ArgGroup, Args, ValueEnum};
 use published::Published;
 use report::{decided, values};
-use std::path::PathBuf;
-use wcodec::eval::{Bos, Limits, Load, Outcome, TooLong};
+use std::path::{Path, PathBuf};
+use wcodec::eval::{Bos, Limits, Load, ModelFiles, Outcome, TooLong};
 
 /// Measure what a file costs in accuracy, against the original
 #[derive(Args)]
@@ -195,6 +195,8 @@ impl Eval {
             [&self.markdown, &self.html, &self.items],
             [&self.resume, &self.save_reference],
         );
+        let outputs = [&reports[..], &kept].concat();
+        output::refuse_inputs(&outputs, self.files())?;
         output::check_reports(&reports, &kept, self.force)?;
         let load = self.load(global)?;
         // Mistakes in small files come before the work.
@@ -203,6 +205,8 @@ impl Eval {
         let reference = input::model(&self.reference, global)?;
         let candidates = self.candidates.iter().map(|c| input::model(c, global));
         let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
+        let models = std::iter::once(&reference).chain(&candidates);
+        output::refuse_inputs(&outputs, models.flat_map(ModelFiles::paths))?;
         let suite = Suite {
             inputs,
             load,
@@ -231,6 +235,16 @@ impl Eval {
             Err(failure) => return Err(failure),
         }
         self.end(&report)
+    }
+
+    /// What the command line names and this program reads.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let files = self.text.iter().chain(&self.task).map(PathBuf::as_path);
+        let models = std::iter::once(&self.reference).chain(&self.candidates).map(Path::new);
+        files
+            .chain(self.config.as_deref())
+            .chain(self.tokenizer.as_deref())
+            .chain(models.filter(|path| path.is_file()))
     }
 
     /// Of a run that was stopped: how to go on.

@@ -1,10 +1,11 @@
 //! The report on a terminal.
 
+use super::comparison::side_by_side;
 use super::report::{
     Candidate, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus, short, too_long, took,
     values, word,
 };
-use crate::output::{self, count, printable};
+use crate::output::{count, printable};
 use crate::table::{Align, Table};
 use wcodec::eval::{Spent, TaskReport, TextReport};
 
@@ -15,9 +16,7 @@ const NAMED: usize = 5;
 pub(super) fn render(report: &Report) -> String {
     let parts: Vec<String> = report.candidates.iter().map(|c| candidate(report, c)).collect();
     let mut out = parts.join("\n");
-    if report.candidates.len() > 1 {
-        out += &comparison(report);
-    }
+    out += &comparison(report);
     out
 }
 
@@ -45,58 +44,11 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
 
 /// All candidates side by side: a table for each text and task.
 fn comparison(report: &Report) -> String {
-    use Align::{Left, Right};
     let mut out = String::new();
-    let row = |c: &Candidate| {
-        [
-            c.label.clone(),
-            output::bytes(c.model.bytes),
-            format!("{:.3}", c.model.rate()),
-        ]
-    };
-    let columns = [("candidate", Left), ("bytes", Right), ("bits/weight", Right)];
-    let table = |more: &[(&str, Align)]| Table::new(&[&columns[..], more].concat());
-    for (i, text) in report
-        .candidates
-        .first()
-        .iter()
-        .flat_map(|c| c.texts.iter().enumerate())
-    {
-        let mut table = table(&[("mean KL", Right), ("perplexity", Right), ("same top", Right)]);
-        for c in &report.candidates {
-            let text = &c.texts[i];
-            let figures = match text.identical {
-                true => ["identical"; 3].map(str::to_owned),
-                false => [
-                    format!("{:.6}", text.divergence.mean.mean),
-                    format!("{:+.4}%", text.increase_percent),
-                    format!("{:.3}%", 100.0 * text.same_top.mean),
-                ],
-            };
-            table.row(row(c).into_iter().chain(figures));
-        }
-        out += &format!("\n{}\n{}", printable(short(&text.file)), table.render());
-    }
-    for (i, task) in report
-        .candidates
-        .first()
-        .iter()
-        .flat_map(|c| c.tasks.iter().enumerate())
-    {
-        let mut table = table(&[
-            ("accuracy %", Right),
-            ("change, points", Right),
-            ("95 % interval", Right),
-        ]);
-        for c in &report.candidates {
-            let [_, accuracy, change, interval, ..] = cells(&c.tasks[i].accuracy);
-            let figures = match c.tasks[i].identical {
-                true => ["identical"; 3].map(str::to_owned),
-                false => [accuracy, change, interval],
-            };
-            table.row(row(c).into_iter().chain(figures));
-        }
-        out += &format!("\n{}\n{}", printable(short(&task.file)), table.render());
+    for beside in side_by_side(report) {
+        let mut table = Table::new(&beside.columns);
+        beside.rows.into_iter().for_each(|row| table.row(row));
+        out += &format!("\n{}\n{}", printable(short(beside.file)), table.render());
     }
     out
 }
