@@ -54,9 +54,13 @@ mod tests {
     use super::*;
 
     fn profile(chunks: &[(u32, u64, u64)], processors: u32) -> Profile {
-        let bytes = chunks
-            .iter()
-            .flat_map(|&(processor, begin, end)| Report { begin, end, processor }.bytes());
+        let report = |&(processor, begin, end): &(u32, u64, u64)| Report {
+            begin,
+            end,
+            status: 0,
+            processor,
+        };
+        let bytes = chunks.iter().flat_map(|chunk| report(chunk).bytes());
         Profile::new(&bytes.collect::<Vec<_>>(), processors)
     }
 
