@@ -77,7 +77,7 @@ impl Models {
     /// Loads both: each a safetensors or `.wcodec` file, a shard index, or a folder.
     ///
     /// # Errors
-    /// [`Error::Input`] if a configuration or a tokenizer is missing or of no known kind, the models
+    /// [`Error::Input`](crate::Error::Input) if a configuration or a tokenizer is missing or of no known kind, the models
     /// have different shapes, a tensor is missing or of another shape, or saved results are of other
     /// models; those of the files.
     pub fn open(reference: &Path, candidate: &Path, load: &Load) -> Result<Self> {
@@ -142,7 +142,7 @@ impl Models {
     /// unless the file has some that were not asked for, of another run.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`](crate::Error::Io).
     pub fn finish(self) -> Result<()> {
         self.reference.finish()?;
         match self.kept {
