@@ -112,8 +112,8 @@ mod tests {
         // Documents stay whole but one.
         assert_eq!(split(&["aaaa", "bbb", "c"]), (text(&["aaaa", "bbb"]), text(&["c"])));
         assert_eq!(
-            split(&["aaaa", "b\nb", "c"]),
-            (text(&["aaaa", "b\n"]), text(&["b", "c"]))
+            split(&["aaaa", "b\nbb", "c"]),
+            (text(&["aaaa", "b\n"]), text(&["bb", "c"]))
         );
         assert_eq!(split(&[]), (text(&[]), text(&[])));
     }
