@@ -2,7 +2,7 @@
 
 use super::forward::RELATIVE;
 use super::hessians::factor_name;
-use super::pass::{GRADIENTS, means};
+use super::pass::{EMBEDDING, GRADIENTS, HEAD, means};
 use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
@@ -19,6 +19,7 @@ use crate::quant::rates::Rates;
 use crate::quant::{Float, Levels, Steps};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, OnceLock};
 
 /// Steps of columns are within this factor of their geometric mean, times or divided by it.
@@ -186,8 +187,8 @@ impl<'a> Quantiser<'a> {
             columns[j as usize] = inverse.clamp(middle / COLUMN_RANGE, middle * COLUMN_RANGE);
         }
         let squares = self.gradients.get(name).map_or(&[][..], |s| s);
-        let middle = geometric_mean(squares);
-        let row = |s: &f64| s.clamp(middle / ROW_RANGE, middle * ROW_RANGE).sqrt().recip();
+        let range = row_range(name, squares);
+        let row = |s: &f64| s.clamp(*range.start(), *range.end()).sqrt().recip();
         (squares.iter().map(row).collect(), columns)
     }
 
@@ -209,6 +210,16 @@ impl<'a> Quantiser<'a> {
             Some((layer, input)) => self.store.load_factor(&factor_name(layer, input)),
             None => self.store.load_factor(name),
         }
+    }
+}
+
+/// Within which the squared gradients of rows are taken. A row of embedding or head is a token: what it is worth is known
+/// from how often it is predicted, most are rare, and the few that are not may weigh as much as they do.
+fn row_range(name: &str, squares: &[f64]) -> RangeInclusive<f64> {
+    let middle = geometric_mean(squares);
+    match name {
+        EMBEDDING | HEAD => squares.iter().sum::<f64>() / squares.len().max(1) as f64 / ROW_RANGE..=f64::INFINITY,
+        _ => middle / ROW_RANGE..=middle * ROW_RANGE,
     }
 }
 
