@@ -123,7 +123,7 @@ impl Statistics {
         let window = calibration.window.min(config.max_positions()).max(2);
         let tokens = tokens(&encoder, calibration, window)?;
         let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
-        let key = key(&files.weights, &tokens, window, calibration.gradients)?;
+        let key = key(files, &tokens, window, calibration.gradients)?;
         let store = Store::open(&folder, &key)?;
         let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
         let pass = Pass {
@@ -209,14 +209,14 @@ fn beside(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-/// What statistics depend on: weights, tokens, and how they are gathered.
-fn key(weights: &[PathBuf], tokens: &[u32], window: usize, gradients: bool) -> Result<String> {
+/// What statistics depend on: weights, what the configuration makes of them, tokens, and how they are gathered.
+fn key(files: &ModelFiles, tokens: &[u32], window: usize, gradients: bool) -> Result<String> {
     const GATHERING: u32 = 2;
     let mut hasher = blake3::Hasher::new();
     tokens.iter().for_each(|t| {
         hasher.update(&t.to_le_bytes());
     });
-    for file in weights {
+    for file in files.weights.iter().chain(&files.config) {
         let reading = || Error::io(format!("reading {}", display(file)));
         let mut file = File::open(file).map_err(reading())?;
         std::io::copy(&mut file, &mut hasher).map_err(reading())?;

@@ -58,3 +58,29 @@ fn a_killed_calibration_goes_on_to_the_same_file() {
     assert!(read("resumed.wcodec") == read("whole.wcodec"));
     assert!(kept() == all, "{:?}", kept());
 }
+
+#[test]
+fn statistics_of_another_configuration_are_not_taken() {
+    let folder = folder();
+    file(&folder, "text.txt", &super::TEXT.repeat(30));
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    for name in ["model.safetensors", "tokenizer.json"] {
+        fs::copy(kjv().join(name), model.join(name)).unwrap();
+    }
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(kjv().join("config.json")).unwrap()).unwrap();
+    let encode = |theta: f64, statistics: &str| {
+        let mut config = config.clone();
+        config["rope_theta"] = theta.into();
+        fs::write(model.join("config.json"), config.to_string()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcodec"));
+        let arguments = "encode model/model.safetensors -o out.wcodec --quiet --force --bits 5 --calibrate text.txt --calibration-tokens 2048";
+        command.current_dir(&folder).args(arguments.split(' '));
+        assert!(command.args(["--statistics", statistics]).status().unwrap().success());
+        fs::read(folder.path().join("out.wcodec")).unwrap()
+    };
+    let theta = config["rope_theta"].as_f64().unwrap();
+    let (before, other) = (encode(theta, "kept"), encode(2.0 * theta, "apart"));
+    assert!(before != other);
+    assert!(encode(2.0 * theta, "kept") == other);
+}
