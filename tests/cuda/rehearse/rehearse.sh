@@ -10,24 +10,9 @@ bundle=$(realpath "${1:?the bundle is missing}")
 shift
 [ $# -gt 0 ] || set -- tests kernels load
 here=$(dirname "$(realpath "$0")")
-kernels=$here/../../../kernels
 work=$bundle.rehearsal
-mkdir -p "$work/include"
 
-# Every kernel's source with its definitions, and then a list of them by name.
-{
-    echo '#ifdef SOURCES'
-    while read -r _ source definitions; do
-        for definition in $definitions; do echo "#define ${definition%%=*} ${definition#*=}"; done
-        echo "#include \"$kernels/$source\""
-        for definition in $definitions; do echo "#undef ${definition%%=*}"; done
-    done <"$kernels/kernels.txt"
-    echo '#else'
-    while read -r name _; do echo "{\"$name\", [](void** a) { return bind($name, a); }},"; done <"$kernels/kernels.txt"
-    echo '#endif'
-} >"$work/include/kernels.inc"
-g++ -std=c++17 -O2 -g -shared -fPIC -Wno-parentheses -Wl,-soname,libcuda.so.1 -I "$work/include" -o "$work/libcuda.so.1" \
-    "$here/driver.cpp"
+"$here/driver.sh" "$work"
 # Candle asks cuBLAS and cuRAND for no more than a handle when it loads tensors.
 for library in "$bundle"/stand-ins/lib*.so.*; do
     name=$(basename "$library")
