@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 
+MODEL = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 def index(path):
@@ -56,14 +57,14 @@ class Run:
         self.candidates, self.seconds = [], {}
 
     def wcodec(self, *command):
+        """What the program prints; it works in the folder, so that reports have names and no paths."""
         command = [self.args.wcodec, *command, "--quiet"]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=self.folder).stdout
 
     def new(self, series, name):
         """Path of a candidate, and whether it is to be made."""
-        os.makedirs(os.path.join(self.folder, series), exist_ok=True)
-        path = os.path.join(self.folder, series, name)
-        self.candidates.append(path)
+        path = os.path.join(self.folder, f"{series} {name}".replace(" ", "-"))
+        self.candidates.append((series, path))
         return path, not os.path.exists(path)
 
     def ours(self, series, extra, rates):
@@ -109,7 +110,8 @@ class Run:
 
     def measure(self):
         args = self.args
-        command = ["eval", self.original, *self.candidates, "--text", args.text, "--windows", args.windows, "--json"]
+        names = [os.path.basename(path) for _, path in self.candidates]
+        command = ["eval", self.original, *names, "--text", args.text, "--windows", args.windows, "--json"]
         command += ["--window", str(args.window)]
         for name in ("config", "tokenizer"):
             command += [f"--{name}", os.path.join(args.model, f"{name}.json")]
@@ -118,13 +120,12 @@ class Run:
             command += ["--html", args.html]
         report = json.loads(self.wcodec(*command))
         rows = []
-        for path, candidate in zip(self.candidates, report["candidates"]):
+        for (series, path), candidate in zip(self.candidates, report["candidates"]):
             text = candidate["texts"][0]
-            series, name = path.rsplit("/", 2)[1:]
             rows.append(
                 {
                     "series": series,
-                    "name": os.path.splitext(name)[0],
+                    "name": os.path.splitext(os.path.basename(path))[0][len(series) + 1 :],
                     "bits": self.rate(path, candidate),
                     "file_bits": candidate["bits_per_weight"],
                     "perplexity": text["candidate"]["perplexity"],
@@ -167,24 +168,36 @@ def table(rows, reference, counted):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--text", required=True)
-    parser.add_argument("--calibrate", required=True)
-    parser.add_argument("--bits", default="2.5,3,3.5,4,4.5,5,5.5,6,6.75", help="rates of ours, comma-separated")
-    parser.add_argument("--plain-bits", default="3.5,4.5,6", help="rates without calibration, comma-separated")
-    parser.add_argument("--embedding", choices=["kept", "quantised"], default="kept")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="folder of the original")
+    parser.add_argument("--text", required=True, help="text that is measured on")
+    parser.add_argument("--calibrate", required=True, help="text that is calibrated on, another one")
+    parser.add_argument("--bits", default="2.5,3,3.5,4,4.5,5,5.5,6,6.75", help="rates of ours, comma-separated (%(default)s)")
+    parser.add_argument("--plain-bits", default="3.5,4.5,6", help="rates without calibration, comma-separated (%(default)s)")
+    parser.add_argument("--embedding", choices=["kept", "quantised"], default="kept", help="embedding and head (%(default)s)")
     parser.add_argument("--no-gradients-bits", default="", help="rates calibrated without gradients")
     parser.add_argument("--no-others", dest="others", action="store_false", help="ours alone")
-    parser.add_argument("--calibration-tokens", type=int, default=16384)
-    parser.add_argument("--window", type=int, default=512)
-    parser.add_argument("--windows", default="12")
+    parser.add_argument("--calibration-tokens", type=int, default=16384, help="tokens that are calibrated on (%(default)s)")
+    parser.add_argument("--window", type=int, help="tokens of a window; 512, or the model's positions if fewer")
+    parser.add_argument("--windows", default="12", help="first windows of the text (%(default)s)")
     parser.add_argument("--folder", help="where models and statistics go, some GB: kept, and what is there is used again")
     parser.add_argument("--html", help="report page with the curves")
     parser.add_argument("--json", help="file for the figures")
-    parser.add_argument("--wcodec", default="target/release/wcodec")
+    parser.add_argument("--wcodec", default="target/release/wcodec", help="the program (%(default)s)")
     args = parser.parse_args()
-    folder = args.folder or tempfile.mkdtemp()
+    for needed in (args.wcodec, args.text, args.calibrate, *(f"{args.model}/{name}" for name in MODEL)):
+        if not os.path.exists(needed):
+            parser.error(f"{needed} is not there")
+    # The program runs in another folder.
+    for name in ("wcodec", "model", "text", "calibrate", "html"):
+        if getattr(args, name):
+            setattr(args, name, os.path.abspath(getattr(args, name)))
+    with open(os.path.join(args.model, "config.json"), encoding="utf8") as file:
+        positions = json.load(file).get("max_position_embeddings") or 512
+    if (args.window or 1) > positions:
+        parser.error(f"--window {args.window}: the model has {positions} positions")
+    args.window = args.window or min(512, positions)
+    folder = os.path.abspath(args.folder or tempfile.mkdtemp())
     os.makedirs(folder, exist_ok=True)
     try:
         run = Run(args, folder)
@@ -201,6 +214,9 @@ def main():
                 json.dump({"reference_perplexity": reference, "rows": rows}, file, indent=1)
         whole = args.embedding == "quantised"
         table(rows, reference, "the whole file" if whole else "the blocks' linear layers")
+    except subprocess.CalledProcessError as error:
+        print(f"{' '.join(error.cmd)} failed; --folder keeps what was made", file=sys.stderr)
+        return 1
     finally:
         if not args.folder:
             shutil.rmtree(folder)
