@@ -1,8 +1,8 @@
 //! Folders: shards, their index, and the files beside them.
 
 use super::plan::{Plan, Step, What, name, read_blocks};
-use super::{Decide, EXTENSION, Original, SAFETENSORS, decode_file, encode_file, verify};
-use crate::encoder::{EncodeOptions, Report};
+use super::{EXTENSION, Original, SAFETENSORS, Work, decode_file, verify};
+use crate::encoder::Report;
 use crate::error::{Error, Location, Result, Section, display};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder};
@@ -37,32 +37,19 @@ fn create(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::io(format!("creating folder {}", display(folder))))
 }
 
-pub(super) fn encode(
-    input: &Path,
-    output: &Path,
-    options: &EncodeOptions,
-    decide: &Decide,
-    progress: &dyn Progress,
-    wanted: &dyn Fn(&OsStr) -> bool,
-) -> Result<Vec<Report>> {
-    let plan = Plan::new(input, SAFETENSORS, EXTENSION, wanted)?;
+pub(super) fn encode(work: &Work) -> Result<Vec<Report>> {
+    let (output, progress) = (work.output, work.progress);
+    let plan = Plan::new(work.input, SAFETENSORS, EXTENSION, work.wanted)?;
     plan.check(output)?;
     let open = |step: &Step| Original::open(&step.from);
     let originals = plan.tensors().map(open).collect::<Result<Vec<_>>>()?;
-    let change = decide(&originals)?;
+    let change = (work.decide)(&originals)?;
     let bytes: u64 = originals.iter().map(Original::len).sum();
     progress.start(bytes + plan.carried_bytes());
     create(output)?;
-    let mut reports = Vec::new();
-    for (step, original) in plan.tensors().zip(&originals) {
-        reports.push(encode_file(
-            original,
-            &output.join(&step.name),
-            options,
-            change.as_ref(),
-            progress,
-        )?);
-    }
+    let files = plan.tensors().zip(&originals);
+    let reports = files.map(|(step, original)| work.file(original, &output.join(&step.name), change.as_ref()));
+    let reports = reports.collect::<Result<_>>()?;
     plan.carry(output, progress)?;
     Ok(reports)
 }

@@ -3,12 +3,12 @@
 use super::original::{Original, OriginalTensor};
 use super::pattern::Fate;
 use super::rate::Parts;
-use super::{Change, Quantise, encode_as};
+use super::{Change, Quantise, Work};
 use crate::backend::Backend;
 use crate::codec::encode::levels::Quantised;
 use crate::cost::exp2;
 use crate::encoder::{EncodeOptions, Report, TensorSpec};
-use crate::error::{Error, Result, display};
+use crate::error::{Result, display};
 use crate::progress::Progress;
 use crate::quant::{Float, Steps, nearest};
 use rayon::prelude::*;
@@ -157,17 +157,18 @@ pub(crate) fn encode_with(
 ) -> Result<(Vec<Report>, f64)> {
     let backend = Backend::choose(options.backend)?;
     let used = Cell::new(0.0);
-    let change = |originals: &[Original]| {
+    let name = display(input);
+    let decide = &|originals: &[Original]| {
         let &Order { lossy, quantising, .. } = order;
-        let wrong = |what: String| Error::input(display(input), what);
-        let parts = Parts::new(originals, lossy, quantising).map_err(wrong)?;
+        let parts = Parts::new(&name, originals, lossy, quantising, backend)?;
         let strength = match order.aim {
-            Aim::Bits => parts.of_file(originals, lossy, backend).map_err(wrong)?.run(progress)?,
+            Aim::Bits => parts.of_file()?.run(progress)?,
             Aim::Near(bits) => parts.guess(bits)?,
             Aim::Strength(strength) => strength,
         };
         used.set(strength);
-        let own: Vec<f64> = parts.own(lossy).map(|s| s.run(progress)).collect::<Result<_>>()?;
+        let own = parts.own().map(|search| search?.run(progress));
+        let own: Vec<f64> = own.collect::<Result<_>>()?;
         let quantise = move |spec: &TensorSpec, data: &[u8]| {
             let strength = match lossy.fate(&spec.name) {
                 Fate::Own(rate) => own[rate],
@@ -189,8 +190,40 @@ pub(crate) fn encode_with(
         let (quantise, room) = (Box::new(quantise) as Box<Quantise>, order.room);
         Ok(Some(Change { quantise, room }))
     };
-    let reports = encode_as(input, output, options, &change, progress, order.wanted)?;
+    let work = Work {
+        input,
+        output,
+        options,
+        decide,
+        progress,
+        wanted: order.wanted,
+    };
+    let reports = work.run()?;
     Ok((reports, used.get()))
+}
+
+/// Refuses what [`encode_with`] would refuse, before the work that it takes to know how to quantise: `takes` says what will
+/// be quantised.
+#[cfg(feature = "eval")]
+pub(crate) fn check(
+    input: &Path,
+    options: &EncodeOptions,
+    lossy: &Lossy,
+    takes: impl Fn(&TensorSpec) -> bool + Sync,
+    has_bits: bool,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> Result<()> {
+    let backend = Backend::choose(options.backend)?;
+    let quantising = Quantising {
+        takes: Box::new(takes),
+        ..uncalibrated(backend)
+    };
+    let (name, originals) = (display(input), Original::all(input, wanted)?);
+    let parts = Parts::new(&name, &originals, lossy, &quantising, backend)?;
+    if has_bits {
+        parts.of_file()?;
+    }
+    parts.own().try_for_each(|search| search.map(drop))
 }
 
 /// Why a tensor was not quantised.

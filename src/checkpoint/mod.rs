@@ -76,8 +76,16 @@ pub fn encode_only(
     progress: &dyn Progress,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<Vec<Report>> {
-    let lossless = |_: &[Original]| Ok(None);
-    encode_as(input, output, options, &lossless, progress, wanted)
+    let decide = &|_: &[Original]| Ok(None);
+    let work = Work {
+        input,
+        output,
+        options,
+        decide,
+        progress,
+        wanted,
+    };
+    work.run()
 }
 
 /// What is changed of some files: decided for all of them together.
@@ -93,22 +101,33 @@ struct Change<'a> {
 /// The quantised tensor; `None` where every bit is kept.
 type Quantise<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<Option<Quantised>> + Sync + 'a;
 
-fn encode_as(
-    input: &Path,
-    output: &Path,
-    options: &EncodeOptions,
-    decide: &Decide,
-    progress: &dyn Progress,
-    wanted: &dyn Fn(&OsStr) -> bool,
-) -> Result<Vec<Report>> {
-    refuse_same(input, output)?;
-    if input.is_dir() {
-        return folder::encode(input, output, options, decide, progress, wanted);
+/// A checkpoint that is encoded.
+struct Work<'a> {
+    input: &'a Path,
+    output: &'a Path,
+    options: &'a EncodeOptions,
+    decide: &'a Decide<'a>,
+    progress: &'a dyn Progress,
+    /// Of a folder, the files that are there.
+    wanted: &'a dyn Fn(&OsStr) -> bool,
+}
+
+impl Work<'_> {
+    fn run(&self) -> Result<Vec<Report>> {
+        refuse_same(self.input, self.output)?;
+        if self.input.is_dir() {
+            return folder::encode(self);
+        }
+        let original = Original::open(self.input)?;
+        let change = (self.decide)(std::slice::from_ref(&original))?;
+        self.progress.start(original.len());
+        let report = self.file(&original, self.output, change.as_ref())?;
+        Ok(vec![report])
     }
-    let originals = [Original::open(input)?];
-    let change = decide(&originals)?;
-    progress.start(originals[0].len());
-    encode_file(&originals[0], output, options, change.as_ref(), progress).map(|report| vec![report])
+
+    fn file(&self, original: &Original, output: &Path, change: Option<&Change>) -> Result<Report> {
+        encode_file(original, output, self.options, change, self.progress)
+    }
 }
 
 /// Decodes a `.wcodec` file to the safetensors file that it was made from, or a folder with all its

@@ -1,10 +1,14 @@
 //! A safetensors file, opened and validated.
 
+#[cfg(feature = "eval")]
+use super::{EXTENSION, SAFETENSORS, plan::Plan};
 use crate::container::{MappedFile, Source};
 use crate::encoder::TensorSpec;
 use crate::error::{Error, Result, display};
 use crate::{DType, Decoder};
 use std::collections::BTreeMap;
+#[cfg(feature = "eval")]
+use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::Path;
 
@@ -31,6 +35,16 @@ pub(super) struct OriginalTensor {
 }
 
 impl Original {
+    /// The files of a checkpoint: one, or of a folder those whose name `wanted` takes.
+    #[cfg(feature = "eval")]
+    pub(super) fn all(input: &Path, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<Self>> {
+        if !input.is_dir() {
+            return Ok(vec![Self::open(input)?]);
+        }
+        let plan = Plan::new(input, SAFETENSORS, EXTENSION, wanted)?;
+        plan.tensors().map(|step| Self::open(&step.from)).collect()
+    }
+
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = display(path);
         let mapped = MappedFile::open(path).map_err(Error::io(format!("opening {file}")))?;
