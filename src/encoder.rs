@@ -231,27 +231,7 @@ impl Encoder {
                 spec.shape, spec.name
             )));
         }
-        let lossy = source.as_ref().is_some_and(|s| s.lossy);
-        let free = source.as_ref().map_or(0, |s| s.room);
-        // Room for the index with every number and recipe at its longest.
-        let widest = index_json(
-            source
-                .as_ref()
-                .map(|source| (source, [u64::MAX; 2], SourceDigests::widest(lossy))),
-            specs
-                .iter()
-                .map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32]), None))
-                .collect(),
-        )?;
-        let recipe_len = |spec: &TensorSpec| {
-            let columns = spec.shape.iter().product::<usize>().to_string().len();
-            // Of a quantised tensor: at most 40 characters for the noise with its name, 20 for the loss, 45 for steps.
-            80 + columns + if lossy { 105 } else { 0 }
-        };
-        let numbers = |_: &TensorSpec| 3 * (20 - offset_digits(&specs));
-        let room = free + widest.len() + specs.iter().map(recipe_len).sum::<usize>()
-            - specs.iter().map(numbers).sum::<usize>();
-        let mut writer = Writer::create(path, room as u64)?;
+        let mut writer = Writer::create(path, index_room(&specs, source.as_ref())? as u64)?;
         let source = match source {
             None => None,
             Some(source) => {
@@ -427,6 +407,25 @@ impl Encoder {
             tensors: self.reports,
         })
     }
+}
+
+/// Bytes that a file leaves for its index: with every number and recipe at its longest.
+pub(crate) fn index_room(specs: &[TensorSpec], source: Option<&SourceFile>) -> Result<usize> {
+    let (lossy, free) = source.map_or((false, 0), |s| (s.lossy, s.room));
+    let widest = index_json(
+        source.map(|source| (source, [u64::MAX; 2], SourceDigests::widest(lossy))),
+        specs
+            .iter()
+            .map(|spec| entry(spec, "", [u64::MAX; 3], blake3::Hash::from_bytes([0; 32]), None))
+            .collect(),
+    )?;
+    let recipe_len = |spec: &TensorSpec| {
+        let columns = spec.shape.iter().product::<usize>().to_string().len();
+        // Of a quantised tensor: at most 40 characters for the noise with its name, 20 for the loss, 45 for steps.
+        80 + columns + if lossy { 105 } else { 0 }
+    };
+    let numbers = specs.len() * 3 * (20 - offset_digits(specs));
+    Ok(free + widest.len() + specs.iter().map(recipe_len).sum::<usize>() - numbers)
 }
 
 /// Digits that an offset or length in the file takes at most.

@@ -1,20 +1,25 @@
 //! A calibrated file, from the model and a text.
 
+use super::expected;
 use super::finite::finite;
 use super::gradients::WAYS;
+use super::memory::{Needs, Portions, Sizes};
 use super::pass::Pass;
 use super::quantiser::Quantiser;
-use super::store::Store;
+use super::store::{KEY_MAGIC, Store};
 use crate::backend::Backend;
 use crate::candle::LoadOptions;
 use crate::checkpoint::{self, Aim, Lossy, Order};
-use crate::encoder::{EncodeOptions, Report};
+use crate::encoder::{EncodeOptions, Report, TensorSpec};
 use crate::error::display;
 use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, split_last_eighth, weights};
+use crate::model::ModelConfig;
 use crate::progress::Progress;
+use crate::quant::Float;
 use crate::{Error, Result};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +40,9 @@ pub struct Calibration {
     pub held_out: bool,
     /// Folder for the statistics, which is kept. Default: one beside the output, deleted in the end.
     pub folder: Option<PathBuf>,
+    /// Most memory that calibrating and quantising may take, in bytes; mapped files do not count. A smaller limit takes more
+    /// time, and may change the last bits of statistics. Default: none.
+    pub memory: Option<u64>,
 }
 
 impl Calibration {
@@ -47,6 +55,7 @@ impl Calibration {
             gradients: true,
             held_out: false,
             folder: None,
+            memory: None,
         }
     }
 }
@@ -60,7 +69,8 @@ const LEAST_WINDOWS: usize = 4;
 /// that are kept, or quantised as without calibration).
 ///
 /// # Errors
-/// As [`checkpoint::encode_lossy`]; [`Error::Input`] if the text is too short or the model of no known kind;
+/// As [`checkpoint::encode_lossy`]; [`Error::Input`] if the text is too short, the model of no known kind, or more memory is
+/// needed than is allowed, with how much;
 /// [`Error::Compute`] if a layer's outputs or gradients are not finite.
 pub fn encode(
     input: &Path,
@@ -71,6 +81,7 @@ pub fn encode(
     [calibrating, encoding]: [&dyn Progress; 2],
 ) -> Result<Vec<Report>> {
     let files = ModelFiles::original(input, &|_| true)?;
+    checkpoint::check(input, options, lossy, takes(&files)?, true, &|_| true)?;
     let statistics = Statistics::gather(&files, calibration, output, [calibrating, encoding])?;
     let quantiser = statistics.quantiser(Backend::choose(options.backend)?)?;
     let order = Order {
@@ -99,6 +110,8 @@ pub(crate) struct Statistics {
     pub(crate) key: String,
     /// Whether the folder is to be kept.
     kept: bool,
+    /// Bytes for tensors that are quantised side by side, if they are limited.
+    room: Option<u64>,
 }
 
 impl Statistics {
@@ -110,27 +123,30 @@ impl Statistics {
         [progress, warnings]: [&dyn Progress; 2],
     ) -> Result<Self> {
         let needs = |name: &str| Error::input(&files.name, format!("no {name} beside it, which calibration needs"));
-        let config = files.config.as_ref().ok_or_else(|| needs("config.json"))?;
-        let config = ModelFiles::read_config(config).map_err(|e| match e {
-            Error::Input { file, what } => Error::input(
-                file,
-                format!("{what}. Any model can be quantised without calibration (no --calibrate), at a larger loss"),
-            ),
-            other => other,
-        })?;
+        let config = read_config(files)?;
         let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
         let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
         let window = calibration.window.min(config.max_positions()).max(2);
-        let tokens = tokens(&encoder, calibration, window)?;
-        let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
-        let key = key(files, &tokens, window, calibration.gradients)?;
-        let store = Store::open(&folder, &key)?;
+        let (tokens, text) = tokens(&encoder, calibration, window)?;
         let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
+        expected::check(files, &config)?;
+        let sizes = Sizes {
+            config: &config,
+            tokens: tokens.len(),
+            window,
+            text,
+        };
+        let portions = Portions::within(calibration.memory, &sizes, files)?;
+        let needs = Needs::of(portions, &sizes, files)?;
+        let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
+        let key = key(files, &tokens, window, calibration.gradients, portions)?;
+        let store = Store::open(&folder, &key)?;
         let pass = Pass {
             config: &config,
             vb: vb.clone(),
             tokens: &tokens,
             window,
+            portions,
             store: &store,
             progress,
             warnings,
@@ -155,13 +171,14 @@ impl Statistics {
             window,
             key,
             kept: calibration.folder.is_some(),
+            room: calibration.memory.map(|limit| needs.left(limit)),
             store,
             vb,
         })
     }
 
     pub(crate) fn quantiser(&self, backend: Backend) -> Result<Quantiser<'_>> {
-        Quantiser::load(&self.store, self.vb.clone(), backend, self.tokens)
+        Quantiser::load(&self.store, self.vb.clone(), backend, self.tokens, self.room)
     }
 
     /// Deletes them, unless a folder was named for them.
@@ -173,16 +190,48 @@ impl Statistics {
     }
 }
 
-/// Whole windows of the text.
-fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<Vec<u32>> {
-    let mut tokens = Vec::new();
+fn read_config(files: &ModelFiles) -> Result<ModelConfig> {
+    let none = || Error::input(&files.name, "no config.json beside it, which calibration needs");
+    ModelFiles::read_config(files.config.as_ref().ok_or_else(none)?).map_err(|e| match e {
+        Error::Input { file, what } => Error::input(
+            file,
+            format!("{what}. Any model can be quantised without calibration (no --calibrate), at a larger loss"),
+        ),
+        other => other,
+    })
+}
+
+/// Which tensors of a model are quantised when it is calibrated.
+pub(crate) fn takes(files: &ModelFiles) -> Result<Box<dyn Fn(&TensorSpec) -> bool + Sync>> {
+    let names: HashSet<String> = expected::matrices(&read_config(files)?).map(|(name, _)| name).collect();
+    Ok(Box::new(move |spec| {
+        checkpoint::large_matrix(spec) || names.contains(&spec.name) && Float::of(spec.dtype).is_some()
+    }))
+}
+
+/// Bytes of a token, more than most have.
+const TOKEN_BYTES: usize = 16;
+
+/// Whole windows of the text, and how much memory is taken for it in units of tokenised bytes.
+fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<(Vec<u32>, u64)> {
+    let (mut tokens, mut most) = (Vec::new(), 0);
     let mut texts = read_text(&calibration.text)?;
+    let read: usize = texts.iter().map(|(_, text)| text.len()).sum();
     if calibration.held_out {
         texts = split_last_eighth(texts).0;
     }
     for (at, text) in texts {
         tokens.extend(encoder.bos());
-        tokens.extend(encoder.encode(&text, &at)?);
+        // Of a long text as much as is likely to be enough: its tokens take far more memory than itself.
+        let likely = TOKEN_BYTES.saturating_mul(calibration.tokens - tokens.len().min(calibration.tokens));
+        let start = &text[..text.floor_char_boundary(likely)];
+        let mut own = encoder.encode(start, &at)?;
+        most = most.max(start.len());
+        if start.len() < text.len() && tokens.len() + own.len() <= calibration.tokens {
+            own = encoder.encode(&text, &at)?;
+            most = most.max(text.len());
+        }
+        tokens.extend(own);
         if tokens.len() >= calibration.tokens {
             break;
         }
@@ -200,7 +249,7 @@ fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Re
         );
         return Err(Error::input(display(&calibration.text), what));
     }
-    Ok(tokens)
+    Ok((tokens, (most + read / 64) as u64))
 }
 
 fn beside(output: &Path) -> PathBuf {
@@ -210,8 +259,8 @@ fn beside(output: &Path) -> PathBuf {
 }
 
 /// What statistics depend on: weights, what the configuration makes of them, tokens, and how they are gathered.
-fn key(files: &ModelFiles, tokens: &[u32], window: usize, gradients: bool) -> Result<String> {
-    const GATHERING: u32 = 2;
+fn key(files: &ModelFiles, tokens: &[u32], window: usize, gradients: bool, portions: Portions) -> Result<String> {
+    const GATHERING: u32 = 3;
     let mut hasher = blake3::Hasher::new();
     tokens.iter().for_each(|t| {
         hasher.update(&t.to_le_bytes());
@@ -221,8 +270,10 @@ fn key(files: &ModelFiles, tokens: &[u32], window: usize, gradients: bool) -> Re
         let mut file = File::open(file).map_err(reading())?;
         std::io::copy(&mut file, &mut hasher).map_err(reading())?;
     }
+    // Sums in floating point depend on what is summed together.
+    let Portions { batch, logit_rows, .. } = portions;
     Ok(format!(
-        "{GATHERING} {} {} {window} {gradients}",
+        "{KEY_MAGIC}{GATHERING} {} {} {window} {gradients} {batch} {logit_rows}",
         hasher.finalize().to_hex(),
         tokens.len()
     ))

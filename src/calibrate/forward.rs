@@ -7,7 +7,7 @@
 use super::gradients::EMBEDDING_GRADIENTS;
 use super::pass::{GRADIENTS, Pass, Sums, tokens_name, weight_name};
 use crate::Result;
-use crate::model::traced::{LINEARS, Norm};
+use crate::model::traced::{LINEARS, Norm, linear_sizes};
 use candle_core::{DType, Device, Tensor};
 
 /// Stands among the sums where there are no gradients in them.
@@ -44,19 +44,13 @@ impl Pass<'_> {
     /// Rows and tokens of the layers, all worth the same.
     fn all_alike(&self, sums: &mut Sums) -> Result<()> {
         let (config, tokens) = (self.config, self.tokens.len());
-        let rows = |linear: usize| match linear {
-            0 => config.heads * config.head_dim,
-            1 | 2 => config.kv_heads * config.head_dim,
-            4 | 5 => config.intermediate,
-            _ => config.hidden,
-        };
         let each = |n: usize, value: f64| Tensor::full(value, n, &Device::Cpu);
         for layer in 0..config.layers {
-            for (number, (linear, _)) in LINEARS.iter().enumerate() {
+            for ((linear, _), (_, rows, _)) in LINEARS.iter().zip(linear_sizes(config)) {
                 let name = weight_name(layer, linear);
                 let by_token = Tensor::ones(tokens, DType::F32, &Device::Cpu)?;
                 sums.insert(tokens_name(&name), by_token);
-                sums.insert(name, each(rows(number), tokens as f64)?);
+                sums.insert(name, each(rows, tokens as f64)?);
             }
         }
         // Of the embedding no more is known than what it is worth as the head, if it is that.

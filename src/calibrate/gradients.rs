@@ -6,8 +6,6 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candle_nn::ops;
 
-/// Rows of logits that are in memory at a time.
-const LOGIT_ROWS: usize = 256;
 /// How often a token goes through a layer: forward, and forward and backward.
 pub(super) const WAYS: usize = 3;
 
@@ -115,8 +113,9 @@ impl Pass<'_> {
     ) -> Result<Tensor> {
         add(sums, HEAD_INPUTS, &normed.t()?.matmul(normed)?)?;
         let mut all = Vec::new();
-        for start in (0..tokens.len()).step_by(LOGIT_ROWS) {
-            let rows = LOGIT_ROWS.min(tokens.len() - start);
+        let most = self.portions.logit_rows;
+        for start in (0..tokens.len()).step_by(most) {
+            let rows = most.min(tokens.len() - start);
             let logits = normed.narrow(0, start, rows)?.matmul(&head.t()?)?;
             let probabilities = ops::softmax_last_dim(&logits)?;
             add(sums, PROBABILITIES, &probabilities.sum(0)?)?;

@@ -55,7 +55,10 @@ impl Pass<'_> {
                 *x = y;
                 self.passed(tokens, layer)?;
             }
-            let each = hessians.into_par_iter().with_max_len(1).zip(INPUTS).enumerate();
+            // What one of them takes is let go of before the next is made, if it has to be.
+            let most = if self.portions.factors_together { 1 } else { INPUTS.len() };
+            let each = hessians.into_par_iter().zip(INPUTS).enumerate();
+            let each = each.with_min_len(most).with_max_len(most);
             each.try_for_each(|(input, (mut hessian, name))| {
                 let count = self.tokens.len() as f64;
                 hessian.iter_mut().for_each(|h| *h /= count);

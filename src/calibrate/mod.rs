@@ -13,13 +13,16 @@
 
 mod encode;
 mod ends;
+mod expected;
 mod finite;
 mod forward;
 mod gradients;
 mod hessians;
+mod memory;
 mod pass;
 mod quantiser;
 mod store;
 
-pub(crate) use encode::Statistics;
+pub(crate) use encode::{Statistics, takes};
+pub(crate) use store::BESIDE;
 pub use encode::{Calibration, encode};

@@ -1,5 +1,6 @@
 //! Passes through a model, and what they leave in the store.
 
+use super::memory::Portions;
 use super::store::Store;
 use crate::model::traced::{TracedLayer, Windows};
 use crate::model::{ModelConfig, frequencies};
@@ -8,9 +9,6 @@ use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use std::collections::HashMap;
-
-/// Tokens that are computed together.
-const BATCH_TOKENS: usize = 2048;
 
 /// Name in the store of what the backward pass sums up.
 pub(super) const GRADIENTS: &str = "gradients";
@@ -34,6 +32,7 @@ pub(super) struct Pass<'a> {
     pub(super) vb: VarBuilder<'static>,
     pub(super) tokens: &'a [u32],
     pub(super) window: usize,
+    pub(super) portions: Portions,
     pub(super) store: &'a Store,
     pub(super) progress: &'a dyn Progress,
     /// Told of what is not as it should be.
@@ -48,7 +47,7 @@ impl Pass<'_> {
 
     /// Tokens of a batch.
     pub(super) fn batch(&self) -> usize {
-        (BATCH_TOKENS / self.window).max(1) * self.window
+        self.portions.batch
     }
 
     /// How the tokens of a batch lie.

@@ -2,11 +2,12 @@
 
 use super::forward::RELATIVE;
 use super::hessians::factor_name;
+use super::memory;
 use super::pass::{EMBEDDING, GRADIENTS, HEAD, means};
 use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
-use crate::checkpoint::{Quantising, data_free, large_matrix};
+use crate::checkpoint::{Quantising, Room, data_free, large_matrix};
 use crate::codec::encode::levels::{Plan, Quantised};
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
@@ -37,6 +38,8 @@ pub(crate) struct Quantiser<'a> {
     relative: bool,
     /// The weights, in F32.
     vb: VarBuilder<'static>,
+    /// Bytes for tensors that are quantised side by side, if they are limited.
+    room: Option<u64>,
     /// Mean unit of the tensors that there are statistics of.
     middle: OnceLock<f64>,
     /// Tensors that were quantised without.
@@ -44,7 +47,13 @@ pub(crate) struct Quantiser<'a> {
 }
 
 impl<'a> Quantiser<'a> {
-    pub(super) fn load(store: &'a Store, vb: VarBuilder<'static>, backend: Backend, tokens: usize) -> Result<Self> {
+    pub(super) fn load(
+        store: &'a Store,
+        vb: VarBuilder<'static>,
+        backend: Backend,
+        tokens: usize,
+        room: Option<u64>,
+    ) -> Result<Self> {
         let sums = store.load(GRADIENTS)?.unwrap_or_default();
         let weights = sums.keys().filter(|name| name.ends_with(".weight"));
         let gradients = weights.map(|name| Ok((name.clone(), means(&sums, name, tokens)?)));
@@ -54,6 +63,7 @@ impl<'a> Quantiser<'a> {
             gradients: gradients.collect::<Result<_>>()?,
             relative: sums.contains_key(RELATIVE),
             vb,
+            room,
             middle: OnceLock::new(),
             blind: Mutex::default(),
         })
@@ -65,6 +75,10 @@ impl<'a> Quantiser<'a> {
             takes: Box::new(|spec| self.takes(spec)),
             unit: Box::new(|spec, data| self.unit(spec, data)),
             quantise: Box::new(|spec, data, strength| self.quantise(spec, data, strength)),
+            room: self.room.map(|bytes| Room {
+                bytes,
+                cost: memory::cost,
+            }),
         }
     }
 
@@ -95,8 +109,10 @@ impl<'a> Quantiser<'a> {
         let (Some(float), Some(factor)) = (Float::of(spec.dtype), self.known_factor(spec)?) else {
             return self.middle();
         };
-        let rms = float.read(data).map_or(0.0, |weights| rms(&weights));
-        Ok(self.unit_of(&spec.name, &factor, rms))
+        match float.read(data).map_or(0.0, |weights| rms(&weights)) {
+            0.0 => self.middle(),
+            rms => Ok(self.unit_of(&spec.name, &factor, rms)),
+        }
     }
 
     fn unit_of(&self, name: &str, factor: &Factor, rms: f64) -> f64 {
@@ -120,7 +136,9 @@ impl<'a> Quantiser<'a> {
                 return Ok(None);
             };
             let weights = self.vb.get_unchecked(name)?.flatten_all()?.to_vec1::<f32>()?;
-            Ok(Some(self.unit_of(name, &factor, rms(&weights))))
+            // Of weights that are all 0 nothing is large or small.
+            let rms = Some(rms(&weights)).filter(|&rms| rms > 0.0);
+            Ok(rms.map(|rms| self.unit_of(name, &factor, rms)))
         };
         let units: Vec<Option<f64>> = names.iter().map(unit).collect::<Result<_>>()?;
         let units: Vec<f64> = units.into_iter().flatten().collect();

@@ -106,6 +106,36 @@ pub(crate) struct Quantising<'a> {
     pub(crate) unit: Box<Unit<'a>>,
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
     pub(crate) quantise: Box<Quantiser<'a>>,
+    /// What may be in memory at a time, if that is limited.
+    pub(crate) room: Option<Room>,
+}
+
+/// Memory for tensors that are quantised side by side.
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    /// What one takes.
+    pub(crate) cost: fn(&TensorSpec) -> u64,
+}
+
+impl Quantising<'_> {
+    /// Tensors that are quantised side by side, in order: as many as there is memory for, one at least.
+    pub(super) fn groups<'t, T>(&self, mut rest: &'t [T], spec: impl Fn(&T) -> &TensorSpec) -> Vec<&'t [T]> {
+        let Some(Room { bytes, cost }) = &self.room else {
+            return vec![rest];
+        };
+        let mut groups = Vec::new();
+        while !rest.is_empty() {
+            let mut sum = 0u64;
+            let fits = rest.iter().take_while(|item| {
+                sum = sum.saturating_add(cost(spec(item)));
+                sum <= *bytes
+            });
+            let (group, later) = rest.split_at(fits.count().max(1));
+            groups.push(group);
+            rest = later;
+        }
+        groups
+    }
 }
 
 /// The strength at which a tensor's steps are about as large as its weights.
@@ -120,6 +150,7 @@ pub(crate) fn uncalibrated(backend: Backend) -> Quantising<'static> {
         takes: Box::new(large_matrix),
         unit: Box::new(|_, _| Ok(0.0)),
         quantise: Box::new(move |spec, data, strength| Ok(data_free(backend, spec, data, strength))),
+        room: None,
     }
 }
 
@@ -160,7 +191,7 @@ pub(crate) fn encode_with(
     let name = display(input);
     let decide = &|originals: &[Original]| {
         let &Order { lossy, quantising, .. } = order;
-        let parts = Parts::new(&name, originals, lossy, quantising, backend)?;
+        let parts = Parts::new(&name, originals, lossy, quantising, backend, order.room)?;
         let strength = match order.aim {
             Aim::Bits => parts.of_file()?.run(progress)?,
             Aim::Near(bits) => parts.guess(bits)?,
@@ -188,7 +219,11 @@ pub(crate) fn encode_with(
             Ok(quantised)
         };
         let (quantise, room) = (Box::new(quantise) as Box<Quantise>, order.room);
-        Ok(Some(Change { quantise, room }))
+        Ok(Some(Change {
+            quantise,
+            quantising,
+            room,
+        }))
     };
     let work = Work {
         input,
@@ -209,17 +244,17 @@ pub(crate) fn check(
     input: &Path,
     options: &EncodeOptions,
     lossy: &Lossy,
-    takes: impl Fn(&TensorSpec) -> bool + Sync,
+    takes: Box<dyn Fn(&TensorSpec) -> bool + Sync>,
     has_bits: bool,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<()> {
     let backend = Backend::choose(options.backend)?;
     let quantising = Quantising {
-        takes: Box::new(takes),
+        takes,
         ..uncalibrated(backend)
     };
     let (name, originals) = (display(input), Original::all(input, wanted)?);
-    let parts = Parts::new(&name, &originals, lossy, &quantising, backend)?;
+    let parts = Parts::new(&name, &originals, lossy, &quantising, backend, 0)?;
     if has_bits {
         parts.of_file()?;
     }
@@ -249,8 +284,13 @@ pub(crate) fn data_free(backend: Backend, spec: &TensorSpec, data: &[u8], streng
 pub(super) fn quantise_batch(
     original: &Original,
     batch: &[OriginalTensor],
-    quantise: &Quantise,
+    change: &Change,
 ) -> Result<Vec<Option<Quantised>>> {
-    let one = |t: &OriginalTensor| quantise(&t.spec, original.data(t));
-    batch.par_iter().with_max_len(1).map(one).collect()
+    let one = |t: &OriginalTensor| (change.quantise)(&t.spec, original.data(t));
+    let mut all = Vec::new();
+    for group in change.quantising.groups(batch, |t| &t.spec) {
+        let done = group.par_iter().with_max_len(1).map(one);
+        all.append(&mut done.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(all)
 }

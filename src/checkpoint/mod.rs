@@ -29,7 +29,7 @@ pub(crate) use certificate::encoded_files;
 pub(crate) use certify::{Made, certify, check_output};
 pub use estimate::estimate;
 #[cfg(feature = "eval")]
-pub(crate) use lossy::{Aim, Order, Quantising, data_free, encode_with, large_matrix, uncalibrated};
+pub(crate) use lossy::{Aim, Order, Quantising, Room, check, data_free, encode_with, large_matrix, uncalibrated};
 pub use lossy::{Lossy, encode_lossy, encode_lossy_only};
 #[cfg(feature = "eval")]
 pub(crate) use publish::digest;
@@ -38,7 +38,7 @@ pub use verify::{Verified, verify, verify_decoder, verify_only};
 
 use crate::codec::encode::levels::Quantised;
 use crate::container::NewFile;
-use crate::encoder::{Content, EncodeOptions, Encoder, Report, SourceDigests, SourceFile};
+use crate::encoder::{Content, EncodeOptions, Encoder, Report, SourceDigests};
 use crate::error::{Error, Result, display};
 use crate::progress::Progress;
 use crate::{DecodeOptions, Decoder, TensorSpec};
@@ -94,6 +94,8 @@ type Decide<'a> = dyn Fn(&[Original]) -> Result<Option<Change<'a>>> + 'a;
 /// What is changed of files whose weights are quantised.
 struct Change<'a> {
     quantise: Box<Quantise<'a>>,
+    /// How, for all of them.
+    quantising: &'a Quantising<'a>,
     /// Bytes that the index leaves free, for a certificate.
     room: usize,
 }
@@ -168,13 +170,7 @@ fn encode_file(
     change: Option<&Change>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let specs = original.tensors().iter().map(|t| t.spec.clone()).collect();
-    let source = SourceFile {
-        header: original.header().to_vec(),
-        bytes: original.len(),
-        lossy: change.is_some(),
-        room: change.map_or(0, |change| change.room),
-    };
+    let (specs, source) = (original.specs(), original.source(change.map(|change| change.room)));
     let mut restored = Sha256::new();
     restored.update(original.header());
     let mut encoder = Encoder::create_with(output, specs, *options, Some(source))?;
@@ -193,7 +189,7 @@ fn encode_file(
             });
             let (batch, later) = rest.split_at(fits.count().max(1));
             let quantised = match change {
-                Some(change) => lossy::quantise_batch(original, batch, &change.quantise)?,
+                Some(change) => lossy::quantise_batch(original, batch, change)?,
                 None => Vec::new(),
             };
             let content = |(i, t): (usize, &OriginalTensor)| match quantised.get(i) {

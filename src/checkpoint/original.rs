@@ -3,7 +3,7 @@
 #[cfg(feature = "eval")]
 use super::{EXTENSION, SAFETENSORS, plan::Plan};
 use crate::container::{MappedFile, Source};
-use crate::encoder::TensorSpec;
+use crate::encoder::{SourceFile, TensorSpec};
 use crate::error::{Error, Result, display};
 use crate::{DType, Decoder};
 use std::collections::BTreeMap;
@@ -125,6 +125,20 @@ impl Original {
     }
 
     /// In data order.
+    pub(super) fn specs(&self) -> Vec<TensorSpec> {
+        self.tensors.iter().map(|t| t.spec.clone()).collect()
+    }
+
+    /// As an encoder takes it; `room` is what its index leaves free, if weights are quantised.
+    pub(super) fn source(&self, room: Option<usize>) -> SourceFile {
+        SourceFile {
+            header: self.header().to_vec(),
+            bytes: self.len(),
+            lossy: room.is_some(),
+            room: room.unwrap_or(0),
+        }
+    }
+
     pub(super) fn tensors(&self) -> &[OriginalTensor] {
         &self.tensors
     }

@@ -36,6 +36,12 @@ impl Lossy {
         }
     }
 
+    /// Whether every bit of a tensor of this name is kept, whatever it is.
+    #[cfg(feature = "eval")]
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        self.fate(name) == Fate::Kept
+    }
+
     /// Checks that every pattern means a tensor. What is wrong is said in words.
     pub(super) fn check(&self, originals: &[Original], takes: &dyn Fn(&TensorSpec) -> bool) -> Result<(), String> {
         let tensors = || originals.iter().flat_map(Original::tensors);
@@ -77,7 +83,7 @@ fn is_end(name: &str) -> bool {
 }
 
 /// Whether a name is as a pattern says: `*` stands for any characters.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+fn matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
         return pattern == name;
     };

@@ -5,7 +5,9 @@ use super::lossy::{Lossy, Quantising};
 use super::original::{Original, OriginalTensor};
 use super::pattern::Fate;
 use crate::backend::Backend;
+use crate::encoder::index_room;
 use crate::error::{Error, Result};
+use crate::format::{ALIGNMENT, PREFIX_BYTES};
 use crate::progress::Progress;
 use rayon::prelude::*;
 
@@ -15,8 +17,8 @@ const TOLERANCE: f64 = 0.001;
 const COARSE_TOLERANCE: f64 = 0.02;
 /// Passes over the model in search of the rate; the error falls by ten with each.
 const PASSES: usize = 12;
-/// Bytes of a tensor in index and safetensors header, about.
-const ENTRY_BYTES: f64 = 400.0;
+/// Bytes before a tensor's payload, so that it begins where it must: the mean.
+const GAP: f64 = ALIGNMENT as f64 / 2.0;
 /// Bits a weight below which levels are nearly all 0.
 const LEAST_BITS: f64 = 0.5;
 /// Bits a weight above which a lossless file may be smaller.
@@ -41,6 +43,8 @@ pub(super) struct Parts<'a> {
     lossy: &'a Lossy,
     quantising: &'a Quantising<'a>,
     backend: Backend,
+    /// Bytes that every file's index leaves free.
+    room: usize,
     /// Those that share the bits which the others leave.
     shared: Vec<Taken<'a>>,
     /// Those that have rates of their own.
@@ -55,6 +59,7 @@ impl<'a> Parts<'a> {
         lossy: &'a Lossy,
         quantising: &'a Quantising,
         backend: Backend,
+        room: usize,
     ) -> Result<Self> {
         let wrong = |what: String| Error::input(name, what);
         lossy.check(originals, &*quantising.takes).map_err(wrong)?;
@@ -75,6 +80,7 @@ impl<'a> Parts<'a> {
             lossy,
             quantising,
             backend,
+            room,
             shared,
             own,
             kept,
@@ -90,9 +96,12 @@ impl<'a> Parts<'a> {
             _ => 0.0,
         };
         let own_bits: f64 = self.own.iter().map(own_bits).sum();
-        let headers: usize = self.originals.iter().map(|o| o.header().len()).sum();
-        let others = headers as f64 + ENTRY_BYTES * all(self.originals).count() as f64;
-        let fixed = 8.0 * others + lossless_bits(self.backend, &self.kept) + own_bits;
+        let of_file = |original: &Original| {
+            let room = index_room(&original.specs(), Some(&original.source(Some(self.room))))?;
+            Ok((PREFIX_BYTES as usize + room + original.header().len()) as f64 + GAP * original.tensors().len() as f64)
+        };
+        let others: Vec<f64> = self.originals.iter().map(of_file).collect::<Result<_>>()?;
+        let fixed = 8.0 * others.iter().sum::<f64>() + lossless_bits(self.backend, &self.kept) + own_bits;
         let search = self.search(format!("{asked} bits a weight"), self.shared.clone(), 0.0);
         let target = (asked * total - fixed) / search.weights;
         if target < LEAST_BITS {
@@ -180,10 +189,20 @@ impl Search<'_> {
         Ok(self)
     }
 
+    /// Something of every tensor, side by side.
+    fn of_all(&self, one: impl Fn(&Taken) -> Result<f64> + Sync) -> Result<Vec<f64>> {
+        let mut all = Vec::with_capacity(self.taken.len());
+        for group in self.quantising.groups(&self.taken, |(_, t)| &t.spec) {
+            let done = group.par_iter().with_max_len(1).map(&one);
+            all.append(&mut done.collect::<Result<Vec<_>>>()?);
+        }
+        Ok(all)
+    }
+
     /// The strength that is likely to give the bits.
     fn guess(&self) -> Result<f64> {
         let unit = |(o, t): &Taken| (self.quantising.unit)(&t.spec, o.data(t));
-        let units: Vec<f64> = self.taken.par_iter().map(unit).collect::<Result<_>>()?;
+        let units = self.of_all(unit)?;
         // A Gaussian source takes 2.05 bits more than the octaves that its deviation is above the step.
         Ok(units.iter().sum::<f64>() / units.len() as f64 + 2.05 - self.target)
     }
@@ -202,7 +221,7 @@ impl Search<'_> {
                 None => lossless_bits(self.backend, &[*taken]),
             })
         };
-        let bits: Vec<f64> = self.taken.par_iter().with_max_len(1).map(one).collect::<Result<_>>()?;
+        let bits = self.of_all(one)?;
         Ok(bits.iter().sum::<f64>() / self.weights)
     }
 
@@ -231,7 +250,7 @@ impl Search<'_> {
 
 /// The strength whose bits are nearest to a target, and those bits: a larger one has fewer.
 fn meet(guess: f64, target: f64, mut bits: impl FnMut(f64) -> Result<f64>) -> Result<(f64, f64)> {
-    let (mut at, mut best) = (guess, None::<(f64, f64)>);
+    let (mut at, mut best, mut stride) = (guess, None::<(f64, f64)>, 1.02);
     // Strengths with too many bits and with too few, next to each other, and those bits.
     let (mut fine, mut coarse) = (None::<(f64, f64)>, None::<(f64, f64)>);
     for _ in 0..PASSES {
@@ -254,10 +273,11 @@ fn meet(guess: f64, target: f64, mut bits: impl FnMut(f64) -> Result<f64>) -> Re
                 a.0 + (b.0 - a.0) * part.clamp(0.05, 0.95)
             }
             // An octave is a bit, or less where levels are few or beyond their limit.
-            (Some(a), None) => a.0 + (a.1 - target).clamp(0.01, 3.0) * 1.02,
-            (None, Some(b)) => b.0 - (target - b.1).clamp(0.01, 3.0) * 1.02,
+            (Some(a), None) => a.0 + (a.1 - target).clamp(0.01, 6.0) * stride,
+            (None, Some(b)) => b.0 - (target - b.1).clamp(0.01, 6.0) * stride,
             (None, None) => break,
         };
+        stride *= 1.5;
     }
     best.ok_or(Error::Cancelled)
 }

@@ -1,5 +1,7 @@
 //! Input and output: where bytes come from and go to, not what they mean.
 
+#[cfg(feature = "eval")]
+mod lock;
 #[cfg(feature = "mmap")]
 mod mapped;
 mod reader;
@@ -7,6 +9,8 @@ mod source;
 #[cfg(feature = "encode")]
 mod writer;
 
+#[cfg(feature = "eval")]
+pub(crate) use lock::{FolderLock, LOCK};
 #[cfg(feature = "mmap")]
 pub(crate) use mapped::MappedFile;
 pub(crate) use reader::{open, out_of_memory};

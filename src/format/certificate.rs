@@ -226,11 +226,66 @@ impl Certificate {
         if let Some(digest) = digests.find(|d| d.len() != 64 || !d.bytes().all(digit)) {
             return Err(format!("{digest:?} is no SHA-256"));
         }
-        match self.files.is_empty() {
-            true => Err("it is of no file".into()),
-            false => Ok(()),
+        let parts = self.texts.iter().map(Text::check).chain(self.tasks.iter().map(Task::check));
+        let wrong = parts.into_iter().find(|check| check.is_err());
+        match (self.files.is_empty(), self.texts.is_empty() && self.tasks.is_empty()) {
+            (true, _) => Err("it is of no file".into()),
+            (_, true) => Err("nothing was measured".into()),
+            _ if self.bits.min(self.quantised_bits) < 0.0 => Err("bits are below 0".into()),
+            _ => wrong.unwrap_or(Ok(())),
         }
     }
+
+    /// The command that repeats the measurement, with FILE and REFERENCE for the two models: made of the names of texts
+    /// and tasks, not taken from what the file says.
+    pub fn check_command(&self) -> String {
+        let texts = self.texts.iter().map(|t| &*t.file);
+        check_command(texts, self.tasks.iter().map(|t| &*t.file))
+    }
+}
+
+impl Text {
+    fn check(&self) -> Result<(), String> {
+        let d = &self.divergence;
+        let most = (self.windows as u128) * self.window as u128;
+        let shares = (0.0..=1.0).contains(&self.same_top);
+        let sizes = [d.mean, d.standard_error, d.median, d.p99, d.p999, d.max];
+        let [low, high] = self.increase_interval;
+        let good = self.window >= 2
+            && (1..=self.tokens).contains(&self.windows)
+            && self.tokens as u128 <= most
+            && self.perplexity.iter().all(|p| *p > 0.0)
+            && shares
+            && sizes.iter().all(|&size| size >= 0.0)
+            && low <= high;
+        good.then_some(()).ok_or_else(|| format!("its figures of the text {:?} cannot be", self.file))
+    }
+}
+
+impl Task {
+    fn check(&self) -> Result<(), String> {
+        let possible = |a: &Accuracy| {
+            let [low, high] = a.interval_points;
+            let share = |s: f64| (0.0..=1.0).contains(&s);
+            share(a.reference) && share(a.candidate) && a.gained.saturating_add(a.lost) <= self.items && low <= high
+        };
+        let good = self.items > 0 && possible(&self.accuracy) && self.normalised.as_ref().is_none_or(possible);
+        good.then_some(()).ok_or_else(|| format!("its figures of the task {:?} cannot be", self.file))
+    }
+}
+
+/// The command that repeats a measurement on these files.
+pub(crate) fn check_command<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    tasks: impl Iterator<Item = &'a str>,
+) -> String {
+    let quoted = |file: &str| match file.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+        true => file.to_owned(),
+        false => format!("'{}'", file.replace('\'', r"'\''")),
+    };
+    let texts = texts.map(|file| format!(" --text {}", quoted(file)));
+    let flags: String = texts.chain(tasks.map(|file| format!(" --task {}", quoted(file)))).collect();
+    format!("wcodec verify FILE --certificate --against REFERENCE{flags}")
 }
 
 /// A figure as certificates have it: with twelve digits. More would be noise, and a number of so few is read as it was
@@ -287,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn the_command_is_made_of_names() {
+        let mut value = good();
+        value["command"] = "rm -rf /".into();
+        value["texts"][0]["file"] = "it's; rm -rf $HOME".into();
+        let command = parse(&value).unwrap().check_command();
+        let flags = r"--text 'it'\''s; rm -rf $HOME'";
+        assert_eq!(command, format!("wcodec verify FILE --certificate --against REFERENCE {flags}"));
+    }
+
+    #[test]
     fn hostile_certificates() {
         let spoilt = |path: &str, to: Value| {
             let mut value = good();
@@ -306,6 +371,36 @@ mod tests {
         assert!(spoilt("/options/rates/0/0", json!("a\u{7}")).contains("control"));
         assert!(spoilt("/options", json!({ "effort": "max" })).contains("missing"));
         assert!(spoilt("/bits", Value::Null).contains("certificate"));
+        // What nobody can have measured.
+        assert!(spoilt("/texts", json!([])).contains("nothing was measured"));
+        assert!(spoilt("/bits", json!(-4.5)).contains("below 0"));
+        for (path, to) in [
+            ("/windows", json!(1u64 << 63)),
+            ("/windows", json!(0)),
+            ("/window", json!(1)),
+            ("/tokens", json!(33)),
+            ("/perplexity", json!([10.0, 0.0])),
+            ("/increase_interval", json!([1.5, 0.5])),
+            ("/same_top", json!(1.1)),
+            ("/divergence/mean", json!(-0.01)),
+        ] {
+            assert!(spoilt(&format!("/texts/0{path}"), to).contains("cannot be"), "{path}");
+        }
+        let accuracy = json!({ "reference": 0.5, "candidate": 0.25, "gained": 1, "lost": 2, "delta_points": -25.0,
+                               "interval_points": [-60.0, 10.0] });
+        let digest = "0a".repeat(32);
+        let task = json!([{ "file": "t", "sha256": digest, "items": 4, "identical": false, "accuracy": accuracy }]);
+        let with_task = |path: &str, to: Value| {
+            let mut value = good();
+            value["tasks"] = task.clone();
+            *value.pointer_mut(path).unwrap() = to;
+            parse(&value).map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(with_task("/tasks/0/items", json!(4)), Ok(()));
+        for (path, to) in [("/items", json!(0)), ("/accuracy/lost", json!(4)), ("/accuracy/candidate", json!(25))] {
+            let said = with_task(&format!("/tasks/0{path}"), to).unwrap_err();
+            assert!(said.contains("cannot be"), "{path}: {said}");
+        }
         assert!(spoilt("/texts/0/divergence", json!([0, 0, 0, 0, 0, 0])).contains("object"));
         for number in ["1e999", "NaN", "-Infinity"] {
             let json = good().to_string().replace("4.5", number);

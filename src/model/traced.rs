@@ -18,6 +18,21 @@ pub(crate) const LINEARS: [(&str, usize); 7] = [
     ("mlp.down_proj", 3),
 ];
 
+/// Inputs and outputs of a layer's linear layers, and whether they have a bias; in the order of [`LINEARS`].
+pub(crate) fn linear_sizes(config: &ModelConfig) -> [(usize, usize, bool); 7] {
+    let (hidden, inner, dim) = (config.hidden, config.intermediate, config.head_dim);
+    let (query, key) = (config.heads * dim, config.kv_heads * dim);
+    [
+        (hidden, query, config.qkv_bias),
+        (hidden, key, config.qkv_bias),
+        (hidden, key, config.qkv_bias),
+        (query, hidden, config.output_bias),
+        (hidden, inner, config.mlp_bias),
+        (hidden, inner, config.mlp_bias),
+        (inner, hidden, config.mlp_bias),
+    ]
+}
+
 struct Linear {
     /// (outputs, inputs)
     weight: Tensor,
@@ -140,17 +155,7 @@ pub(crate) struct Trace {
 
 impl TracedLayer {
     pub(crate) fn load(config: &ModelConfig, layer: usize, vb: VarBuilder) -> Result<Self> {
-        let (hidden, inner, dim) = (config.hidden, config.intermediate, config.head_dim);
-        let (query, key) = (config.heads * dim, config.kv_heads * dim);
-        let sizes = [
-            (hidden, query, config.qkv_bias),
-            (hidden, key, config.qkv_bias),
-            (hidden, key, config.qkv_bias),
-            (query, hidden, config.output_bias),
-            (hidden, inner, config.mlp_bias),
-            (hidden, inner, config.mlp_bias),
-            (inner, hidden, config.mlp_bias),
-        ];
+        let (hidden, dim) = (config.hidden, config.head_dim);
         let linear = |((name, _), (inputs, outputs, bias)): (&(&str, usize), (usize, usize, bool))| {
             Linear::load(inputs, outputs, bias, vb.pp(name))
         };
@@ -160,7 +165,7 @@ impl TracedLayer {
                 norm(hidden, "input_layernorm")?,
                 norm(hidden, "post_attention_layernorm")?,
             ],
-            linears: LINEARS.iter().zip(sizes).map(linear).collect::<Result<_>>()?,
+            linears: LINEARS.iter().zip(linear_sizes(config)).map(linear).collect::<Result<_>>()?,
             head_norms: match config.family {
                 Family::Qwen3 => Some([norm(dim, "self_attn.q_norm")?, norm(dim, "self_attn.k_norm")?]),
                 _ => None,

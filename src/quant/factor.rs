@@ -65,6 +65,20 @@ impl Factor {
         })
     }
 
+    /// Whether it may be the factor of some matrix: of one that was read.
+    pub(crate) fn is_whole(&self) -> bool {
+        let n = self.order.len();
+        let mut seen = vec![false; n];
+        let each = |&i: &u32| seen.get_mut(i as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        self.order.iter().all(each)
+            && self.diagonal.len() == n
+            && self.diagonal.iter().all(|&d| d > 0.0)
+            && self.feedback.len() == n * (n + 1) / 2
+            && finite(&self.diagonal)
+            && finite(&self.feedback)
+    }
+
     pub(crate) fn columns(&self) -> usize {
         self.order.len()
     }

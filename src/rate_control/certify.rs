@@ -5,7 +5,7 @@ use super::probe::Probe;
 use super::request::Goal;
 use super::suite::{Suite, name, sha256};
 use crate::Result;
-use crate::format::certificate::{CERTIFICATE_VERSION, Calibration, Certificate, Options};
+use crate::format::certificate::{CERTIFICATE_VERSION, Calibration, Certificate, Options, check_command};
 use std::path::PathBuf;
 
 /// All but what was measured.
@@ -52,10 +52,7 @@ pub(super) fn blank(run: &Run) -> Result<Certificate> {
         quantised_bits: 0.0,
         texts: Vec::new(),
         tasks: Vec::new(),
-        command: format!(
-            "wcodec verify FILE --certificate --against REFERENCE{}",
-            run.suite.flags()
-        ),
+        command: check_command(run.suite.texts(), run.suite.tasks()),
     })
 }
 
@@ -75,7 +72,7 @@ pub(super) fn fill(blank: &Certificate, probe: &Probe) -> Certificate {
 /// Bytes that it takes at most, with every number at its longest.
 pub(super) fn room(blank: &Certificate, suite: &Suite, files: usize) -> usize {
     // Digests and names of fields; 25 digits a number; a quote or backslash in a name is two characters.
-    let parts: usize = suite.names().map(|name| 1200 + 2 * name.len()).sum();
+    let parts: usize = suite.texts().chain(suite.tasks()).map(|name| 1200 + 2 * name.len()).sum();
     let written = serde_json::to_vec(blank).map_or(0, |json| json.len());
     written + parts + files * 200 + 200
 }

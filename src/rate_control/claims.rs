@@ -2,7 +2,11 @@
 
 use crate::eval::verdict::{DIVERGENCE, DROP, INCREASE, NORMALISED_DROP, TWO_SIDED, check};
 use crate::eval::{self, Check, Limits, Paired, TaskReport, TextReport, Z95, mcnemar};
-use crate::format::certificate::{Accuracy, Divergence, Task, Text, rounded};
+use super::probe::holds;
+use crate::format::certificate::{Accuracy, Certificate, Divergence, Task, Text, rounded};
+
+/// A file may have this part more or less than the bits that were asked for: small ones have an index that is guessed at.
+const BITS_OFF: f64 = 0.1;
 
 pub(super) fn text(report: &TextReport, file: &str, sha256: &str, held_out: bool) -> Text {
     let d = &report.divergence;
@@ -81,6 +85,39 @@ pub(super) fn checks(texts: &[Text], tasks: &[Task], limits: &Limits) -> Vec<Che
         }
     }
     checks
+}
+
+/// Whether a certificate's figures are as its options ask, and not of a text that it was calibrated on. What is wrong
+/// is said in words.
+pub(super) fn agree(certificate: &Certificate) -> Result<(), String> {
+    let options = &certificate.options;
+    let limits = Limits {
+        divergence: options.max_kl,
+        perplexity_increase: options.max_ppl_increase,
+        accuracy_drop: options.max_accuracy_drop,
+    };
+    let checks = checks(&certificate.texts, &certificate.tasks, &limits);
+    let uncertain = options.accept_uncertain;
+    if let Some(c) = checks.iter().find(|c| !holds(std::slice::from_ref(*c), uncertain)) {
+        return Err(format!(
+            "its certificate claims a limit of {} on the {} of {}, and its own figure is {}, up to {}",
+            c.limit, c.figure, c.file, c.value, c.upper
+        ));
+    }
+    let asked = [limits.divergence, limits.perplexity_increase].iter().flatten().count() * certificate.texts.len()
+        + limits.accuracy_drop.iter().count() * certificate.tasks.len();
+    if limits != Limits::default() && (checks.is_empty() || checks.len() < asked) {
+        return Err("its certificate claims a limit on what it has no figure of".into());
+    }
+    let bits = options.bits.filter(|asked| (asked - certificate.bits).abs() > BITS_OFF * asked);
+    if let Some(asked) = bits {
+        return Err(format!("its certificate claims {asked} bits a weight, and its own figure is {}", certificate.bits));
+    }
+    let calibrated = certificate.calibration.as_ref().map(|c| &c.sha256);
+    match certificate.texts.iter().find(|t| !t.held_out && Some(&t.sha256) == calibrated) {
+        None => Ok(()),
+        Some(text) => Err(format!("its certificate was measured on {}, which it was calibrated on", text.file)),
+    }
 }
 
 fn paired(items: usize, of: &Accuracy) -> Paired {

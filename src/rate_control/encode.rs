@@ -8,7 +8,7 @@ use super::request::{Goal, Outcome, Probed, Request, Stage, Watch};
 use super::search::{self, MOST_PROBES, Next};
 use super::suite::{self, Suite, WINDOW};
 use crate::backend::Backend;
-use crate::calibrate::Statistics;
+use crate::calibrate::{self, Statistics};
 use crate::checkpoint::{self, Aim, Made, Order, uncalibrated};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// Bytes that measuring takes besides the weights.
+const MEASURING: u64 = 256 << 20;
 
 /// Encodes a safetensors file, or a model's folder, so that a goal is met; of a folder only the files whose name
 /// `wanted` takes. If something is to be measured, `config.json` and `tokenizer.json` must be beside the weights.
@@ -39,6 +42,23 @@ pub fn encode(
     let files = checkpoint::check_output(input, output, wanted)?;
     let reference = ModelFiles::original(input, wanted)?;
     let suite = suite(&reference, request)?;
+    let mut lossy = request.lossy.clone();
+    let has_bits = match request.goal {
+        Goal::Bits(bits) => {
+            lossy.bits = bits;
+            true
+        }
+        Goal::Limits { .. } => false,
+    };
+    let takes = match &request.calibration {
+        Some(_) => calibrate::takes(&reference)?,
+        None => Box::new(checkpoint::large_matrix),
+    };
+    checkpoint::check(input, options, &lossy, takes, has_bits, wanted)?;
+    let limit = request.calibration.as_ref().and_then(|c| c.memory);
+    if let (Some(limit), Some(_)) = (limit, &suite) {
+        fits(&reference, limit)?;
+    }
     let statistics = match &request.calibration {
         None => None,
         Some(calibration) => {
@@ -56,10 +76,6 @@ pub fn encode(
         Some(quantiser) => quantiser.quantising(),
         None => uncalibrated(backend),
     };
-    let mut lossy = request.lossy.clone();
-    if let Goal::Bits(bits) = request.goal {
-        lossy.bits = bits;
-    }
     let order = |aim, room| Order {
         lossy: &lossy,
         quantising: &quantising,
@@ -99,18 +115,38 @@ pub fn encode(
                 files,
                 make: &make,
             };
-            let outcome = run.all();
-            match &outcome {
-                Ok(_) => place.close()?,
-                Err(_) => place.leave()?,
+            match run.all() {
+                Ok(outcome) => {
+                    place.close()?;
+                    outcome
+                }
+                Err(e) => {
+                    // What went wrong first is what is said.
+                    let _ = place.leave();
+                    return Err(e);
+                }
             }
-            outcome?
         }
     };
     if let Some(statistics) = &statistics {
         statistics.delete()?;
     }
     Ok(outcome)
+}
+
+/// Refuses to measure where that takes more memory than is allowed.
+fn fits(reference: &ModelFiles, limit: u64) -> Result<()> {
+    let weights = || reference.tensors().map(|tensors| tensors.into_iter().map(|t| t.elements));
+    // Both models in F32, one tensor in its own type besides, states and logits.
+    let needs = 8 * weights()?.sum::<u64>() + 6 * weights()?.max().unwrap_or(0) + MEASURING;
+    if needs <= limit {
+        return Ok(());
+    }
+    let what = format!(
+        "measuring loads it and the quantised one whole, which takes {needs} bytes of memory, and {limit} are allowed \
+         (--memory): ask for a size (--bits), without --text and --task, which measures nothing"
+    );
+    Err(Error::input(&reference.name, what))
 }
 
 /// The text of which the last eighth is held out, if there is one.

@@ -1,5 +1,7 @@
 //! Where probes lie until one of them is the output.
 
+use crate::calibrate::BESIDE;
+use crate::container::FolderLock;
 use crate::error::display;
 use crate::{Error, Result};
 use std::fs;
@@ -12,26 +14,31 @@ pub(super) struct Place {
     output: PathBuf,
     /// Whether the output is a folder.
     many: bool,
+    lock: FolderLock,
 }
 
 /// Begins the names of probes' files.
 const PROBE: &str = "probe-";
+/// Begins the names of probes' files that are not whole.
+const PARTIAL: &str = ".probe-";
 /// Begin the names of journals.
-pub(super) const JOURNAL: &str = "probes-";
-pub(super) const REFERENCE: &str = "reference-";
+pub(super) const JOURNAL: &str = BESIDE[0];
+pub(super) const REFERENCE: &str = BESIDE[1];
 
 impl Place {
     pub(super) fn beside(output: &Path, many: bool) -> Result<Self> {
         let mut name = output.file_name().unwrap_or_default().to_owned();
         name.push(".search");
+        let folder = output.with_file_name(name);
+        fs::create_dir_all(&folder).map_err(Error::io(format!("making folder {}", display(&folder))))?;
         let place = Self {
-            folder: output.with_file_name(name),
+            lock: FolderLock::take(&folder)?,
+            folder,
             output: output.to_owned(),
             many,
         };
-        fs::create_dir_all(&place.folder).map_err(place.working())?;
         // Of a run that was killed.
-        place.sweep(&[PROBE])?;
+        place.sweep(&[PROBE, PARTIAL])?;
         Ok(place)
     }
 
@@ -72,6 +79,10 @@ impl Place {
         if !self.many {
             return fs::rename(probe, &self.output).map_err(writing());
         }
+        // All of them at once, if there is no such folder yet, or an empty one.
+        if fs::rename(probe, &self.output).is_ok() {
+            return Ok(());
+        }
         fs::create_dir_all(&self.output).map_err(writing())?;
         for entry in fs::read_dir(probe).map_err(writing())? {
             let from = entry.map_err(writing())?;
@@ -82,20 +93,58 @@ impl Place {
 
     /// Deletes what is in it, and it: nothing is needed any more.
     pub(super) fn close(self) -> Result<()> {
-        self.sweep(&[PROBE, JOURNAL, REFERENCE])?;
-        // It was there before, if it has something else.
-        let _ = fs::remove_dir(&self.folder);
-        Ok(())
+        self.sweep(&[PROBE, PARTIAL, JOURNAL, REFERENCE])?;
+        self.go()
     }
 
     /// Deletes the probes alone: what was found is of use for the next run.
     pub(super) fn leave(self) -> Result<()> {
-        self.sweep(&[PROBE])?;
+        self.sweep(&[PROBE, PARTIAL])?;
+        self.go()
+    }
+
+    fn go(self) -> Result<()> {
+        self.lock.remove()?;
+        // It was there before, or is of use, if it has something else.
         let _ = fs::remove_dir(&self.folder);
         Ok(())
     }
 
     fn working(&self) -> impl FnOnce(std::io::Error) -> Error {
         Error::io(format!("working in {}", display(&self.folder)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_runs_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        let search = folder.path().join("out.search");
+        fs::create_dir_all(search.join("probe-0")).unwrap();
+        for name in [".probe-0.wcodec.a1b2c3.partial", "probe-1.wcodec", "lock", "probes-0123"] {
+            fs::write(search.join(name), "old").unwrap();
+        }
+        let place = Place::beside(&output, true).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&search).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["lock", "probes-0123"]);
+        let said = Place::beside(&output, true).err().unwrap().to_string();
+        assert!(said.contains("another run"), "{said}");
+        let probe = place.probe(3);
+        fs::create_dir(&probe).unwrap();
+        fs::write(probe.join("a.wcodec"), "new").unwrap();
+        place.publish(&probe).unwrap();
+        assert_eq!(fs::read(output.join("a.wcodec")).unwrap(), b"new");
+        // Into a folder that has something, file by file.
+        fs::create_dir(&probe).unwrap();
+        fs::write(probe.join("b.wcodec"), "more").unwrap();
+        place.publish(&probe).unwrap();
+        assert_eq!(fs::read_dir(&output).unwrap().count(), 2);
+        place.close().unwrap();
+        assert!(!search.exists());
     }
 }

@@ -6,7 +6,7 @@ use super::request::{Evaluation, Stage, Watch};
 use crate::checkpoint::digest;
 use crate::error::display;
 use crate::eval::{
-    At, Item, Models, TextEncoder, TextOptions, measure_task, measure_text, read_items, read_text, split_last_eighth,
+    self, At, Item, Models, TextEncoder, TextOptions, measure_task, measure_text, read_items, read_text, split_last_eighth,
 };
 use crate::format::certificate::{Task, Text};
 use crate::{Error, Result};
@@ -39,6 +39,26 @@ struct TaskSource {
     items: Vec<Item>,
 }
 
+/// Why one is too few.
+const ONE: &str = "of one window, or one document of a .jsonl file, nobody can say how far off a figure is: measure on two at \
+                   least (--windows), of a text that is long enough";
+
+/// Refuses a text that [`Suite::measure`] would refuse, before the work.
+fn check_length(path: &Path, documents: &[(At, String)], encoder: &TextEncoder, window: usize, most: usize) -> Result<()> {
+    let (mut windows, mut parts) = (0, 0);
+    for (at, text) in documents {
+        let (tokens, bos) = (encoder.encode(text, at)?.len(), encoder.bos().is_some());
+        let length = window - usize::from(bos);
+        let of_text = eval::windows(tokens, length, length, bos).len().min(most - windows);
+        windows += of_text;
+        parts += if documents.len() > 1 { usize::from(of_text > 0) } else { of_text };
+        if parts >= 2 {
+            return Ok(());
+        }
+    }
+    Err(Error::input(display(path), ONE))
+}
+
 /// A file's name without its folders, as a certificate has it.
 pub(super) fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -59,6 +79,9 @@ impl Suite {
         window: usize,
     ) -> Result<Self> {
         let windows = evaluation.windows.unwrap_or(WINDOWS);
+        if windows < 2 {
+            return Err(Error::usage(format!("windows to measure on: {windows}. {ONE}")));
+        }
         let source = |path: &Path, documents, held_out| {
             Ok::<_, Error>(TextSource {
                 file: name(path),
@@ -71,7 +94,11 @@ impl Suite {
         };
         let texts = evaluation.texts.iter();
         let mut texts: Vec<_> = texts
-            .map(|path| source(path, read_text(path)?, false))
+            .map(|path| {
+                let documents = read_text(path)?;
+                check_length(path, &documents, encoder, window, windows)?;
+                source(path, documents, false)
+            })
             .collect::<Result<_>>()?;
         if let Some(path) = held_out {
             texts.push(source(path, held_out::read(path, encoder, window)?, true)?);
@@ -162,22 +189,14 @@ impl Suite {
         json!([texts.collect::<Vec<_>>(), tasks.collect::<Vec<_>>()])
     }
 
-    /// Names of all files.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let texts = self.texts.iter().map(|t| &*t.file);
-        texts.chain(self.tasks.iter().map(|t| &*t.file))
+    /// Names of texts.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|t| &*t.file)
     }
 
-    /// Names with the flags that name them.
-    pub(super) fn flags(&self) -> String {
-        let quoted = |file: &str| match file.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
-            true => file.to_owned(),
-            false => format!("'{}'", file.replace('\'', r"'\''")),
-        };
-        let texts = self.texts.iter().map(|t| format!(" --text {}", quoted(&t.file)));
-        texts
-            .chain(self.tasks.iter().map(|t| format!(" --task {}", quoted(&t.file))))
-            .collect()
+    /// Names of tasks.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().map(|t| &*t.file)
     }
 
     /// Runs both models.
@@ -190,9 +209,8 @@ impl Suite {
             };
             let progress = (watch.progress)(Stage::Reading);
             let report = measure_text(models, &source.documents, &options, &*progress)?;
-            if report.tokens < 2 {
-                let what = "one token alone is scored: a longer text is needed";
-                return Err(Error::input(&source.file, what));
+            if report.clusters < 2 {
+                return Err(Error::input(&source.file, ONE));
             }
             Ok(claims::text(&report, &source.file, &source.sha256, source.held_out))
         };

@@ -1,12 +1,13 @@
 //! What a certificate claims, measured again.
 
+use super::claims;
 use super::request::{Stage, Watch};
 use super::suite::{Suite, sha256};
-use crate::checkpoint::{self, Made};
-use crate::error::display;
+use crate::checkpoint::{self, Lossy, Made};
+use crate::error::{Location, Section, display};
 use crate::eval::{Load, ModelFiles, Models};
 use crate::format::certificate::{Accuracy, Certificate, Task, Text};
-use crate::{DecodeOptions, Error, Result};
+use crate::{DecodeOptions, Decoder, Error, Result};
 use std::path::{Path, PathBuf};
 
 /// A figure of a certificate, and what it was found to be.
@@ -56,7 +57,8 @@ impl Verification {
 ///
 /// On the machine that measured, the figures are the same. On others matrix products may be rounded in another way: a
 /// perplexity may be apart by 1 part in 1,000, a mean divergence by 2 %, its tails by 10 %, the share of equal top tokens by
-/// 0.002, and an accuracy by one item or 0.2 points. Sizes must be as claimed.
+/// 0.002, and an accuracy by one item or 0.2 points; what is made of these by as much, and intervals by a tenth of their
+/// width more. Sizes must be as claimed, the goal held by the figures, and what is said to be kept not quantised.
 ///
 /// # Errors
 /// [`Error::Differs`] if the certificate is of another file; [`Error::Input`] if the reference, a text, a task or the
@@ -69,13 +71,16 @@ pub fn verify(
     watch: &Watch,
 ) -> Result<Verification> {
     let certificate = checkpoint::certificate(path, options)?;
+    let differs = |what: String| Location::new(Section::Index).file(display(path)).differs(what);
+    claims::agree(&certificate).map_err(differs)?;
     check_reference(&certificate, reference)?;
     let suite = Suite::of_claims(&certificate.texts, &certificate.tasks, [texts, tasks])?;
     let progress = (watch.progress)(Stage::Encoding);
     // The files are what their digests say, and so what the certificate is of.
     let verified = checkpoint::verify(path, None, options, &*progress)?;
     drop(progress);
-    let made = Made::of(&checkpoint::encoded_files(path)?)?;
+    let encoded = checkpoint::encoded_files(path)?;
+    let made = Made::of(&encoded)?;
     let size = |figure, claimed, measured, tolerance| Compared {
         file: String::new(),
         figure,
@@ -93,9 +98,13 @@ pub fn verify(
             1e-9,
         ),
     ];
+    if let Some(name) = lossy_in_vain(&certificate, &encoded)? {
+        let what = format!("its certificate claims that every bit of {name:?} is kept, and it is quantised");
+        return Err(differs(what));
+    }
     let candidate = ModelFiles {
         name: display(path),
-        weights: checkpoint::encoded_files(path)?,
+        weights: encoded,
         config: reference.config.clone(),
         tokenizer: reference.tokenizer.clone(),
     };
@@ -116,6 +125,24 @@ pub fn verify(
         compared,
         verified,
     })
+}
+
+/// A tensor that is quantised, against the certificate's options.
+fn lossy_in_vain(certificate: &Certificate, files: &[PathBuf]) -> Result<Option<String>> {
+    let options = &certificate.options;
+    let lossy = Lossy {
+        lossless: options.lossless.clone(),
+        keep_head: options.keep_head,
+        ..Lossy::default()
+    };
+    for file in files {
+        let decoder = Decoder::open(file)?;
+        let mut quantised = decoder.index().tensors().iter().filter(|t| t.noise().is_some());
+        if let Some(tensor) = quantised.find(|t| lossy.keeps(t.name())) {
+            return Ok(Some(tensor.name().to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Refuses another reference than the certificate's.
@@ -150,8 +177,13 @@ fn check_reference(certificate: &Certificate, reference: &ModelFiles) -> Result<
 fn of_text(claimed: &Text, measured: &Text) -> Vec<Compared> {
     let (a, b) = (&claimed.divergence, &measured.divergence);
     let part = |of: f64, part: f64| of.abs() * part + 1e-9;
+    let ([low, high], [own_low, own_high]) = (claimed.increase_interval, measured.increase_interval);
+    // Of two perplexities that may each be apart by a part in a thousand.
+    let percent = |width: f64| 0.2 * (1.0 + high.abs() / 100.0) + part(width, 0.1);
     let figures = [
+        ("windows", claimed.windows as f64, measured.windows as f64, 0.0),
         ("tokens", claimed.tokens as f64, measured.tokens as f64, 0.0),
+        ("every logit the same", yes(claimed.identical), yes(measured.identical), 0.0),
         (
             "perplexity of the reference",
             claimed.perplexity[0],
@@ -164,6 +196,14 @@ fn of_text(claimed: &Text, measured: &Text) -> Vec<Compared> {
             measured.perplexity[1],
             part(claimed.perplexity[1], 1e-3),
         ),
+        (
+            "perplexity, increase in percent",
+            claimed.increase_percent,
+            measured.increase_percent,
+            percent(0.0),
+        ),
+        ("the least it may be", low, own_low, percent(high - low)),
+        ("the most it may be", high, own_high, percent(high - low)),
         ("KL divergence, nats a token", a.mean, b.mean, part(a.mean, 0.02)),
         (
             "KL divergence, standard error",
@@ -182,15 +222,34 @@ fn of_text(claimed: &Text, measured: &Text) -> Vec<Compared> {
 
 fn of_task(claimed: &Task, measured: &Task) -> Vec<Compared> {
     let items = claimed.items.max(1) as f64;
-    let mut figures = vec![("items", claimed.items as f64, measured.items as f64, 0.0)];
-    let mut accuracy = |names: [&'static str; 3], a: &Accuracy, b: &Accuracy| {
+    let [normalised, own_normalised] = [claimed, measured].map(|t| yes(t.normalised.is_some()));
+    let mut figures = vec![
+        ("items", claimed.items as f64, measured.items as f64, 0.0),
+        ("every logit the same", yes(claimed.identical), yes(measured.identical), 0.0),
+        ("normalised accuracy, whether there is one", normalised, own_normalised, 0.0),
+    ];
+    let mut accuracy = |names: [&'static str; 7], a: &Accuracy, b: &Accuracy| {
         let grain = (1.0 / items).max(0.002) + 1e-9;
+        let ([low, high], [own_low, own_high]) = (a.interval_points, b.interval_points);
         figures.push((names[0], a.reference, b.reference, grain));
         figures.push((names[1], a.candidate, b.candidate, grain));
         figures.push((names[2], a.delta_points, b.delta_points, 200.0 * grain));
+        figures.push((names[3], a.gained as f64, b.gained as f64, items * grain));
+        figures.push((names[4], a.lost as f64, b.lost as f64, items * grain));
+        let points = 200.0 * grain + 0.1 * (high - low);
+        figures.push((names[5], low, own_low, points));
+        figures.push((names[6], high, own_high, points));
     };
     accuracy(
-        ["accuracy of the reference", "accuracy", "accuracy, change in points"],
+        [
+            "accuracy of the reference",
+            "accuracy",
+            "accuracy, change in points",
+            "items gained",
+            "items lost",
+            "the least change, in points",
+            "the largest change, in points",
+        ],
         &claimed.accuracy,
         &measured.accuracy,
     );
@@ -200,12 +259,20 @@ fn of_task(claimed: &Task, measured: &Task) -> Vec<Compared> {
                 "normalised accuracy of the reference",
                 "normalised accuracy",
                 "normalised accuracy, change in points",
+                "normalised, items gained",
+                "normalised, items lost",
+                "normalised, the least change",
+                "normalised, the largest change",
             ],
             a,
             b,
         );
     }
     named(&claimed.file, figures)
+}
+
+fn yes(is: bool) -> f64 {
+    f64::from(u8::from(is))
 }
 
 fn named(file: &str, figures: Vec<(&'static str, f64, f64, f64)>) -> Vec<Compared> {

@@ -11,13 +11,13 @@ struct Files {
     other: Vec<u8>,
 }
 
-const CHECK: &str = "verify v.wcodec --certificate --against model --text text.txt";
+const CHECK: &str = "verify v.wcodec --certificate --against model --text text.txt --task task.jsonl";
 
 impl Files {
     fn new() -> Self {
         let folder = setting();
         let input = "encode model/model.safetensors";
-        let goal = format!("--max-kl {LIMIT} --text text.txt --windows 2");
+        let goal = format!("--max-kl {LIMIT} --text text.txt --windows 3 --task task.jsonl");
         assert_eq!(json(&folder, &format!("{input} -o certified.wcodec {goal}")).0, 0);
         assert_eq!(json(&folder, &format!("{input} -o other.wcodec --bits 4")).0, 0);
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
@@ -121,7 +121,12 @@ fn claims_are_repeated_and_tampering_is_seen() {
     let spoilt = |path: &str, to: Value| {
         let (_, mut index) = index(&files.certified);
         index["certificate"] = certificate.clone();
-        *index["certificate"].pointer_mut(path).unwrap() = to;
+        let (object, field) = path.rsplit_once('/').unwrap();
+        let object = index["certificate"].pointer_mut(object).unwrap();
+        match field.parse::<usize>() {
+            Ok(place) => object[place] = to,
+            Err(_) => object[field] = to,
+        }
         files.check(&with_index(&files.certified, &index), CHECK)
     };
     for (path, to, what) in [
@@ -129,6 +134,19 @@ fn claims_are_repeated_and_tampering_is_seen() {
         ("/texts/0/perplexity/1", 9.0.into(), "perplexity"),
         ("/texts/0/same_top", 1.0.into(), "same top token"),
         ("/bits", 3.0.into(), "bits a weight"),
+        ("/bits", 1e300.into(), "1e300"),
+        ("/texts/0/windows", 2.into(), "windows"),
+        ("/texts/0/increase_percent", (-5.0).into(), "increase in percent"),
+        ("/texts/0/increase_interval", [-90.0, 90.0].into(), "the least it may be"),
+        ("/texts/0/held_out", true.into(), "text.txt"),
+        ("/tasks/0/items", 5.into(), "items"),
+        ("/tasks/0/accuracy/gained", 6.into(), "items gained"),
+        ("/tasks/0/accuracy/interval_points", [0.0, 100.0].into(), "change, in points"),
+        ("/options/max_kl", 1e-6.into(), "a limit of 0.000001"),
+        ("/options/max_accuracy_drop", 0.1.into(), "accuracy drop"),
+        ("/options/bits", 2.0.into(), "2 bits a weight"),
+        ("/options/lossless", ["*down_proj*"].into(), "every bit of"),
+        ("/options/keep_head", true.into(), "every bit of \"model.embed_tokens.weight\""),
     ] {
         let (status, said) = spoilt(path, to);
         assert!(
@@ -136,6 +154,17 @@ fn claims_are_repeated_and_tampering_is_seen() {
             "{path}: {said}"
         );
     }
+    let digest = certificate["texts"][0]["sha256"].clone();
+    let calibration = serde_json::json!({ "file": "text.txt", "sha256": digest, "tokens": 1024, "window": 256 });
+    let (_, mut calibrated) = index(&files.certified);
+    calibrated["certificate"]["calibration"] = calibration;
+    let (status, said) = files.check(&with_index(&files.certified, &calibrated), CHECK);
+    assert!(status == 1 && said.contains("calibrated on"), "{said}");
+    // The command to check it is the program's own.
+    let (status, said) = spoilt("/command", "rm -rf /".into());
+    assert_eq!((status, said.as_str()), (0, ""));
+    let shown = String::from_utf8(program(&files.folder, "inspect v.wcodec --summary").stdout).unwrap();
+    assert!(shown.contains("REFERENCE --text text.txt") && !shown.contains("rm -rf"), "{shown}");
     // Orders to a terminal are not carried out.
     let (status, said) = spoilt("/command", "\u{1b}[2J".into());
     assert!(
@@ -150,7 +179,7 @@ fn claims_are_repeated_and_tampering_is_seen() {
         let (status, said) = files.check(&files.certified, arguments);
         assert!(status == 1 && said.contains(what), "{arguments}: {said}");
     };
-    refused("verify v.wcodec --certificate --against model", "text.txt");
+    refused("verify v.wcodec --certificate --against model --task task.jsonl", "text.txt");
     refused(
         &CHECK.replace("text.txt", "calibration.txt"),
         "no text that the certificate",

@@ -21,6 +21,8 @@ mod pages;
 mod program;
 mod quantised;
 #[cfg(feature = "cli")]
+mod refused;
+#[cfg(feature = "cli")]
 mod resumed;
 mod tasks;
 mod texts;

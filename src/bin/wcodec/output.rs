@@ -197,6 +197,15 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A figure, in few characters whatever it is.
+#[cfg(feature = "eval")]
+pub(crate) fn figure(value: f64) -> String {
+    match value.abs() {
+        size if size != 0.0 && !(1e-6..1e15).contains(&size) => format!("{value:e}"),
+        _ => format!("{value}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,9 @@ pub(crate) struct GoalArguments {
     /// Tokens of the text that are used
     #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
     calibration_tokens: usize,
+    /// Most memory that calibrating may take, such as 8GB; mapped files do not count. Takes more time
+    #[arg(long, value_name = "SIZE", requires = "calibrate", value_parser = output::parse_size)]
+    memory: Option<u64>,
     /// Do without gradients: half the time, but far more is lost at the same bits
     #[arg(long, requires = "calibrate")]
     no_gradients: bool,
@@ -135,6 +138,7 @@ impl GoalArguments {
             let mut calibration = Calibration::new(text);
             calibration.tokens = self.calibration_tokens;
             calibration.gradients = !self.no_gradients;
+            calibration.memory = self.memory;
             calibration
         });
         let evaluation = &mut request.evaluation;
@@ -211,7 +215,8 @@ impl Progress for Heard {
 /// A figure against its limit.
 fn figure(c: &Check) -> String {
     let name = c.figure.split(',').next().unwrap_or(c.figure);
-    format!("{name} {:.4}, up to {:.4}, limit {}", c.value, c.upper, c.limit)
+    let limit = output::figure(c.limit);
+    format!("{name} {:.4}, up to {:.4}, limit {limit}", c.value, c.upper)
 }
 
 fn line(probed: &Probed) -> String {

@@ -51,7 +51,7 @@ pub(super) fn lines(decoder: &Decoder) -> Result<Vec<(&'static str, String)>, Fa
             ),
         ));
     }
-    lines.push(("to check", c.command));
+    lines.push(("to check", c.check_command()));
     Ok(lines)
 }
 

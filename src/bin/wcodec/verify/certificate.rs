@@ -53,8 +53,8 @@ impl CertificateArguments {
                     "{}: its certificate claims {} {}, and it is {}",
                     file.display(),
                     named(c),
-                    c.claimed,
-                    c.measured
+                    output::figure(c.claimed),
+                    output::figure(c.measured)
                 ),
             )),
         }
@@ -101,6 +101,7 @@ fn as_text(file: &Path, found: &Verification, time: Duration) -> String {
     let mut table = Table::new(&columns);
     for c in &found.compared {
         let value = |v: f64| match v.fract() == 0.0 {
+            _ if v.abs() >= 1e15 => output::figure(v),
             true => format!("{v:.0}"),
             false => format!("{v:.6}"),
         };
