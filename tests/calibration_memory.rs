@@ -67,7 +67,7 @@ impl Progress for Steps {
 }
 
 /// Sizes of a model: hidden, intermediate, vocabulary, layers.
-const SHAPES: [(usize, [usize; 4]); 3] = [
+const SHAPES: [(u64, [usize; 4]); 3] = [
     (1, [256, 704, 1024, 4]),
     (2, [128, 2048, 1024, 2]),
     (3, [192, 256, 40000, 2]),

@@ -223,6 +223,87 @@ fn golden_files_decode_to_what_they_were_made_from() {
     );
 }
 
+/// A small random model, quantised within limits, calibrated on a text and measured on its last eighth and a task.
+const CERTIFIED: &str = "v1.0-certified.wcodec";
+
+#[test]
+fn a_certificate_is_read_field_by_field() {
+    let path = folder().join(CERTIFIED);
+    // It is of this file, of which every tensor decodes.
+    let certificate = checkpoint::certificate(&path, DecodeOptions::default()).unwrap();
+    let verified = checkpoint::verify(&path, None, DecodeOptions::default(), &()).unwrap();
+    assert_eq!((verified.tensors, verified.quantised), (11, 1));
+    let text = "4326f0cb5c81362211e8dbcc6fe136c7ec73bedd93ee9da16caf2f007b471ca9";
+    let expected = serde_json::json!({
+        "version": 1,
+        "writer": "wcodec 0.1.0",
+        "files": [{
+            "original": "f2581e824e715b490c9dc411c3fc9c87dd27e6c8fb165aa1feeae2dfb5f85be8",
+            "restored": "b41e2e88a2ce1d2e0f4d61a3ebdc2e26417c0b6405a5fbba183452dff65949c7",
+        }],
+        "config": "dcf16cd555fa8ddb720bd36dbf6e785e8d56f56d5571a066d4af1aff939e79fe",
+        "tokenizer": "2bf7b650db5f1fc40e0ed8ec3b47812be319e043d1598fab97c91eeb7c79c56e",
+        "options": {
+            "effort": "default",
+            "lossless": ["*k_proj*"],
+            "keep_head": false,
+            "rates": [],
+            "max_kl": 0.3,
+            "max_ppl_increase": 40.0,
+            "accept_uncertain": true,
+        },
+        "calibration": { "file": "gold_calibration.txt", "sha256": text, "tokens": 2048, "window": 64 },
+        "bytes": 39088,
+        "bits": 7.43117870722,
+        "quantised_bits": 5.39197530864,
+        "texts": [{
+            "file": "gold_calibration.txt",
+            "sha256": text,
+            "held_out": true,
+            "windows": 4,
+            "window": 64,
+            "tokens": 252,
+            "identical": false,
+            "perplexity": [233367.025307, 221729.635015],
+            "increase_percent": -4.98673292726,
+            "increase_interval": [-11.8381186317, 2.39709928744],
+            "divergence": {
+                "mean": 0.292730920898,
+                "standard_error": 0.0191613377587,
+                "median": 0.154907053308,
+                "p99": 2.16196326192,
+                "p999": 3.59178857939,
+                "max": 3.91128847796,
+            },
+            "same_top": 0.666666666667,
+        }],
+        "tasks": [{
+            "file": "gold_task.jsonl",
+            "sha256": "7c7121e4a8e04c1e28943f18c08898ba0634c4e9c095cdfca54e6be3e02acd23",
+            "items": 3,
+            "identical": false,
+            "accuracy": {
+                "reference": 0.666666666667,
+                "candidate": 0.666666666667,
+                "gained": 0,
+                "lost": 0,
+                "delta_points": 0.0,
+                "interval_points": [0.0, 0.0],
+            },
+            "normalised": {
+                "reference": 0.666666666667,
+                "candidate": 0.333333333333,
+                "gained": 0,
+                "lost": 1,
+                "delta_points": -33.3333333333,
+                "interval_points": [-100.0, 0.0],
+            },
+        }],
+        "command": "wcodec verify FILE --certificate --against REFERENCE --text gold_calibration.txt --task gold_task.jsonl",
+    });
+    assert_eq!(serde_json::to_value(&certificate).unwrap(), expected);
+}
+
 #[test]
 fn every_method_is_among_them() {
     let mut methods: Vec<&str> = goldens()

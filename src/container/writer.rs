@@ -2,14 +2,49 @@
 
 use crate::error::{Error, Result, display};
 use crate::format::{ALIGNMENT, PREFIX_BYTES, Prefix, checksum};
-use std::fs::File;
+use std::fs::{self, File};
 #[cfg(feature = "eval")]
 use std::io::Read;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Characters of a file's name in that of its temporary file: up to four bytes each.
 const NAME_CHARS: usize = 25;
+
+/// Ends the names of temporary files; before that are random characters.
+const PARTIAL: &str = ".partial";
+const RANDOM_CHARS: usize = 6;
+/// A temporary file that has not been written to for so long, and that nobody has locked, is a killed run's.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Begins the names of a file's temporary files. Cut, so that they fit where the name itself does.
+fn prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.", name.chars().take(NAME_CHARS).collect::<String>())
+}
+
+/// Removes what killed runs have left of a file. What cannot be removed is in nobody's way.
+fn remove_stale(folder: &Path, path: &Path) {
+    let prefix = prefix(path);
+    let of_ours = |name: &str| {
+        let random = name.strip_prefix(&*prefix)?.strip_suffix(PARTIAL)?;
+        (random.len() == RANDOM_CHARS && random.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(())
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if of_ours(&entry.file_name().to_string_lossy()).is_none() {
+            continue;
+        }
+        let Ok(file) = File::options().write(true).open(entry.path()) else {
+            continue;
+        };
+        let written = file.metadata().and_then(|m| m.modified()).ok();
+        let old = written.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > STALE);
+        if old && file.try_lock().is_ok() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
 
 /// A file that gets its name only when it is complete; dropped before, it leaves nothing.
 pub(crate) struct NewFile {
@@ -34,15 +69,16 @@ impl NewFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        remove_stale(folder, path);
         let mut builder = tempfile::Builder::new();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // Cut, so that it fits where the name itself does.
-        let prefix = format!(".{}.", name.chars().take(NAME_CHARS).collect::<String>());
-        builder.prefix(&prefix).suffix(".partial");
+        let prefix = prefix(path);
+        builder.prefix(&prefix).suffix(PARTIAL).rand_bytes(RANDOM_CHARS);
         // Opened here, so that its permissions are those of any file, and an error does not name the
         // passing name.
         let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
         let file = builder.make_in(folder, open).map_err(Error::io(context()))?;
+        // As long as it is open, it is no killed run's. Where files cannot be locked, none is taken for that.
+        let _ = File::try_lock(file.as_file());
         Ok(Self {
             file: BufWriter::with_capacity(1 << 20, file),
             path: path.to_owned(),
@@ -160,4 +196,40 @@ pub(crate) fn rewrite_index(path: &Path, change: impl FnOnce(&[u8]) -> Result<Ve
     file.seek(SeekFrom::Start(0)).map_err(rewriting())?;
     file.write_all(&bytes).map_err(rewriting())?;
     file.sync_all().map_err(rewriting())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn what_a_killed_run_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.wcodec");
+        let alive = NewFile::create(&path).unwrap();
+        let make = |name: &str, age: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        make(".model.wcodec.aB3x9Q.partial", 3600);
+        make(".model.wcodec.new000.partial", 1);
+        make(".model.wcodec.letter to you.partial", 3600);
+        make(".other.wcodec.aB3x9Q.partial", 3600);
+        alive.file.get_ref().as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let mut next = NewFile::create(&path).unwrap();
+        next.write(b"whole").unwrap();
+        next.finish().unwrap();
+        assert!(alive.file.get_ref().path().is_file());
+        drop(alive);
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        let kept = [
+            ".model.wcodec.letter to you.partial",
+            ".model.wcodec.new000.partial",
+            ".other.wcodec.aB3x9Q.partial",
+            "model.wcodec",
+        ];
+        assert_eq!(names, kept);
+    }
 }

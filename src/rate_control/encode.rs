@@ -346,6 +346,8 @@ impl Run<'_> {
             "config": blank.config,
             "tokenizer": blank.tokenizer,
             "measured on": self.suite.key(),
+            // The reference's states are of one kind of processor.
+            "cpu": format!("{} {:?}", std::env::consts::ARCH, Backend::available().last()),
         })
     }
 

@@ -3,7 +3,7 @@
     python3 tests/spec_decoder [--restore OUT.safetensors] FILE.wcodec ...
 
 Checks every checksum, decodes every tensor, compares it with its BLAKE3 digest, and the
-restored source file with its SHA-256. Needs numpy, and else the standard library only.
+restored source file with its SHA-256. A certificate is held to its rules and to the file that it is in. Needs numpy, and else the standard library only.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 
 import container
 import hashes
+from certificate import check_certificate
 from float_method import float_method
 from levels_method import levels
 from simple_methods import bytes_method, constant, raw
@@ -44,6 +45,7 @@ def check(path, out):
     passed, failed, methods = 0, [], collections.Counter()
     with open(path, "rb") as file:
         index = container.read_index(file, os.path.getsize(path))
+        check_certificate(index)
         source = index.get("source")
         header = container.read_header(file, source) if source else b""
         out.write(header)
