@@ -104,7 +104,9 @@ fn model(folder: &Path, seed: u64, [hidden, inner, vocab, layers]: [usize; 4]) {
     tensors.push(("model.norm.weight".to_owned(), vec![hidden]));
     let mut state = seed;
     let mut weight = |norm: bool| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         let random = (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5;
         let weight = if norm { 1.0 } else { 0.2 * random };
         (weight.to_bits() >> 16) as u16
@@ -144,11 +146,15 @@ fn a_limit_on_memory_is_held() {
         std::fs::write(folder.join("text.txt"), include_str!("../src/format/SPEC.md").repeat(2)).unwrap();
         let refused = encode(folder, Some(1), true).unwrap_err();
         let said = refused.to_string();
-        assert!(matches!(refused, Error::Input { .. }) && !folder.join("out.wcodec").exists(), "{said}");
+        assert!(
+            matches!(refused, Error::Input { .. }) && !folder.join("out.wcodec").exists(),
+            "{said}"
+        );
         assert!(!folder.join("out.wcodec.calibration").exists());
         let mut numbers = said.split(' ').filter_map(|word| word.parse::<u64>().ok());
         let least = numbers.next().unwrap();
-        for gradients in [true, false] {
+        let ways: &[bool] = if seed == 1 { &[true, false] } else { &[true] };
+        for &gradients in ways {
             let (made, most) = peak(|| encode(folder, Some(least), gradients).unwrap());
             let (free, unlimited) = peak(|| encode(folder, None, gradients).unwrap());
             eprintln!("{shape:?} {gradients}: {most} of {least}, without a limit {unlimited}");

@@ -9,8 +9,8 @@ use super::quantiser::Quantiser;
 use super::store::{KEY_MAGIC, Store};
 use crate::backend::Backend;
 use crate::candle::LoadOptions;
-use crate::checkpoint::{self, Aim, Lossy, Order};
-use crate::encoder::{EncodeOptions, Report, TensorSpec};
+use crate::checkpoint::{self, Aim, Lossy, Order, Takes};
+use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
 use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, split_last_eighth, weights};
 use crate::model::ModelConfig;
@@ -202,7 +202,7 @@ fn read_config(files: &ModelFiles) -> Result<ModelConfig> {
 }
 
 /// Which tensors of a model are quantised when it is calibrated.
-pub(crate) fn takes(files: &ModelFiles) -> Result<Box<dyn Fn(&TensorSpec) -> bool + Sync>> {
+pub(crate) fn takes(files: &ModelFiles) -> Result<Box<Takes<'static>>> {
     let names: HashSet<String> = expected::matrices(&read_config(files)?).map(|(name, _)| name).collect();
     Ok(Box::new(move |spec| {
         checkpoint::large_matrix(spec) || names.contains(&spec.name) && Float::of(spec.dtype).is_some()
@@ -224,7 +224,8 @@ fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Re
         tokens.extend(encoder.bos());
         // Of a long text as much as is likely to be enough: its tokens take far more memory than itself.
         let likely = TOKEN_BYTES.saturating_mul(calibration.tokens - tokens.len().min(calibration.tokens));
-        let start = &text[..text.floor_char_boundary(likely)];
+        let end = (0..=likely.min(text.len())).rev().find(|&i| text.is_char_boundary(i));
+        let start = &text[..end.unwrap_or(0)];
         let mut own = encoder.encode(start, &at)?;
         most = most.max(start.len());
         if start.len() < text.len() && tokens.len() + own.len() <= calibration.tokens {

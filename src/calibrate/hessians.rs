@@ -56,7 +56,11 @@ impl Pass<'_> {
                 self.passed(tokens, layer)?;
             }
             // What one of them takes is let go of before the next is made, if it has to be.
-            let most = if self.portions.factors_together { 1 } else { INPUTS.len() };
+            let most = if self.portions.factors_together {
+                1
+            } else {
+                INPUTS.len()
+            };
             let each = hessians.into_par_iter().zip(INPUTS).enumerate();
             let each = each.with_min_len(most).with_max_len(most);
             each.try_for_each(|(input, (mut hessian, name))| {

@@ -116,7 +116,10 @@ impl Needs {
         let config = sizes.config;
         let of = |n: usize| n as u64;
         let [hidden, inner, vocab, layers] = [config.hidden, config.intermediate, config.vocab, config.layers].map(of);
-        let (query, key) = (of(config.heads * config.head_dim), of(config.kv_heads * config.head_dim));
+        let (query, key) = (
+            of(config.heads * config.head_dim),
+            of(config.kv_heads * config.head_dim),
+        );
         let [tokens, batch, rows] = [sizes.tokens, portions.batch, portions.logit_rows].map(of);
         // A layer's weights; one is converted at a time.
         let linears = linear_sizes(config).map(|(inputs, outputs, _)| of(inputs) * of(outputs));

@@ -23,6 +23,6 @@ mod pass;
 mod quantiser;
 mod store;
 
+pub use encode::{Calibration, encode};
 pub(crate) use encode::{Statistics, takes};
 pub(crate) use store::BESIDE;
-pub use encode::{Calibration, encode};

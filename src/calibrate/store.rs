@@ -1,5 +1,8 @@
 //! Statistics on disk.
 
+#[cfg(test)]
+mod tests;
+
 use crate::container::{FolderLock, LOCK};
 use crate::error::display;
 use crate::quant::factor::Factor;
@@ -49,20 +52,22 @@ impl Store {
             folder: folder.to_owned(),
             lock: FolderLock::take(folder)?,
         };
-        if there != key.as_bytes() {
-            store.sweep()?;
+        if there == key.as_bytes() {
+            store.sweep(&is_unfinished)?;
+        } else {
+            store.sweep(&is_ours)?;
             fs::write(file, key).map_err(at())?;
         }
         Ok(store)
     }
 
-    /// Deletes all statistics.
-    fn sweep(&self) -> Result<()> {
+    /// Deletes files of such names.
+    fn sweep(&self, goes: &dyn Fn(&str) -> bool) -> Result<()> {
         let deleting = || Error::io(format!("deleting statistics in {}", display(&self.folder)));
         for entry in fs::read_dir(&self.folder).map_err(deleting())? {
             let path = entry.map_err(deleting())?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name == KEY || [END, PART].iter().any(|end| name.ends_with(end)) {
+            if goes(&name) {
                 fs::remove_file(&path).map_err(deleting())?;
             }
         }
@@ -71,7 +76,7 @@ impl Store {
 
     /// Deletes the statistics, and the folder if it has nothing else.
     pub(super) fn delete(&self) -> Result<()> {
-        self.sweep()?;
+        self.sweep(&is_ours)?;
         self.lock.remove()?;
         // Others may have put something there.
         let _ = fs::remove_dir(&self.folder);
@@ -86,7 +91,8 @@ impl Store {
     pub(super) fn save(&self, name: &str, tensors: &HashMap<String, Tensor>) -> Result<()> {
         // Others may be saved at the same time.
         let (path, part) = (self.path(name), self.folder.join(format!("{name}{PART}")));
-        let saved = safetensors::save(tensors, &part).map_err(|e| Error::input(display(&part), format!("not written: {e}")));
+        let saved =
+            safetensors::save(tensors, &part).map_err(|e| Error::input(display(&part), format!("not written: {e}")));
         if saved.is_err() {
             // Of a disk that is full it takes the last room.
             let _ = fs::remove_file(&part);
@@ -137,7 +143,12 @@ impl Store {
             };
             factor.is_whole().then_some(factor).ok_or("are no factor")
         };
-        let damaged = |what| Error::input(display(self.path(name)), format!("damaged statistics (they {what}): {DELETE}"));
+        let damaged = |what| {
+            Error::input(
+                display(self.path(name)),
+                format!("damaged statistics (they {what}): {DELETE}"),
+            )
+        };
         factor().map(Some).map_err(damaged)
     }
 
@@ -154,84 +165,25 @@ impl Store {
     }
 }
 
+/// Whether a file of this name is one of statistics, or was to become one.
+fn is_ours(name: &str) -> bool {
+    name == KEY || name.ends_with(END) || is_unfinished(name)
+}
+
+/// Whether it is what a killed run left: under our name, or under that which safetensors files have until they are whole.
+fn is_unfinished(name: &str) -> bool {
+    let random = name.strip_prefix(".tmp");
+    name.ends_with(PART) || random.is_some_and(|r| r.len() == 6 && r.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 /// Whether a folder has anything but what runs leave beside statistics.
 fn has_others(folder: &Path) -> std::io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        let ours = name == LOCK || [END, PART].iter().any(|end| name.ends_with(end)) || BESIDE.iter().any(|b| name.starts_with(b));
-        if !ours {
+        if name != LOCK && !is_ours(&name) && !BESIDE.iter().any(|b| name.starts_with(b)) {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store(folder: &Path, key: &str) -> Result<Store> {
-        Store::open(folder, &format!("{KEY_MAGIC}{key}"))
-    }
-
-    fn one() -> HashMap<String, Tensor> {
-        HashMap::from([("x".to_owned(), Tensor::new(1u32, &Device::Cpu).unwrap())])
-    }
-
-    #[test]
-    fn nothing_of_others_is_deleted() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("kept");
-        let own = store(&folder, "a").unwrap();
-        own.save("one", &one()).unwrap();
-        fs::write(folder.join("letter.txt"), "mine").unwrap();
-        drop(own);
-        // Of another key the statistics go, the letter stays.
-        let other = store(&folder, "b").unwrap();
-        assert!(!other.has("one") && folder.join("letter.txt").is_file());
-        other.delete().unwrap();
-        let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["letter.txt"]);
-        // A folder that is someone's, and one with a key that is not ours.
-        let refused = |folder: &Path| {
-            let said = store(folder, "a").err().unwrap().to_string();
-            assert!(said.contains("no statistics"), "{said}");
-        };
-        refused(&folder);
-        fs::write(folder.join(KEY), "to the front door").unwrap();
-        refused(&folder);
-        assert_eq!(fs::read(folder.join(KEY)).unwrap(), b"to the front door");
-    }
-
-    #[test]
-    fn damage_is_said() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path(), "a").unwrap();
-        let hessian = [2.0, 0.5, 0.5, 1.0];
-        let good = Factor::new(&hessian, 2).unwrap();
-        store.save_factor("f", Some(&good)).unwrap();
-        assert_eq!(store.load_factor("f").unwrap().unwrap(), good);
-        let spoilt = [
-            Factor { order: vec![0, 2], ..good.clone() },
-            Factor { order: vec![1, 1], ..good.clone() },
-            Factor { feedback: vec![1.0; 2], ..good.clone() },
-            Factor { diagonal: vec![f32::NAN, 1.0], ..good.clone() },
-            Factor { diagonal: vec![1.0], ..good },
-        ];
-        for factor in spoilt {
-            store.save_factor("f", Some(&factor)).unwrap();
-            let said = store.load_factor("f").unwrap_err().to_string();
-            assert!(said.contains("damaged") && said.contains("delete the folder"), "{said}");
-        }
-        store.save("f", &one()).unwrap();
-        assert!(store.load_factor("f").unwrap_err().to_string().contains("lack a tensor"));
-        let path = store.path("f");
-        let bytes = fs::read(&path).unwrap();
-        for len in [0, 7, bytes.len() - 1] {
-            fs::write(&path, &bytes[..len]).unwrap();
-            let said = store.load("f").unwrap_err().to_string();
-            assert!(said.contains("damaged") && said.contains("f.statistics"), "{said}");
-        }
-    }
 }

@@ -101,7 +101,7 @@ pub fn encode_lossy_only(
 /// A way to quantise.
 pub(crate) struct Quantising<'a> {
     /// Whether a tensor is quantised.
-    pub(crate) takes: Box<dyn Fn(&TensorSpec) -> bool + Sync + 'a>,
+    pub(crate) takes: Box<Takes<'a>>,
     /// The strength at which a tensor's steps are about as large as its weights.
     pub(crate) unit: Box<Unit<'a>>,
     /// Makes a tensor of a strength: larger ones lose more. `None` if it cannot be.
@@ -111,6 +111,7 @@ pub(crate) struct Quantising<'a> {
 }
 
 /// Memory for tensors that are quantised side by side.
+#[cfg_attr(not(feature = "eval"), allow(dead_code))]
 pub(crate) struct Room {
     pub(crate) bytes: u64,
     /// What one takes.
@@ -137,6 +138,9 @@ impl Quantising<'_> {
         groups
     }
 }
+
+/// Whether a tensor is quantised.
+pub(crate) type Takes<'a> = dyn Fn(&TensorSpec) -> bool + Sync + 'a;
 
 /// The strength at which a tensor's steps are about as large as its weights.
 pub(crate) type Unit<'a> = dyn Fn(&TensorSpec, &[u8]) -> Result<f64> + Sync + 'a;
@@ -244,7 +248,7 @@ pub(crate) fn check(
     input: &Path,
     options: &EncodeOptions,
     lossy: &Lossy,
-    takes: Box<dyn Fn(&TensorSpec) -> bool + Sync>,
+    takes: Box<Takes<'static>>,
     has_bits: bool,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> Result<()> {

@@ -29,7 +29,9 @@ pub(crate) use certificate::encoded_files;
 pub(crate) use certify::{Made, certify, check_output};
 pub use estimate::estimate;
 #[cfg(feature = "eval")]
-pub(crate) use lossy::{Aim, Order, Quantising, Room, check, data_free, encode_with, large_matrix, uncalibrated};
+pub(crate) use lossy::{
+    Aim, Order, Quantising, Room, Takes, check, data_free, encode_with, large_matrix, uncalibrated,
+};
 pub use lossy::{Lossy, encode_lossy, encode_lossy_only};
 #[cfg(feature = "eval")]
 pub(crate) use publish::digest;
@@ -95,7 +97,7 @@ type Decide<'a> = dyn Fn(&[Original]) -> Result<Option<Change<'a>>> + 'a;
 struct Change<'a> {
     quantise: Box<Quantise<'a>>,
     /// How, for all of them.
-    quantising: &'a Quantising<'a>,
+    quantising: &'a lossy::Quantising<'a>,
     /// Bytes that the index leaves free, for a certificate.
     room: usize,
 }

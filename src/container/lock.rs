@@ -1,5 +1,8 @@
 //! A folder that one run works in at a time.
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::display;
 use crate::{Error, Result};
 use std::fs::{self, File};
@@ -38,21 +41,5 @@ impl FolderLock {
     /// Removes the locked file, before the folder goes.
     pub(crate) fn remove(&self) -> Result<()> {
         fs::remove_file(&self.path).map_err(Error::io(format!("deleting {}", display(&self.path))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = FolderLock::take(folder.path()).unwrap();
-        let said = FolderLock::take(folder.path()).err().unwrap().to_string();
-        assert!(said.contains("another run"), "{said}");
-        drop(first);
-        FolderLock::take(folder.path()).unwrap().remove().unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 }

@@ -216,7 +216,12 @@ mod tests {
         make(".model.wcodec.new000.partial", 1);
         make(".model.wcodec.letter to you.partial", 3600);
         make(".other.wcodec.aB3x9Q.partial", 3600);
-        alive.file.get_ref().as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        alive
+            .file
+            .get_ref()
+            .as_file()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
         let mut next = NewFile::create(&path).unwrap();
         next.write(b"whole").unwrap();
         next.finish().unwrap();

@@ -165,7 +165,11 @@ impl TracedLayer {
                 norm(hidden, "input_layernorm")?,
                 norm(hidden, "post_attention_layernorm")?,
             ],
-            linears: LINEARS.iter().zip(linear_sizes(config)).map(linear).collect::<Result<_>>()?,
+            linears: LINEARS
+                .iter()
+                .zip(linear_sizes(config))
+                .map(linear)
+                .collect::<Result<_>>()?,
             head_norms: match config.family {
                 Family::Qwen3 => Some([norm(dim, "self_attn.q_norm")?, norm(dim, "self_attn.k_norm")?]),
                 _ => None,

@@ -69,7 +69,10 @@ impl Factor {
     pub(crate) fn is_whole(&self) -> bool {
         let n = self.order.len();
         let mut seen = vec![false; n];
-        let each = |&i: &u32| seen.get_mut(i as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        let each = |&i: &u32| {
+            seen.get_mut(i as usize)
+                .is_some_and(|seen| !std::mem::replace(seen, true))
+        };
         let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
         self.order.iter().all(each)
             && self.diagonal.len() == n

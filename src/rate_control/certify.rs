@@ -72,7 +72,11 @@ pub(super) fn fill(blank: &Certificate, probe: &Probe) -> Certificate {
 /// Bytes that it takes at most, with every number at its longest.
 pub(super) fn room(blank: &Certificate, suite: &Suite, files: usize) -> usize {
     // Digests and names of fields; 25 digits a number; a quote or backslash in a name is two characters.
-    let parts: usize = suite.texts().chain(suite.tasks()).map(|name| 1200 + 2 * name.len()).sum();
+    let parts: usize = suite
+        .texts()
+        .chain(suite.tasks())
+        .map(|name| 1200 + 2 * name.len())
+        .sum();
     let written = serde_json::to_vec(blank).map_or(0, |json| json.len());
     written + parts + files * 200 + 200
 }

@@ -1,8 +1,8 @@
 //! What was measured, in a certificate's words, and held against limits.
 
+use super::probe::holds;
 use crate::eval::verdict::{DIVERGENCE, DROP, INCREASE, NORMALISED_DROP, TWO_SIDED, check};
 use crate::eval::{self, Check, Limits, Paired, TaskReport, TextReport, Z95, mcnemar};
-use super::probe::holds;
 use crate::format::certificate::{Accuracy, Certificate, Divergence, Task, Text, rounded};
 
 /// A file may have this part more or less than the bits that were asked for: small ones have an index that is guessed at.
@@ -109,14 +109,26 @@ pub(super) fn agree(certificate: &Certificate) -> Result<(), String> {
     if limits != Limits::default() && (checks.is_empty() || checks.len() < asked) {
         return Err("its certificate claims a limit on what it has no figure of".into());
     }
-    let bits = options.bits.filter(|asked| (asked - certificate.bits).abs() > BITS_OFF * asked);
+    let bits = options
+        .bits
+        .filter(|asked| (asked - certificate.bits).abs() > BITS_OFF * asked);
     if let Some(asked) = bits {
-        return Err(format!("its certificate claims {asked} bits a weight, and its own figure is {}", certificate.bits));
+        return Err(format!(
+            "its certificate claims {asked} bits a weight, and its own figure is {}",
+            certificate.bits
+        ));
     }
     let calibrated = certificate.calibration.as_ref().map(|c| &c.sha256);
-    match certificate.texts.iter().find(|t| !t.held_out && Some(&t.sha256) == calibrated) {
+    match certificate
+        .texts
+        .iter()
+        .find(|t| !t.held_out && Some(&t.sha256) == calibrated)
+    {
         None => Ok(()),
-        Some(text) => Err(format!("its certificate was measured on {}, which it was calibrated on", text.file)),
+        Some(text) => Err(format!(
+            "its certificate was measured on {}, which it was calibrated on",
+            text.file
+        )),
     }
 }
 

@@ -2,26 +2,24 @@
 
 use super::certify;
 use super::journal::{self, Probes};
+use super::means::{fits, held_out, suite};
 use super::place::Place;
 use super::probe::{Probe, holds};
 use super::request::{Goal, Outcome, Probed, Request, Stage, Watch};
 use super::search::{self, MOST_PROBES, Next};
-use super::suite::{self, Suite, WINDOW};
+use super::suite::Suite;
 use crate::backend::Backend;
 use crate::calibrate::{self, Statistics};
 use crate::checkpoint::{self, Aim, Made, Order, uncalibrated};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
-use crate::eval::{Bos, Limits, Load, ModelFiles, Models, TextEncoder};
+use crate::eval::{Limits, Load, ModelFiles, Models};
 use crate::format::certificate::Certificate;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Bytes that measuring takes besides the weights.
-const MEASURING: u64 = 256 << 20;
 
 /// Encodes a safetensors file, or a model's folder, so that a goal is met; of a folder only the files whose name
 /// `wanted` takes. If something is to be measured, `config.json` and `tokenizer.json` must be beside the weights.
@@ -132,88 +130,6 @@ pub fn encode(
         statistics.delete()?;
     }
     Ok(outcome)
-}
-
-/// Refuses to measure where that takes more memory than is allowed.
-fn fits(reference: &ModelFiles, limit: u64) -> Result<()> {
-    let weights = || reference.tensors().map(|tensors| tensors.into_iter().map(|t| t.elements));
-    // Both models in F32, one tensor in its own type besides, states and logits.
-    let needs = 8 * weights()?.sum::<u64>() + 6 * weights()?.max().unwrap_or(0) + MEASURING;
-    if needs <= limit {
-        return Ok(());
-    }
-    let what = format!(
-        "measuring loads it and the quantised one whole, which takes {needs} bytes of memory, and {limit} are allowed \
-         (--memory): ask for a size (--bits), without --text and --task, which measures nothing"
-    );
-    Err(Error::input(&reference.name, what))
-}
-
-/// The text of which the last eighth is held out, if there is one.
-fn held_out(request: &Request) -> Option<&Path> {
-    let limits = matches!(request.goal, Goal::Limits { .. });
-    let calibration = request.calibration.as_ref();
-    calibration
-        .filter(|_| limits && request.evaluation.texts.is_empty())
-        .map(|c| &*c.text)
-}
-
-/// Reads what is measured on, and refuses goals that it cannot answer; `None` if nothing is measured.
-fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<Suite>> {
-    let limits = match request.goal {
-        Goal::Bits(_) if request.evaluation.texts.is_empty() && request.evaluation.tasks.is_empty() => return Ok(None),
-        Goal::Bits(_) => None,
-        Goal::Limits {
-            limits,
-            accept_uncertain,
-        } => Some((limits, accept_uncertain)),
-    };
-    let needs = |name: &str| Error::input(&reference.name, format!("no {name} beside it, which measuring needs"));
-    let config = ModelFiles::read_config(reference.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
-    let tokenizer = reference.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
-    let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
-    let window = WINDOW.min(config.max_positions());
-    let suite = Suite::read(&request.evaluation, held_out(request), &encoder, window)?;
-    if let Some((limits, accept_uncertain)) = limits {
-        can_tell(&suite, &limits, accept_uncertain)?;
-    }
-    if let Some(calibration) = &request.calibration
-        && suite.reads_all_of(&suite::sha256(&calibration.text)?)
-    {
-        let what = "it is the text that is calibrated on: what is measured on it would be too good. Name another one, or \
-                    none: for a limit the last eighth of it is held out then";
-        return Err(Error::input(display(&calibration.text), what));
-    }
-    match suite.is_empty() {
-        true => Err(Error::usage(
-            "a limit needs something to be measured on: a text or a task",
-        )),
-        false => Ok(Some(suite)),
-    }
-}
-
-/// Whether every limit has something that can tell whether it is held.
-fn can_tell(suite: &Suite, limits: &Limits, accept_uncertain: bool) -> Result<()> {
-    let text = limits.divergence.or(limits.perplexity_increase);
-    if text.is_some() && !suite.has_texts() {
-        let what = "a limit on divergence or perplexity needs a text: one to calibrate on, or one to measure on";
-        return Err(Error::usage(what));
-    }
-    if let Some(drop) = limits.accuracy_drop {
-        let Some((items, file)) = suite.fewest_items() else {
-            return Err(Error::usage("a limit on accuracy needs a task to be measured on"));
-        };
-        // What a task of so many items leaves open even if none is lost.
-        let least = (0.025f64.ln() / (1.0 - drop / 100.0).ln()).ceil();
-        if !accept_uncertain && drop < 100.0 && least > items as f64 {
-            let what = format!(
-                "{items} items cannot show that the accuracy falls by no more than {drop} points: {least:.0} are needed, \
-                 of which none may be lost; or take the figure itself (--accept-uncertain)"
-            );
-            return Err(Error::input(file, what));
-        }
-    }
-    Ok(())
 }
 
 /// Makes a file or folder; gives the strength too.

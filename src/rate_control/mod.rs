@@ -10,6 +10,7 @@ mod claims;
 mod encode;
 mod held_out;
 mod journal;
+mod means;
 mod place;
 mod probe;
 mod quality;

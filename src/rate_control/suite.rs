@@ -6,7 +6,8 @@ use super::request::{Evaluation, Stage, Watch};
 use crate::checkpoint::digest;
 use crate::error::display;
 use crate::eval::{
-    self, At, Item, Models, TextEncoder, TextOptions, measure_task, measure_text, read_items, read_text, split_last_eighth,
+    self, At, Item, Models, TextEncoder, TextOptions, measure_task, measure_text, read_items, read_text,
+    split_last_eighth,
 };
 use crate::format::certificate::{Task, Text};
 use crate::{Error, Result};
@@ -44,14 +45,24 @@ const ONE: &str = "of one window, or one document of a .jsonl file, nobody can s
                    least (--windows), of a text that is long enough";
 
 /// Refuses a text that [`Suite::measure`] would refuse, before the work.
-fn check_length(path: &Path, documents: &[(At, String)], encoder: &TextEncoder, window: usize, most: usize) -> Result<()> {
+fn check_length(
+    path: &Path,
+    documents: &[(At, String)],
+    encoder: &TextEncoder,
+    window: usize,
+    most: usize,
+) -> Result<()> {
     let (mut windows, mut parts) = (0, 0);
     for (at, text) in documents {
         let (tokens, bos) = (encoder.encode(text, at)?.len(), encoder.bos().is_some());
         let length = window - usize::from(bos);
         let of_text = eval::windows(tokens, length, length, bos).len().min(most - windows);
         windows += of_text;
-        parts += if documents.len() > 1 { usize::from(of_text > 0) } else { of_text };
+        parts += if documents.len() > 1 {
+            usize::from(of_text > 0)
+        } else {
+            of_text
+        };
         if parts >= 2 {
             return Ok(());
         }

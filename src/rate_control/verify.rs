@@ -183,7 +183,12 @@ fn of_text(claimed: &Text, measured: &Text) -> Vec<Compared> {
     let figures = [
         ("windows", claimed.windows as f64, measured.windows as f64, 0.0),
         ("tokens", claimed.tokens as f64, measured.tokens as f64, 0.0),
-        ("every logit the same", yes(claimed.identical), yes(measured.identical), 0.0),
+        (
+            "every logit the same",
+            yes(claimed.identical),
+            yes(measured.identical),
+            0.0,
+        ),
         (
             "perplexity of the reference",
             claimed.perplexity[0],
@@ -225,8 +230,18 @@ fn of_task(claimed: &Task, measured: &Task) -> Vec<Compared> {
     let [normalised, own_normalised] = [claimed, measured].map(|t| yes(t.normalised.is_some()));
     let mut figures = vec![
         ("items", claimed.items as f64, measured.items as f64, 0.0),
-        ("every logit the same", yes(claimed.identical), yes(measured.identical), 0.0),
-        ("normalised accuracy, whether there is one", normalised, own_normalised, 0.0),
+        (
+            "every logit the same",
+            yes(claimed.identical),
+            yes(measured.identical),
+            0.0,
+        ),
+        (
+            "normalised accuracy, whether there is one",
+            normalised,
+            own_normalised,
+            0.0,
+        ),
     ];
     let mut accuracy = |names: [&'static str; 7], a: &Accuracy, b: &Accuracy| {
         let grain = (1.0 / items).max(0.002) + 1e-9;

@@ -135,18 +135,29 @@ fn claims_are_repeated_and_tampering_is_seen() {
         ("/texts/0/same_top", 1.0.into(), "same top token"),
         ("/bits", 3.0.into(), "bits a weight"),
         ("/bits", 1e300.into(), "1e300"),
-        ("/texts/0/windows", 2.into(), "windows"),
+        ("/texts/0/windows", 4.into(), "tokens"),
         ("/texts/0/increase_percent", (-5.0).into(), "increase in percent"),
-        ("/texts/0/increase_interval", [-90.0, 90.0].into(), "the least it may be"),
+        (
+            "/texts/0/increase_interval",
+            [-90.0, 90.0].into(),
+            "the least it may be",
+        ),
         ("/texts/0/held_out", true.into(), "text.txt"),
-        ("/tasks/0/items", 5.into(), "items"),
-        ("/tasks/0/accuracy/gained", 6.into(), "items gained"),
-        ("/tasks/0/accuracy/interval_points", [0.0, 100.0].into(), "change, in points"),
+        ("/tasks/0/accuracy/gained", 3.into(), "items gained"),
+        (
+            "/tasks/0/accuracy/interval_points",
+            [0.0, 100.0].into(),
+            "change, in points",
+        ),
         ("/options/max_kl", 1e-6.into(), "a limit of 0.000001"),
         ("/options/max_accuracy_drop", 0.1.into(), "accuracy drop"),
         ("/options/bits", 2.0.into(), "2 bits a weight"),
         ("/options/lossless", ["*down_proj*"].into(), "every bit of"),
-        ("/options/keep_head", true.into(), "every bit of \"model.embed_tokens.weight\""),
+        (
+            "/options/keep_head",
+            true.into(),
+            "every bit of \"model.embed_tokens.weight\"",
+        ),
     ] {
         let (status, said) = spoilt(path, to);
         assert!(
@@ -164,7 +175,10 @@ fn claims_are_repeated_and_tampering_is_seen() {
     let (status, said) = spoilt("/command", "rm -rf /".into());
     assert_eq!((status, said.as_str()), (0, ""));
     let shown = String::from_utf8(program(&files.folder, "inspect v.wcodec --summary").stdout).unwrap();
-    assert!(shown.contains("REFERENCE --text text.txt") && !shown.contains("rm -rf"), "{shown}");
+    assert!(
+        shown.contains("REFERENCE --text text.txt") && !shown.contains("rm -rf"),
+        "{shown}"
+    );
     // Orders to a terminal are not carried out.
     let (status, said) = spoilt("/command", "\u{1b}[2J".into());
     assert!(
@@ -179,7 +193,10 @@ fn claims_are_repeated_and_tampering_is_seen() {
         let (status, said) = files.check(&files.certified, arguments);
         assert!(status == 1 && said.contains(what), "{arguments}: {said}");
     };
-    refused("verify v.wcodec --certificate --against model --task task.jsonl", "text.txt");
+    refused(
+        "verify v.wcodec --certificate --against model --task task.jsonl",
+        "text.txt",
+    );
     refused(
         &CHECK.replace("text.txt", "calibration.txt"),
         "no text that the certificate",

@@ -30,12 +30,24 @@ fn sizes_are_met_or_refused() {
         "--bits 12 --calibrate calibration.txt",
         "--bits 5 --rate *down_proj*=16",
     ] {
-        fails(&folder, &format!("encode model -o out {arguments}"), 1, "losslessly they take");
+        fails(
+            &folder,
+            &format!("encode model -o out {arguments}"),
+            1,
+            "losslessly they take",
+        );
     }
     fails(&folder, "encode model -o out --bits 0.4", 1, "is the least");
-    fails(&folder, "encode model -o out --bits 5 --rate *down_proj*=0.2", 1, "0.5 is the least");
+    fails(
+        &folder,
+        "encode model -o out --bits 5 --rate *down_proj*=0.2",
+        1,
+        "0.5 is the least",
+    );
     // Tensors that are kept, as they cannot be quantised, count as what they take.
-    let spoilt = changed(&folder, "model.layers.2.mlp.up_proj.weight", |old| old.zeros_like().unwrap());
+    let spoilt = changed(&folder, "model.layers.2.mlp.up_proj.weight", |old| {
+        old.zeros_like().unwrap()
+    });
     fs::rename(spoilt, folder.path().join("model/model.safetensors")).unwrap();
     for (name, arguments) in [("plain", ""), ("good", CALIBRATED)] {
         let (status, value) = json(&folder, &format!("encode model -o {name} --bits 4 {arguments}"));
@@ -54,17 +66,39 @@ fn wrong_orders_are_refused_before_the_work() {
     fails(&folder, &encode("--bits 1 --lossless *layers*"), 1, "cannot be met");
     fails(&folder, &encode("--max-kl 0.1 --lossless *"), 1, "no large matrix");
     // A folder that is someone else's.
-    fails(&folder, &encode("--bits 5 --statistics model"), 1, "files that are no statistics");
+    fails(
+        &folder,
+        &encode("--bits 5 --statistics model"),
+        1,
+        "files that are no statistics",
+    );
     // One window has no error.
-    fails(&folder, &encode("--max-kl 0.1 --text text.txt --windows 1"), 2, "two at least");
-    file(&folder, "short.txt", "In the beginning God created the heaven and the earth.");
+    fails(
+        &folder,
+        &encode("--max-kl 0.1 --text text.txt --windows 1"),
+        2,
+        "two at least",
+    );
+    file(
+        &folder,
+        "short.txt",
+        "In the beginning God created the heaven and the earth.",
+    );
     fails(&folder, &encode("--bits 5 --text short.txt"), 1, "two at least");
     fs::remove_file(folder.path().join("short.txt")).unwrap();
+    // Less memory than the least.
+    fails(&folder, &encode("--bits 5 --memory 10MB"), 1, "10000000 are allowed");
+    fails(&folder, &encode("--max-kl 0.1 --memory 200MB"), 1, "measuring loads it");
+    fails(&folder, "encode model -o out --bits 5 --memory 1GB", 2, "--calibrate");
     // Another model's configuration.
     let path = folder.path().join("model/config.json");
     let config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     for (field, to, what) in [
-        ("num_hidden_layers", 7, "there is no tensor \"model.layers.6.self_attn.q_proj.weight\""),
+        (
+            "num_hidden_layers",
+            7,
+            "there is no tensor \"model.layers.6.self_attn.q_proj.weight\"",
+        ),
         ("intermediate_size", 256, "config.json asks for [256, 128]"),
     ] {
         let mut config = config.clone();

@@ -76,6 +76,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "quant/factor.rs",
             "quant/feedback.rs",
             "calibrate/hessians.rs",
+            // How many there are.
+            "calibrate/memory.rs",
             "candle",
             "eval",
             "bin",
