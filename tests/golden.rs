@@ -105,6 +105,27 @@ fn smooth(dtype: DType, rows: usize, columns: usize) -> Vec<u8> {
     }
 }
 
+/// Kernels of convolutions whose three taps are alike.
+fn taps(outputs: usize, inputs: usize) -> Vec<u8> {
+    let mut rng = Rng::new(5);
+    let mut out = Vec::new();
+    for _ in 0..outputs * inputs {
+        let weight = rng.normal() / 64.0;
+        for tap in [1.0, 1.0, 0.97] {
+            out.extend(half::f16::from_f64(weight * tap).to_le_bytes());
+        }
+    }
+    out
+}
+
+/// A few F32 weights are made far larger than the others.
+fn spiked(mut weights: Vec<u8>) -> Vec<u8> {
+    for weight in weights.as_chunks_mut::<4>().0.iter_mut().step_by(3001) {
+        *weight = (300.0 * f32::from_le_bytes(*weight)).to_le_bytes();
+    }
+    weights
+}
+
 /// A few BF16 weights that are far larger than the others.
 fn with_outliers(mut weights: Vec<u8>) -> Vec<u8> {
     for weight in weights.as_chunks_mut::<2>().0.iter_mut().step_by(9001) {
@@ -165,6 +186,11 @@ fn goldens() -> Vec<Golden> {
             .add("f16", DType::F16, &[128, 150], weights(DType::F16, 128, 150, 0.001))
             .add("f32", DType::F32, &[110, 150], weights(DType::F32, 110, 150, 3.0))
             .add("norm", DType::F32, &[150], weights(DType::F32, 1, 150, 1.0)),
+        Golden::quantised("v1.0-tiled-levels", 2.5)
+            .add("noise", DType::BF16, &[300, 200], weights(DType::BF16, 300, 200, 0.02))
+            .add("two chunks", DType::BF16, &[400, 180], smooth(DType::BF16, 400, 180))
+            .add("taps", DType::F16, &[90, 70, 3], taps(90, 70))
+            .add("spikes", DType::F32, &[110, 150], spiked(smooth(DType::F32, 110, 150))),
         DType::ALL
             .iter()
             .fold(Golden::new("v1.0-dtypes", Effort::Default), |g, &d| {
@@ -238,7 +264,10 @@ fn every_method_is_among_them() {
         .collect();
     methods.sort_unstable();
     methods.dedup();
-    assert_eq!(methods, ["bytes", "constant", "float", "levels", "raw", "tiles"]);
+    assert_eq!(
+        methods,
+        ["bytes", "constant", "float", "levels", "raw", "tiled-levels", "tiles"]
+    );
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Search<'_> {
             }
             let quantised = (self.quantising.quantise)(&t.spec, original.data(t), strength)?;
             progress.advance(t.data.len() as u64, &t.spec.name);
-            Ok(quantised.map_or(8 * t.data.len() as u64, |q| q.plan.bits))
+            Ok(quantised.map_or(8 * t.data.len() as u64, |q| q.bits()))
         };
         let bits: Vec<u64> = self.taken.par_iter().with_max_len(1).map(one).collect::<Result<_>>()?;
         Ok(bits.iter().sum::<u64>() as f64 / self.weights)
