@@ -82,8 +82,16 @@ fn input<'a>(backend: Backend, shape: &'a [usize], dtype: DType, data: &'a [u8])
 
 /// Levels as the narrowest integers that hold them all.
 fn integers(levels: &[i16]) -> (DType, Vec<u8>) {
-    match levels.iter().map(|&l| i8::try_from(l)).collect::<Result<Vec<i8>, _>>() {
-        Ok(narrow) => (DType::I8, narrow.iter().map(|l| l.cast_unsigned()).collect()),
-        Err(_) => (DType::I16, levels.iter().flat_map(|l| l.to_le_bytes()).collect()),
+    let (least, most) = levels.iter().fold((0, 0), |(a, b), &l| (l.min(a), l.max(b)));
+    match i8::try_from(least).is_ok() && i8::try_from(most).is_ok() {
+        true => (DType::I8, levels.iter().map(|&l| l as u8).collect()),
+        false => (
+            DType::I16,
+            levels
+                .iter()
+                .map(|l| l.to_le_bytes())
+                .collect::<Vec<_>>()
+                .into_flattened(),
+        ),
     }
 }
