@@ -11,8 +11,9 @@ mod data;
 
 use data::{Kind, Rng, fill};
 use std::path::{Path, PathBuf};
+use wcodec::analysis::tensor_costs;
 use wcodec::checkpoint::Lossy;
-use wcodec::{Backend, DType, DecodeOptions, Decoder, Effort, EncodeOptions, checkpoint};
+use wcodec::{Backend, DType, DecodeOptions, Decoder, Effort, EncodeOptions, Tensor, checkpoint};
 
 struct Golden {
     name: &'static str,
@@ -238,6 +239,9 @@ fn golden_files_decode_to_what_they_were_made_from() {
                 "{} by {backend}",
                 golden.name
             );
+            for tensor in Decoder::open_with(&path, options).unwrap().tensors() {
+                rows_are_parts(tensor);
+            }
         }
         for tensor in Decoder::open(&path).unwrap().tensors() {
             tensor.verify().unwrap();
@@ -247,6 +251,23 @@ fn golden_files_decode_to_what_they_were_made_from() {
         written.is_empty(),
         "new golden files were written, look at them and commit them: {written:?}"
     );
+}
+
+/// Some rows of a tensor by themselves are what they are in all of it.
+fn rows_are_parts(tensor: Tensor) {
+    let (Some(&rows), Some(row)) = (tensor.info().shape().first(), tensor.row_len()) else {
+        return;
+    };
+    let (rows, row, all) = (rows as usize, row as usize, tensor.decode().unwrap());
+    for range in [0..rows.min(1), rows / 3..rows - rows / 5, rows / 2..rows] {
+        let mut part = vec![0; range.len() * row];
+        tensor.decode_rows(range.clone(), &mut part).unwrap();
+        assert!(
+            part == all[range.start * row..range.end * row],
+            "{} {range:?}",
+            tensor.info().name()
+        );
+    }
 }
 
 #[test]
@@ -281,5 +302,28 @@ fn this_version_still_writes_the_same_bytes() {
             "{}: if meant, add a golden of a new name",
             golden.name
         );
+    }
+}
+
+/// Of quantised tensors the levels are priced: each method's own tool is the cheapest, at about what the tensor takes.
+#[test]
+fn prices_of_levels_are_what_they_take() {
+    for name in ["v1.0-levels", "v1.0-tiled-levels"] {
+        let decoder = Decoder::open(folder().join(format!("{name}.wcodec"))).unwrap();
+        for tensor in decoder.tensors().filter(|t| t.info().noise().is_some()) {
+            let info = tensor.info();
+            let costs = tensor_costs(tensor).unwrap();
+            let best = costs.iter().min_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap();
+            let tiled = info.recipe_text().starts_with("tiled-levels");
+            assert_eq!(
+                !["none", "scale"].contains(&best.tool),
+                tiled,
+                "{}: {best:?}",
+                info.name()
+            );
+            let elements: usize = info.shape().iter().product();
+            let real = 8.0 * info.encoded_len() as f64 / elements as f64;
+            assert!((best.bits / real - 1.0).abs() < 0.1, "{}: {real} {best:?}", info.name());
+        }
     }
 }
