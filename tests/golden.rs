@@ -258,7 +258,7 @@ fn rows_are_parts(tensor: Tensor) {
     let (Some(&rows), Some(row)) = (tensor.info().shape().first(), tensor.row_len()) else {
         return;
     };
-    let (rows, row, all) = (rows as usize, row as usize, tensor.decode().unwrap());
+    let (row, all) = (row as usize, tensor.decode().unwrap());
     for range in [0..rows.min(1), rows / 3..rows - rows / 5, rows / 2..rows] {
         let mut part = vec![0; range.len() * row];
         tensor.decode_rows(range.clone(), &mut part).unwrap();
