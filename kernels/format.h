@@ -74,12 +74,12 @@ struct Tensor {
     u64 rows;
     // Scale steps of columns, a byte each; a multiple of 16.
     u64 columns;
-    // Method levels: factors of rows and columns, 2 bytes each, as BF16; multiples of 16.
+    // Levels: factors of rows and columns, 2 bytes each, as BF16; multiples of 16.
     u64 row_factors;
     u64 column_factors;
     // Methods bytes and levels: the context of each of 256 scale steps.
     u64 classes;
-    // Method tiles: two bytes a tile.
+    // Tiles: two bytes a tile.
     u64 scratch;
     // Methods bytes and constant: a byte a plane, the lowest first: mask, or the byte; or the unit.
     u64 values;
@@ -101,11 +101,14 @@ struct Tensor {
     u32 low;
     u32 token_bits;
     u32 widen;
-    // Method tiles.
+    // Tiles, and the integers in them, of so many bytes.
     u32 tile_height;
     u32 tile_width;
+    u32 tiled_bytes;
     u32 order;
     u32 plain;
+    // Columns of the matrix whose rows and columns have steps, 0 without one.
+    u32 step_columns;
 };
 // A chunk.
 struct Chunk {
@@ -121,7 +124,7 @@ struct Chunk {
     u32 extra;
     // Units of output.
     u32 units;
-    // Row and column of its first unit, with scale steps.
+    // Row and column of its first unit in the matrix of steps.
     u32 row;
     u32 column;
 };

@@ -20,6 +20,29 @@ __device__ __forceinline__ u32 f16_of_f32(float value) {
     return bits >> 16 & 0x8000 | (magnitude >= 143 << 23 ? 0x7c00 : half);
 }
 
+// The weight of a level as the bits of a float of OUT bytes, of F16 if `widen` says so. Of a symbol's level no product
+// is rounded before the last, nor of any level if its factors come first.
+template <u32 OUT>
+__device__ __forceinline__ u32 weight_of(u32 widen, i32 level, float row, float column) {
+    const float value = static_cast<float>(level) * (row * column);
+    if constexpr (OUT == 4) return __float_as_uint(value);
+    if (widen == WIDEN_F16) return f16_of_f32(value);
+    const u32 bits = __float_as_uint(value);
+    return bits + 0x7fff + (bits >> 16 & 1) >> 16;
+}
+
+// Writes the weight of a level as unit `unit` of a chunk.
+template <u32 OUT>
+__device__ __forceinline__ void store_weight(const Tensor& tensor, const Chunk& chunk, u8* output, u32 unit, i32 level) {
+    const u32 across = chunk.column + unit, row = chunk.row + across / tensor.step_columns;
+    const u32 factor = load<u16>(input_of(tensor.row_factors) + 2 * static_cast<u64>(row));
+    const u32 column = load<u16>(input_of(tensor.column_factors) + 2 * (across % tensor.step_columns));
+    const u32 bits = weight_of<OUT>(tensor.widen, level, factor_of(factor), factor_of(column));
+    u8* to = output + static_cast<u64>(OUT) * unit;
+#pragma unroll
+    for (u32 i = 0; i < OUT; ++i) to[i] = static_cast<u8>(bits >> 8 * i);
+}
+
 template <u32 OUT>
 struct LevelsChunk {
     const Tensor& tensor;
@@ -29,23 +52,8 @@ struct LevelsChunk {
     u8* output;
     u32 buffer;  // shared memory: a group of contexts, then of symbols
 
-    // The weight of a level as the bits of the dtype. No product of a symbol's level is rounded before the last.
-    __device__ __forceinline__ u32 weight(i32 level, float row, float column) const {
-        const float value = static_cast<float>(level) * (row * column);
-        if constexpr (OUT == 4) return __float_as_uint(value);
-        if (tensor.widen == WIDEN_F16) return f16_of_f32(value);
-        const u32 bits = __float_as_uint(value);
-        return bits + 0x7fff + (bits >> 16 & 1) >> 16;
-    }
-
     __device__ __forceinline__ void store_unit(u32 unit, i32 level) const {
-        const u32 across = chunk.column + unit, row = chunk.row + across / tensor.width;
-        const u32 factor = load<u16>(input_of(tensor.row_factors) + 2 * static_cast<u64>(row));
-        const u32 column = load<u16>(input_of(tensor.column_factors) + 2 * (across % tensor.width));
-        const u32 bits = weight(level, factor_of(factor), factor_of(column));
-        u8* to = output + static_cast<u64>(OUT) * unit;
-#pragma unroll
-        for (u32 i = 0; i < OUT; ++i) to[i] = static_cast<u8>(bits >> 8 * i);
+        store_weight<OUT>(tensor, chunk, output, unit, level);
     }
 
     // Escapes follow the words, at a multiple of 4 if the chunk is one that decodes.
@@ -75,7 +83,7 @@ struct LevelsChunk {
 #pragma unroll
         for (u32 i = 0; i < 8; ++i) {
             const float column = factor_of(pairs[i / 2] >> i % 2 * 16 & 0xffff);
-            const u32 bits = weight(static_cast<i32>(symbols[i]) - ZERO_SYMBOL, row, column);
+            const u32 bits = weight_of<OUT>(tensor.widen, static_cast<i32>(symbols[i]) - ZERO_SYMBOL, row, column);
             out[i * OUT / 4] |= bits << i * OUT % 4 * 8;
         }
         u8* to = output + OUT * unit;

@@ -20,7 +20,7 @@ struct Units {
     u32 base, low, token_bits;  // of floats
 
     __device__ __forceinline__ Units(const Tensor& tensor)
-        : bits(8 * tensor.unit_bytes), order(tensor.order), plain(tensor.plain), base(tensor.base), low(tensor.low),
+        : bits(8 * tensor.tiled_bytes), order(tensor.order), plain(tensor.plain), base(tensor.base), low(tensor.low),
           token_bits(tensor.token_bits) {}
 
     __device__ __forceinline__ u64 mask() const { return ~0ull >> (64 - bits); }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "kernels")]
 mod encoded;
+#[cfg(feature = "encode")]
+mod levels;
 
 use crate::backend::Backend;
 use crate::codec::{ChunkJob, Plan, Problem};

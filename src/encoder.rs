@@ -1,7 +1,7 @@
 //! Writing `.wcodec` files.
 
 use crate::backend::Backend;
-use crate::codec::encode::{self, Effort, Encoded, Input, levels::Quantised};
+use crate::codec::encode::{self, Effort, Encoded, Input, quantised::Quantised};
 use crate::container::Writer;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -314,7 +314,7 @@ impl Encoder {
                     };
                     (encode::encode(input, effort), None)
                 }
-                Content::Quantised(q) => (q.plan.encode(backend, &q.levels), Some(Lost::of(q))),
+                Content::Quantised(q) => (q.encode(backend), Some(Lost::of(q))),
             };
             Pending { encoded, digest, lost }
         };

@@ -11,16 +11,15 @@ mod data;
 
 use data::{Kind, Rng, fill};
 use std::path::{Path, PathBuf};
+use wcodec::analysis::tensor_costs;
 use wcodec::checkpoint::Lossy;
-use wcodec::{Backend, DType, DecodeOptions, Decoder, Effort, EncodeOptions, checkpoint};
+use wcodec::{Backend, DType, DecodeOptions, Decoder, Effort, EncodeOptions, Tensor, checkpoint};
 
 struct Golden {
     name: &'static str,
     effort: Effort,
     /// Bits a weight, if weights are quantised.
     bits: Option<f64>,
-    /// Whether this version writes other bytes.
-    earlier: bool,
     tensors: Vec<(String, DType, Vec<usize>, Vec<u8>)>,
 }
 
@@ -30,7 +29,6 @@ impl Golden {
             name,
             effort,
             bits: None,
-            earlier: false,
             tensors: Vec::new(),
         }
     }
@@ -41,11 +39,6 @@ impl Golden {
             bits,
             ..Self::new(name, Effort::Default)
         }
-    }
-
-    /// As an earlier version wrote it.
-    fn earlier(self) -> Self {
-        Self { earlier: true, ..self }
     }
 
     fn add(mut self, name: &str, dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Self {
@@ -113,25 +106,33 @@ fn smooth(dtype: DType, rows: usize, columns: usize) -> Vec<u8> {
     }
 }
 
+/// Kernels of convolutions whose three taps are alike.
+fn taps(outputs: usize, inputs: usize) -> Vec<u8> {
+    let mut rng = Rng::new(5);
+    let mut out = Vec::new();
+    for _ in 0..outputs * inputs {
+        let weight = rng.normal() / 64.0;
+        for tap in [1.0, 1.0, 0.97] {
+            out.extend(half::f16::from_f64(weight * tap).to_le_bytes());
+        }
+    }
+    out
+}
+
+/// A few F32 weights are made far larger than the others.
+fn spiked(mut weights: Vec<u8>) -> Vec<u8> {
+    for weight in weights.as_chunks_mut::<4>().0.iter_mut().step_by(3001) {
+        *weight = (300.0 * f32::from_le_bytes(*weight)).to_le_bytes();
+    }
+    weights
+}
+
 /// A few BF16 weights that are far larger than the others.
 fn with_outliers(mut weights: Vec<u8>) -> Vec<u8> {
     for weight in weights.as_chunks_mut::<2>().0.iter_mut().step_by(9001) {
         *weight = [0x00, 0x41];
     }
     weights
-}
-
-fn levels(name: &'static str) -> Golden {
-    Golden::quantised(name, 4.0)
-        .add(
-            "two chunks, outliers",
-            DType::BF16,
-            &[400, 500],
-            with_outliers(weights(DType::BF16, 400, 500, 0.02)),
-        )
-        .add("f16", DType::F16, &[128, 150], weights(DType::F16, 128, 150, 0.001))
-        .add("f32", DType::F32, &[110, 150], weights(DType::F32, 110, 150, 3.0))
-        .add("norm", DType::F32, &[150], weights(DType::F32, 1, 150, 1.0))
 }
 
 fn goldens() -> Vec<Golden> {
@@ -176,9 +177,21 @@ fn goldens() -> Vec<Golden> {
             .add("i64", DType::I64, &[19, 33], smooth(DType::I64, 19, 33))
             .add("bf16", DType::BF16, &[64, 64], smooth(DType::BF16, 64, 64))
             .add("f32", DType::F32, &[40, 24], smooth(DType::F32, 40, 24)),
-        // Before the size of the index was known to the byte.
-        levels("v1.0-levels").earlier(),
-        levels("v1.0-levels-sized"),
+        Golden::quantised("v1.0-levels", 4.0)
+            .add(
+                "two chunks, outliers",
+                DType::BF16,
+                &[400, 500],
+                with_outliers(weights(DType::BF16, 400, 500, 0.02)),
+            )
+            .add("f16", DType::F16, &[128, 150], weights(DType::F16, 128, 150, 0.001))
+            .add("f32", DType::F32, &[110, 150], weights(DType::F32, 110, 150, 3.0))
+            .add("norm", DType::F32, &[150], weights(DType::F32, 1, 150, 1.0)),
+        Golden::quantised("v1.0-tiled-levels", 2.5)
+            .add("noise", DType::BF16, &[300, 200], weights(DType::BF16, 300, 200, 0.02))
+            .add("two chunks", DType::BF16, &[400, 180], smooth(DType::BF16, 400, 180))
+            .add("taps", DType::F16, &[90, 70, 3], taps(90, 70))
+            .add("spikes", DType::F32, &[110, 150], spiked(smooth(DType::F32, 110, 150))),
         DType::ALL
             .iter()
             .fold(Golden::new("v1.0-dtypes", Effort::Default), |g, &d| {
@@ -226,6 +239,9 @@ fn golden_files_decode_to_what_they_were_made_from() {
                 "{} by {backend}",
                 golden.name
             );
+            for tensor in Decoder::open_with(&path, options).unwrap().tensors() {
+                rows_are_parts(tensor);
+            }
         }
         for tensor in Decoder::open(&path).unwrap().tensors() {
             tensor.verify().unwrap();
@@ -318,6 +334,23 @@ fn a_certificate_is_read_field_by_field() {
     assert_eq!(serde_json::to_value(&certificate).unwrap(), expected);
 }
 
+/// Some rows of a tensor by themselves are what they are in all of it.
+fn rows_are_parts(tensor: Tensor) {
+    let (Some(&rows), Some(row)) = (tensor.info().shape().first(), tensor.row_len()) else {
+        return;
+    };
+    let (row, all) = (row as usize, tensor.decode().unwrap());
+    for range in [0..rows.min(1), rows / 3..rows - rows / 5, rows / 2..rows] {
+        let mut part = vec![0; range.len() * row];
+        tensor.decode_rows(range.clone(), &mut part).unwrap();
+        assert!(
+            part == all[range.start * row..range.end * row],
+            "{} {range:?}",
+            tensor.info().name()
+        );
+    }
+}
+
 #[test]
 fn every_method_is_among_them() {
     let mut methods: Vec<&str> = goldens()
@@ -333,12 +366,15 @@ fn every_method_is_among_them() {
         .collect();
     methods.sort_unstable();
     methods.dedup();
-    assert_eq!(methods, ["bytes", "constant", "float", "levels", "raw", "tiles"]);
+    assert_eq!(
+        methods,
+        ["bytes", "constant", "float", "levels", "raw", "tiled-levels", "tiles"]
+    );
 }
 
 #[test]
 fn this_version_still_writes_the_same_bytes() {
-    for golden in goldens().into_iter().filter(|g| !g.earlier) {
+    for golden in goldens() {
         let file = tempfile::NamedTempFile::new().unwrap();
         encode(&golden, file.path());
         let stored = std::fs::read(folder().join(format!("{}.wcodec", golden.name))).unwrap();
@@ -347,5 +383,28 @@ fn this_version_still_writes_the_same_bytes() {
             "{}: if meant, add a golden of a new name",
             golden.name
         );
+    }
+}
+
+/// Of quantised tensors the levels are priced: each method's own tool is the cheapest, at about what the tensor takes.
+#[test]
+fn prices_of_levels_are_what_they_take() {
+    for name in ["v1.0-levels", "v1.0-tiled-levels"] {
+        let decoder = Decoder::open(folder().join(format!("{name}.wcodec"))).unwrap();
+        for tensor in decoder.tensors().filter(|t| t.info().noise().is_some()) {
+            let info = tensor.info();
+            let costs = tensor_costs(tensor).unwrap();
+            let best = costs.iter().min_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap();
+            let tiled = info.recipe_text().starts_with("tiled-levels");
+            assert_eq!(
+                !["none", "scale"].contains(&best.tool),
+                tiled,
+                "{}: {best:?}",
+                info.name()
+            );
+            let elements: usize = info.shape().iter().product();
+            let real = 8.0 * info.encoded_len() as f64 / elements as f64;
+            assert!((best.bits / real - 1.0).abs() < 0.1, "{}: {real} {best:?}", info.name());
+        }
     }
 }

@@ -13,6 +13,7 @@ pub use values::numbers;
 
 use crate::backend::Backend;
 use crate::codec::encode::{self, Effort, Input};
+use crate::decoder::Tensor;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
@@ -40,7 +41,7 @@ pub struct ToolCost {
 /// # Errors
 /// [`Error::Usage`] if the data's length is not that of dtype and shape, or as [`Backend::detect`].
 pub fn tool_costs(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec<ToolCost>> {
-    let elements = elements(dtype, shape, data)?.max(1) as f64;
+    let elements = elements(dtype, shape, data)?;
     let backend = Backend::detect()?;
     let costs = encode::tool_costs(Input {
         dtype,
@@ -49,11 +50,33 @@ pub fn tool_costs(dtype: DType, shape: &[usize], data: &[u8]) -> Result<Vec<Tool
         backend,
         used: &|_| (),
     });
+    Ok(an_element(costs, elements))
+}
+
+/// As [`tool_costs`], of a tensor of a file. Of a quantised one its levels are priced, steps included, not the weights that
+/// they make.
+///
+/// # Errors
+/// As [`Tensor::decode`], or as [`Backend::detect`].
+pub fn tensor_costs(tensor: Tensor<'_>) -> Result<Vec<ToolCost>> {
+    let info = tensor.info();
+    match tensor.levels()? {
+        Some(levels) => {
+            let costs = encode::quantised::tool_costs(Backend::detect()?, info.shape(), &levels);
+            Ok(an_element(costs, info.units()))
+        }
+        None => tool_costs(info.dtype(), info.shape(), &tensor.decode()?),
+    }
+}
+
+/// Costs of a tensor of so many elements, in bits of each.
+fn an_element(costs: Vec<(&'static str, u64)>, elements: u64) -> Vec<ToolCost> {
+    let elements = elements.max(1) as f64;
     let cost = |(tool, cost): (&'static str, u64)| ToolCost {
         tool,
         bits: cost as f64 / 65536.0 / elements,
     };
-    Ok(costs.into_iter().map(cost).collect())
+    costs.into_iter().map(cost).collect()
 }
 
 /// Bytes that a tensor takes when it is encoded at the default effort: the whole payload.

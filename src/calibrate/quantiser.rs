@@ -8,7 +8,8 @@ use super::store::Store;
 use crate::Result;
 use crate::backend::Backend;
 use crate::checkpoint::{Quantising, Room, data_free, large_matrix};
-use crate::codec::encode::levels::{Plan, Quantised};
+use crate::codec::encode::levels::Plan;
+use crate::codec::encode::quantised::Quantised;
 use crate::cost::exp2;
 use crate::encoder::TensorSpec;
 use crate::model::traced::LINEARS;
@@ -165,9 +166,9 @@ impl<'a> Quantiser<'a> {
         };
         let levels = self.levels(&spec.name, float, &weights, strength, &factor);
         Ok(levels.and_then(|(levels, loss)| {
-            let quantised = Quantised::new(self.backend, float, &weights, levels)?;
-            let loss = (!self.relative).then_some(loss);
-            Some(Quantised { loss, ..quantised })
+            let mut quantised = Quantised::new(self.backend, float, &spec.shape, &weights, levels)?;
+            quantised.loss = (!self.relative).then_some(loss);
+            Some(quantised)
         }))
     }
 

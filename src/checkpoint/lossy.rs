@@ -5,7 +5,7 @@ use super::pattern::Fate;
 use super::rate::Parts;
 use super::{Change, Quantise, Work};
 use crate::backend::Backend;
-use crate::codec::encode::levels::Quantised;
+use crate::codec::encode::quantised::Quantised;
 use crate::cost::exp2;
 use crate::encoder::{EncodeOptions, Report, TensorSpec};
 use crate::error::{Result, display};
@@ -281,7 +281,7 @@ pub(crate) fn data_free(backend: Backend, spec: &TensorSpec, data: &[u8], streng
     let step = (exp2(strength) * nearest::rms(&weights)) as f32;
     let steps = Steps::near(&vec![1.0; rows], &vec![step; weights.len().checked_div(rows)?])?;
     let levels = nearest::nearest(&weights, steps)?;
-    Quantised::new(backend, float, &weights, levels)
+    Quantised::new(backend, float, &spec.shape, &weights, levels)
 }
 
 /// The quantised tensors of a batch, `None` for those of which every bit is kept.

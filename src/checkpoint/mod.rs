@@ -38,7 +38,7 @@ pub(crate) use publish::digest;
 pub use publish::publish;
 pub use verify::{Verified, verify, verify_decoder, verify_only};
 
-use crate::codec::encode::levels::Quantised;
+use crate::codec::encode::quantised::Quantised;
 use crate::container::NewFile;
 use crate::encoder::{Content, EncodeOptions, Encoder, Report, SourceDigests};
 use crate::error::{Error, Result, display};

@@ -217,7 +217,7 @@ impl Search<'_> {
             let quantised = (self.quantising.quantise)(&t.spec, original.data(t), strength)?;
             progress.advance(t.data.len() as u64, &t.spec.name);
             Ok(match quantised {
-                Some(quantised) => quantised.plan.bits as f64,
+                Some(quantised) => quantised.bits() as f64,
                 None => lossless_bits(self.backend, &[*taken]),
             })
         };

@@ -8,6 +8,7 @@ pub(crate) mod encode;
 pub(crate) mod float;
 pub(crate) mod levels;
 mod plan;
+mod tiled_levels;
 mod tiles;
 mod tokens;
 

@@ -1,10 +1,14 @@
 //! What it takes to decode a tensor's chunks: its parsed and checked head.
 
-use super::{Problem, bytes::ByteCoder, float::FloatCoder, levels::LevelCoder, tiles::TileCoder};
+use super::Problem;
+use super::{bytes::ByteCoder, float::FloatCoder, levels::LevelCoder, tiled_levels::TiledLevelCoder, tiles::TileCoder};
 use crate::backend::Backend;
+use crate::bits::BitReader;
 use crate::entropy::rans::{MAX_IN_FLIGHT, STATES_BYTES};
 use crate::format::head::{ChunkEntry, Head};
-use crate::format::{MAX_SCALE_STEPS, Method, TensorInfo, checksum};
+use crate::format::{MAX_SCALE_STEPS, Method, TensorInfo, TileShape, checksum};
+#[cfg(feature = "encode")]
+use crate::quant::{Float, Steps};
 use std::ops::Range;
 
 /// A tensor's head, ready to decode chunks with.
@@ -25,6 +29,7 @@ pub(super) enum Coder {
     Float(FloatCoder),
     Bytes(ByteCoder),
     Levels(LevelCoder),
+    TiledLevels(TiledLevelCoder),
     Tiles(TileCoder),
 }
 
@@ -82,10 +87,18 @@ impl Plan {
             }
             Ok(Some((rows, columns)))
         };
+        let tiled = |shape: TileShape, columns: u64| -> Result<usize, Problem> {
+            let (_, columns) = rows(columns)?;
+            let tile_row = (shape.height() as u64).checked_mul(columns as u64);
+            match tile_row.is_some_and(|units| recipe.chunk.is_multiple_of(units)) {
+                true => Ok(columns),
+                false => Err(unknown("its chunks do not hold whole rows of tiles")),
+            }
+        };
         let parameters = head.parameters;
         let has_extra = matches!(
             recipe.method,
-            Method::Float { .. } | Method::Levels { .. } | Method::Tiles { .. }
+            Method::Float { .. } | Method::Levels { .. } | Method::TiledLevels { .. } | Method::Tiles { .. }
         );
         if !has_extra && head.chunks.iter().any(|c| c.extra != 0) {
             return Err(unknown("a chunk has an extra number, which its method does not have"));
@@ -119,13 +132,21 @@ impl Plan {
                 let coder = LevelCoder::parse(dtype, scale(columns)?, tables as usize, prob, parameters);
                 Coder::Levels(coder.map_err(&unknown)?)
             }
+            Method::TiledLevels {
+                stored,
+                shape,
+                columns,
+                steps,
+                prob,
+            } => {
+                let columns = tiled(shape, columns)?;
+                let coder = TiledLevelCoder::parse(dtype, scale(steps)?, stored, shape, columns, prob, parameters);
+                Coder::TiledLevels(coder.map_err(&unknown)?)
+            }
             Method::Tiles { shape, columns, prob } => {
-                let (_, columns) = rows(columns)?;
-                let tile_row = (shape.height() as u64).checked_mul(columns as u64);
-                if !tile_row.is_some_and(|units| recipe.chunk.is_multiple_of(units)) {
-                    return Err(unknown("its chunks do not hold whole rows of tiles"));
-                }
-                Coder::Tiles(TileCoder::parse(dtype, shape, columns, prob, parameters).map_err(unknown)?)
+                let columns = tiled(shape, columns)?;
+                let coder = TileCoder::parse(dtype, shape, columns, prob, BitReader::new(parameters));
+                Coder::Tiles(coder.map_err(unknown)?)
             }
         };
         Ok(Self {
@@ -150,7 +171,7 @@ impl Plan {
                 Coder::Float(coder) => len >= coder.least_len(units, entry.extra),
                 Coder::Bytes(coder) => len >= coder.least_len(units),
                 Coder::Levels(coder) => coder.holds(len, entry.extra),
-                Coder::Tiles(_) => len >= STATES_BYTES,
+                Coder::TiledLevels(_) | Coder::Tiles(_) => len >= STATES_BYTES,
             };
             if !holds {
                 return Err(Problem::Chunk(
@@ -160,6 +181,24 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// What decodes the levels themselves, as F32, and their steps. `None` if the tensor is not quantised.
+    #[cfg(feature = "encode")]
+    pub(crate) fn into_levels(mut self) -> Option<(Self, Steps)> {
+        let (float, steps) = match &mut self.coder {
+            Coder::Levels(coder) => (&mut coder.float, &mut coder.steps),
+            Coder::TiledLevels(coder) => (&mut coder.float, &mut coder.steps),
+            _ => return None,
+        };
+        let ones = |n| vec![1.0; n];
+        let steps = std::mem::replace(
+            steps,
+            Steps::near(&ones(steps.row_count()), &ones(steps.columns().len()))?,
+        );
+        *float = Float::F32;
+        self.unit_bytes = Float::F32.bytes();
+        Some((self, steps))
     }
 
     /// Units of a chunk.
@@ -255,6 +294,7 @@ impl Plan {
                         .chunks_exact_mut(self.unit_bytes)
                         .for_each(|o| o.copy_from_slice(&unit[..self.unit_bytes]));
                 }
+                Coder::TiledLevels(coder) => coder.decode(backend, chunk)?,
                 Coder::Tiles(coder) => coder.decode(backend, chunk)?,
                 _ => return Err(chunk.problem("its length is not that of its units")),
             }

@@ -34,15 +34,14 @@ pub(super) struct TileCoder {
 }
 
 impl TileCoder {
-    /// Parameters: base token (16 bits), eight tables.
+    /// Parameters: base token (16 bits), eight tables. They end what the reader has.
     pub(super) fn parse(
         dtype: DType,
         shape: TileShape,
         columns: usize,
         prob: u32,
-        parameters: &[u8],
+        mut reader: BitReader,
     ) -> Result<Self, &'static str> {
-        let mut reader = BitReader::new(parameters);
         let base = reader.bits(16).ok_or("the base token is cut off")? as u16;
         let tables = (0..TABLES)
             .map(|_| Frequencies::parse(&mut reader, prob))

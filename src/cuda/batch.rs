@@ -279,8 +279,7 @@ impl Job<'_> {
         let mut scratch = 0;
         for chunk in self.part.chunks.clone() {
             let (units, bytes, extra) = plan.chunk(chunk);
-            let scaled = !self.description.rows.is_empty();
-            let (row, column) = plan.place(chunk, if scaled { self.description.tensor.width } else { 0 });
+            let (row, column) = plan.place(chunk, &self.description);
             put(wire::Chunk {
                 input: plan.range(chunk).start - encoded,
                 output: (chunk - start) * plan.chunk_bytes() as u64,

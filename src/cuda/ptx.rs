@@ -33,6 +33,8 @@ ptx! {
     "wcodec_tiles",
     "wcodec_levels_16",
     "wcodec_levels_32",
+    "wcodec_tiled_levels_16",
+    "wcodec_tiled_levels_32",
     "wcodec_u32_of_u16",
     "wcodec_i16_of_i8",
     "wcodec_f16_of_f8_e5m2",

@@ -53,6 +53,19 @@ pub enum Method {
         /// Bits of a probability.
         prob: u32,
     },
+    /// Levels in tiles with prediction and transforms, times a step a row and a step a column.
+    TiledLevels {
+        /// The integers that levels are tiled as: `I8` or `I16`.
+        stored: DType,
+        /// Rows and columns of a tile.
+        shape: TileShape,
+        /// Columns of the matrix that is tiled.
+        columns: u64,
+        /// Columns of the matrix whose rows and columns have steps.
+        steps: u64,
+        /// Bits of a probability.
+        prob: u32,
+    },
     /// Tiles with prediction and transforms.
     Tiles {
         /// Rows and columns of a tile.
@@ -111,6 +124,7 @@ impl Method {
             Self::Float { .. } => "float",
             Self::Bytes { .. } => "bytes",
             Self::Levels { .. } => "levels",
+            Self::TiledLevels { .. } => "tiled-levels",
             Self::Tiles { .. } => "tiles",
         }
     }
@@ -135,6 +149,18 @@ impl fmt::Display for Recipe {
             }
             Method::Bytes { columns, tables, prob } | Method::Levels { columns, tables, prob } => {
                 write!(f, " columns={columns} tables={tables} prob={prob}")?;
+            }
+            Method::TiledLevels {
+                stored,
+                shape,
+                columns,
+                steps,
+                prob,
+            } => {
+                write!(
+                    f,
+                    " stored={stored} shape={shape} columns={columns} steps={steps} prob={prob}"
+                )?;
             }
             Method::Tiles { shape, columns, prob } => {
                 write!(f, " shape={shape} columns={columns} prob={prob}")?;
@@ -163,6 +189,7 @@ impl Recipe {
             "raw" | "constant" => &["chunk"],
             "float" => &["stored", "mantissa", "columns", "fraction", "prob", "chunk"],
             "bytes" | "levels" => &["columns", "tables", "prob", "chunk"],
+            "tiled-levels" => &["stored", "shape", "columns", "steps", "prob", "chunk"],
             "tiles" => &["shape", "columns", "prob", "chunk"],
             _ => return Err(RecipeError::Unknown(format!("recipe {text:?}: unknown method"))),
         };
@@ -196,13 +223,19 @@ impl Recipe {
         };
         let prob = || number("prob", MIN_PROB_BITS.into(), MAX_PROB_BITS.into()).map(|n| n as u32);
         let columns = || number("columns", 0, u64::MAX);
+        let stored = || {
+            let stored: Result<DType, _> = value("stored").parse();
+            stored.map_err(|_| invalid("the stored dtype is unknown"))
+        };
+        let shape = || {
+            let shape = TileShape::ALL.into_iter().find(|s| s.to_string() == value("shape"));
+            shape.ok_or_else(|| invalid("the tile shape is unknown"))
+        };
         let method = match name {
             "raw" => Method::Raw,
             "constant" => Method::Constant,
             "float" => {
-                let stored: DType = value("stored")
-                    .parse()
-                    .map_err(|_| invalid("the stored dtype is unknown"))?;
+                let stored = stored()?;
                 let layout = stored
                     .float_layout()
                     .ok_or_else(|| invalid("the stored dtype is no float"))?;
@@ -231,17 +264,24 @@ impl Recipe {
                 tables: number("tables", 1, MAX_TABLES as u64)? as u32,
                 prob: prob()?,
             },
-            _ => {
-                let shape = TileShape::ALL
-                    .into_iter()
-                    .find(|s| s.to_string() == value("shape"))
-                    .ok_or_else(|| invalid("the tile shape is unknown"))?;
-                Method::Tiles {
-                    shape,
+            "tiled-levels" => {
+                let stored = stored()?;
+                if !matches!(stored, DType::I8 | DType::I16) {
+                    return Err(invalid("levels are stored as I8 or I16"));
+                }
+                Method::TiledLevels {
+                    stored,
+                    shape: shape()?,
                     columns: number("columns", 1, u64::MAX)?,
+                    steps: number("steps", 1, u64::MAX)?,
                     prob: prob()?,
                 }
             }
+            _ => Method::Tiles {
+                shape: shape()?,
+                columns: number("columns", 1, u64::MAX)?,
+                prob: prob()?,
+            },
         };
         let most = match method {
             Method::Levels { .. } => super::MAX_LEVELS_CHUNK_UNITS,

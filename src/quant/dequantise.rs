@@ -82,6 +82,31 @@ pub(crate) fn dequantise(backend: Backend, steps: &Steps, float: Float, first: u
     }
 }
 
+/// Writes the weights of elements `first..` of the row-major matrix, a level each, of any size; little-endian.
+///
+/// # Panics
+/// If the matrix does not have those elements.
+pub(crate) fn weights(
+    steps: &Steps,
+    float: Float,
+    first: usize,
+    mut levels: impl Iterator<Item = i16>,
+    out: &mut [u8],
+) {
+    let (columns, bytes) = (steps.columns(), float.bytes());
+    let (mut row, mut column, mut out) = (first / columns.len(), first % columns.len(), out);
+    while !out.is_empty() {
+        let part = out.len().min((columns.len() - column) * bytes);
+        let (now, later) = out.split_at_mut(part);
+        let factor = steps.row(row);
+        let places = now.chunks_exact_mut(bytes).zip(&columns[column..]);
+        for ((to, &column), level) in places.zip(&mut levels) {
+            float.write(f32::from(level) * (factor * widen(column)), to);
+        }
+        (row, column, out) = (row + 1, 0, later);
+    }
+}
+
 /// A part of a row.
 #[derive(Clone, Copy)]
 struct Part<'a> {

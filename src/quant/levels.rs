@@ -1,6 +1,6 @@
 //! A quantised matrix.
 
-use super::{Float, LEVEL_LIMIT, Steps};
+use super::{Float, LEVEL_LIMIT, Steps, weights};
 
 /// Levels of a matrix, row-major, and their steps.
 #[derive(Clone, Debug)]
@@ -28,13 +28,7 @@ impl Levels {
     /// The weights that decoding gives, as little-endian elements.
     pub(crate) fn decoded(&self, float: Float) -> Vec<u8> {
         let mut out = vec![0; self.levels.len() * float.bytes()];
-        let mut weights = out.chunks_exact_mut(float.bytes());
-        for (i, levels) in self.levels.chunks_exact(self.columns()).enumerate() {
-            let factor = self.steps.row(i);
-            for (j, (&level, out)) in levels.iter().zip(&mut weights).enumerate() {
-                float.write(f32::from(level) * (factor * self.steps.column(j)), out);
-            }
-        }
+        weights(&self.steps, float, 0, self.levels.iter().copied(), &mut out);
         out
     }
 }

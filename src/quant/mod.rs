@@ -13,7 +13,7 @@ pub(crate) mod nearest;
 pub(crate) mod rates;
 mod steps;
 
-pub(crate) use dequantise::{Float, dequantise};
+pub(crate) use dequantise::{Float, dequantise, weights};
 #[cfg(feature = "encode")]
 pub(crate) use levels::Levels;
 pub(crate) use steps::Steps;

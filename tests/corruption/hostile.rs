@@ -166,6 +166,11 @@ fn recipes_out_of_range() {
         "levels columns=8 tables=1 prob=12 chunk=131073".into(),
         "levels columns=0 tables=1 prob=12 chunk=65536".into(),
         "levels columns=8 tables=17 prob=12 chunk=65536".into(),
+        "tiled-levels stored=I32 shape=16x16 columns=8 steps=8 prob=12 chunk=65536".into(),
+        "tiled-levels stored=I8 shape=8x8 columns=8 steps=8 prob=12 chunk=65536".into(),
+        "tiled-levels stored=I8 shape=16x16 columns=0 steps=8 prob=12 chunk=65536".into(),
+        "tiled-levels stored=I8 shape=16x16 columns=8 steps=0 prob=12 chunk=65536".into(),
+        "tiled-levels stored=I8 shape=16x16 columns=8 steps=8 prob=12 chunk=1048592".into(),
         "tiles shape=4x64 columns=8 prob=12 chunk=65536".into(),
         "tiles shape=16x16 columns=0 prob=12 chunk=65536".into(),
     ] {
@@ -371,20 +376,114 @@ fn narrow_floats_that_do_not_widen() {
     }
 }
 
+/// The base of steps, which are all 0: with base 114 a level is its own weight.
+fn even_steps(base: u64) -> Bits {
+    Bits::default()
+        .bits(base, 8)
+        .bits(0, 1)
+        .bits(0, 8)
+        .bits(0, 1)
+        .bits(0, 8)
+}
+
+#[test]
+fn tiled_levels() {
+    let hand = |dtype: &str, stored: &str, [columns, steps]: [u64; 2], parameters: &[u8], chunk: &[u8], extra: u32| {
+        let recipe =
+            format!("tiled-levels stored={stored} shape=16x16 columns={columns} steps={steps} prob=12 chunk=65536");
+        Hand::new().tensor("t", dtype, &[2, 4], &recipe, parameters, &[(chunk, extra)])
+    };
+    // In plain units the lower of two symbols is `plain`.
+    let parameters = |base: u64, plain: u64| {
+        let tables = (0..8).map(|context| if context == 2 { plain } else { 0 });
+        tables.fold(even_steps(base).bits(0, 16), |bits, first| bits.table(first, &HALF))
+    };
+    // Lanes that end where they began after three symbols, all the first of their tables.
+    let chunk = [0, 0, 8, 0].repeat(32);
+    let bytes = parameters(114, 0).finish();
+    for columns in [[4, 4], [2, 8], [1, 1]] {
+        let decoded = decode_all(&hand("F32", "I8", columns, &bytes, &chunk, 0).bytes()).unwrap();
+        assert_eq!(decoded[0].1.as_ref().unwrap().0, (-128f32).to_le_bytes().repeat(8));
+    }
+    // Token 63 and 13 bits that are all 1 are the least level there is.
+    let wide = parameters(114, 63).finish();
+    let raw = [&chunk[..], &[0xff; 13]].concat();
+    for (dtype, weight) in [("F32", &(-32768f32).to_le_bytes()[..]), ("BF16", &[0, 0xc7])] {
+        let decoded = decode_all(&hand(dtype, "I16", [4, 4], &wide, &raw, 13).bytes()).unwrap();
+        assert_eq!(decoded[0].1.as_ref().unwrap().0, weight.repeat(8));
+    }
+    for base in [16, 188] {
+        let steps = parameters(base, 63).finish();
+        let decoded = decode_all(&hand("F16", "I16", [4, 4], &steps, &raw, 13).bytes()).unwrap();
+        assert!(decoded[0].1.is_ok());
+    }
+
+    let whole = [4, 4];
+    for base in [15, 189] {
+        let parameters = parameters(base, 0).finish();
+        fails(&hand("F32", "I8", whole, &parameters, &chunk, 0), Section::Head, "base");
+    }
+    fails(
+        &hand("I8", "I8", whole, &bytes, &chunk, 0),
+        Section::Head,
+        "BF16, F16 and F32",
+    );
+    fails(
+        &hand("F32", "I8", [3, 4], &bytes, &chunk, 0),
+        Section::Head,
+        "do not divide",
+    );
+    fails(
+        &hand("F32", "I8", [4, 3], &bytes, &chunk, 0),
+        Section::Head,
+        "do not divide",
+    );
+    let longer = parameters(114, 0).bits(0, 8).finish();
+    fails(
+        &hand("F32", "I8", whole, &longer, &chunk, 0),
+        Section::Head,
+        "followed by more",
+    );
+    fails(
+        &hand("F32", "I8", whole, &bytes[..2], &chunk, 0),
+        Section::Head,
+        "cut off",
+    );
+    fails(
+        &hand("F32", "I8", whole, &bytes[..9], &chunk, 0),
+        Section::Head,
+        "cut off",
+    );
+    fails(
+        &hand("F32", "I8", whole, &bytes, &chunk[..127], 0),
+        Section::Chunk,
+        "127 bytes",
+    );
+    fails(
+        &hand("F32", "I8", whole, &bytes, &chunk, 1),
+        Section::Chunk,
+        "shorter than its parts",
+    );
+    fails(
+        &hand("F32", "I16", whole, &wide, &raw, 12),
+        Section::Chunk,
+        "words do not end",
+    );
+    fails(
+        &hand("F32", "I16", whole, &wide, &chunk, 0),
+        Section::Chunk,
+        "raw bits are cut off",
+    );
+    fails(
+        &hand("F32", "I8", whole, &bytes, &raw, 13),
+        Section::Chunk,
+        "raw bits do not end",
+    );
+}
+
 #[test]
 fn levels() {
-    let steps = |base: u64| {
-        Bits::default()
-            .bits(base, 8)
-            .bits(0, 1)
-            .bits(0, 8)
-            .bits(0, 1)
-            .bits(0, 8)
-            .bits(0, 1)
-            .bits(0, 8)
-            .bits(0, 1)
-            .bits(0, 8)
-    };
+    let steps = |base: u64| even_steps(base).bits(0, 1).bits(0, 8).bits(0, 1).bits(0, 8);
     let hand = |dtype: &str, columns: u64, parameters: &[u8], chunk: &[u8], escapes: u32| {
         let recipe = format!("levels columns={columns} tables=1 prob=12 chunk=65536");
         Hand::new().tensor("t", dtype, &[8], &recipe, parameters, &[(chunk, escapes)])

@@ -32,6 +32,7 @@ fn the_samples_use_every_method() {
     });
     any("bytes", &|r| r.starts_with("bytes") && r.contains("tables=1 "));
     any("levels", &|r| r.starts_with("levels"));
+    any("levels in tiles", &|r| r.starts_with("tiled-levels"));
     any("tiles", &|r| r.starts_with("tiles"));
     any("bytes with thresholds", &|r| {
         r.starts_with("bytes") && !r.contains("tables=1 ")

@@ -137,12 +137,21 @@ fn a_word_for_nearly_every_symbol() {
 
 #[test]
 fn flips_in_levels_checked() {
+    flips(Build::Checked, &golden("v1.0-levels"), 300, 5);
+}
+
+#[test]
+fn flips_in_tiled_levels_checked() {
+    flips(Build::Checked, &golden("v1.0-tiled-levels"), 150, 6);
+}
+
+/// A golden file as a sample, to be damaged.
+fn golden(name: &str) -> Sample {
     let root = std::env::var("WCODEC_ROOT").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
-    let bytes = std::fs::read(std::path::Path::new(&root).join("tests/golden/v1.0-levels.wcodec")).unwrap();
-    let sample = Sample {
+    let bytes = std::fs::read(std::path::Path::new(&root).join(format!("tests/golden/{name}.wcodec"))).unwrap();
+    Sample {
         layout: Layout::of(&bytes),
         bytes,
         tensors: Vec::new(),
-    };
-    flips(Build::Checked, &sample, 300, 5);
+    }
 }

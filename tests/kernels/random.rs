@@ -86,18 +86,20 @@ fn large_and_odd() {
     check(&mut gpu, tensors, Effort::Default, 50);
 }
 
-/// Quantised weights of matrices whose rows are whole eights of columns, and of others.
+/// Quantised weights of matrices whose rows are whole eights of columns, and of others; some are coded in tiles.
 #[test]
 fn levels() {
     let Some(mut gpu) = Gpu::start(Build::Checked) else {
         return;
     };
     let (folder, mut body, mut entries) = (tempfile::tempdir().unwrap(), Vec::new(), Vec::new());
+    let scaled = [[140, 256], [60, 1024], [150, 131]].map(|shape| (shape, Kind::Scaled));
+    let smooth = [[270, 256], [130, 150]].map(|shape| (shape, Kind::Smooth));
     for dtype in [DType::BF16, DType::F16, DType::F32] {
-        for shape in [[140, 256], [60, 1024], [150, 131]] {
-            let data = fill(Kind::Scaled, dtype, &shape, 9);
+        for (shape, kind) in [&scaled[..], &smooth].concat() {
+            let data = fill(kind, dtype, &shape, 9);
             let offsets = [body.len(), body.len() + data.len()];
-            let name = format!("{dtype}.{}", shape[1]);
+            let name = format!("{kind:?}.{dtype}.{}", shape[1]);
             entries.push(format!(
                 r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":{offsets:?}}}"#
             ));
@@ -110,6 +112,11 @@ fn levels() {
     std::fs::write(&input, bytes).unwrap();
     checkpoint::encode_lossy(&input, &output, &EncodeOptions::lossless(), &Lossy::bits(4.0), &()).unwrap();
     let file = open(&output);
-    assert!(file.tensors().all(|t| t.info().recipe_text().starts_with("levels ")));
+    let method = |t: wcodec::Tensor| t.info().recipe_text().split(' ').next().unwrap_or_default().to_owned();
+    let tiled = file.tensors().filter(|t| method(*t) == "tiled-levels").count();
+    assert!(
+        file.tensors().all(|t| method(t).ends_with("levels")) && tiled == 6,
+        "{tiled}"
+    );
     check_file(&mut gpu, &file);
 }

@@ -17,7 +17,7 @@ import container
 import hashes
 from certificate import check_certificate
 from float_method import float_method
-from levels_method import levels
+from levels_method import levels, tiled_levels
 from simple_methods import bytes_method, constant, raw
 from tiles_method import tiles_method
 
@@ -27,6 +27,7 @@ METHODS = {
     "float": float_method,
     "bytes": bytes_method,
     "levels": levels,
+    "tiled-levels": tiled_levels,
     "tiles": tiles_method,
 }
 

@@ -131,7 +131,7 @@ def read_payload(file, tensor):
     for i, (length, extra, checksum) in enumerate(table):
         data = cut(file, offset + at, length)
         need(xxh3_64(data) == checksum, f"checksum of chunk {i}")
-        need(extra == 0 or method in ("float", "levels", "tiles"), "extra")
+        need(extra == 0 or method in ("float", "levels", "tiled-levels", "tiles"), "extra")
         result.append(Chunk(i * size, min(size, units - i * size), data, extra))
         at += up(length)
     return Payload(dtype, units, method, recipe, parameters, result)

@@ -1,10 +1,11 @@
-"""SPEC "levels": integers times a step a row and a step a column."""
+"""SPEC "levels" and "tiled-levels": integers times a step a row and a step a column."""
 
 import numpy as np
 
 from bits import Bits
 from container import need
 from rans import Steps, Streams, read_table
+from tiles_method import tiled_units
 
 EIGHTHS = np.array([128, 140, 152, 166, 181, 197, 215, 235], np.float64)
 
@@ -35,15 +36,28 @@ def rounded(values, dtype):
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
 
 
+class Factors:
+    """The steps that a level is multiplied by, in a matrix of some columns."""
+
+    def __init__(self, bits, units, columns):
+        base = bits.read(8)
+        need(16 <= base <= 188, "base")
+        steps = Steps(bits, units, columns)
+        self.row, self.column = factors(steps.row), factors(steps.column) * 2.0 ** (base - 128)
+
+    def weights(self, first, levels, dtype):
+        """The bytes of the weights of levels, from element `first` on."""
+        i, j = np.divmod(np.arange(first, first + len(levels)), len(self.column))
+        return rounded(levels * (self.row[i] * self.column[j]), dtype).tobytes()
+
+
 class Parameters:
     """Of a tensor; `parts` are the bits of each kind."""
 
     def __init__(self, payload):
         recipe = payload.recipe
         bits = Bits(payload.parameters)
-        base = bits.read(8)
-        need(16 <= base <= 188, "base")
-        steps = Steps(bits, payload.units, recipe["columns"])
+        self.factors = Factors(bits, payload.units, recipe["columns"])
         ends = [bits.at]
         self.scale = Steps(bits, payload.units, recipe["columns"])
         ends.append(bits.at)
@@ -52,7 +66,6 @@ class Parameters:
         ends.append(bits.at)
         bits.finish()
         self.parts = dict(zip(("steps", "scale", "tables"), np.diff([0, *ends]).tolist()))
-        self.row, self.column = factors(steps.row), factors(steps.column) * 2.0 ** (base - 128)
 
 
 def read_levels(payload, parameters):
@@ -80,9 +93,12 @@ def read_levels(payload, parameters):
 
 def levels(payload):
     parameters = Parameters(payload)
-    result = []
-    for chunk, level in read_levels(payload, parameters):
-        i, j = np.divmod(np.arange(chunk.first, chunk.first + chunk.count), payload.recipe["columns"])
-        weights = level * (parameters.row[i] * parameters.column[j])
-        result.append(rounded(weights, payload.dtype).tobytes())
-    return b"".join(result)
+    chunks = read_levels(payload, parameters)
+    return b"".join(parameters.factors.weights(chunk.first, level, payload.dtype) for chunk, level in chunks)
+
+
+def tiled_levels(payload):
+    bits, stored = Bits(payload.parameters), payload.recipe["stored"]
+    factors = Factors(bits, payload.units, payload.recipe["steps"])
+    level = tiled_units(payload, stored, bits).astype({"I8": np.int8, "I16": np.int16}[stored])
+    return factors.weights(0, level.astype(np.int64), payload.dtype)

@@ -11,6 +11,7 @@ PARAMETERS = {
     "float": ["stored", "mantissa", "columns", "fraction", "prob", "chunk"],
     "bytes": ["columns", "tables", "prob", "chunk"],
     "levels": ["columns", "tables", "prob", "chunk"],
+    "tiled-levels": ["stored", "shape", "columns", "steps", "prob", "chunk"],
     "tiles": ["shape", "columns", "prob", "chunk"],
 }
 NARROWER = {"F32": ["BF16", "F16"], "C64": ["BF16", "F16"], "F64": ["F32"]}
@@ -52,7 +53,10 @@ def parse(text, dtype, units):
         need(dtype in ("BF16", "F16", "F32") and columns > 0, "dtype or columns")
         need(1 <= p["tables"] <= 16, "tables")
         need(p["chunk"] <= 1 << 17, "chunk")
-    if method == "tiles":
+    if method == "tiled-levels":
+        need(dtype in ("BF16", "F16", "F32") and p["stored"] in ("I8", "I16"), "dtype or stored")
+        need(p["steps"] > 0 and units % p["steps"] == 0, "steps")
+    if method in ("tiles", "tiled-levels"):
         need(p["shape"] in SHAPES and columns > 0, "shape or columns")
         need(p["chunk"] % (SHAPES[p["shape"]][0] * columns) == 0, "chunk")
     return method, p

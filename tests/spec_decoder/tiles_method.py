@@ -4,7 +4,7 @@ import numpy as np
 
 import bits as bit_stream
 import tiles
-from dtypes import FLOATS
+from dtypes import FLOATS, UNIT_BYTES
 from rans import Streams, read_table
 
 UNSIGNED = {"BOOL", "U8", "U16", "U32", "U64", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2"}
@@ -112,14 +112,19 @@ def decode_units(symbols, contexts, raw, dtype, n, base):
 
 
 def tiles_method(payload):
+    return tiled_units(payload, payload.dtype, bit_stream.Bits(payload.parameters)).tobytes()
+
+
+def tiled_units(payload, dtype, parameters):
+    """The bit patterns of a tensor of some dtype; `parameters` begin where those of tiles do."""
     columns, shape = payload.recipe["columns"], payload.recipe["shape"]
-    prob, dtype, n = payload.recipe["prob"], payload.dtype, 8 * payload.unit_bytes
-    parameters = bit_stream.Bits(payload.parameters)
+    prob, unit_bytes = payload.recipe["prob"], UNIT_BYTES[dtype]
+    n = 8 * unit_bytes
     base = parameters.read(16)
     tables = [read_table(parameters, prob) for _ in range(TABLES)]
     parameters.finish()
 
-    result = np.zeros(payload.units, f"<u{payload.unit_bytes}")
+    result = np.zeros(payload.units, f"<u{unit_bytes}")
     for batch in payload.batches():
         if any(chunk.extra > len(chunk.data) - 128 for chunk in batch):
             raise ValueError("the raw bits are longer than the chunk")
@@ -143,4 +148,4 @@ def tiles_method(payload):
             e = tiles.decode_tiles(values, grids[i], columns, n, predictors[i], transforms[i])
             units = to_patterns(e.ravel(), dtype, n)
             result[chunk.first : chunk.first + chunk.count] = units
-    return result.tobytes()
+    return result

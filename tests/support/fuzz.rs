@@ -58,7 +58,7 @@ pub fn arbitrary_bytes(data: &[u8]) {
             let tables = if columns == 0 { 1 } else { 1 + input.byte() % 16 };
             let shape_of_tile = input.pick(&["16x16", "8x32", "32x8"]);
             let mantissa = input.byte() % 5;
-            let recipe = match input.byte() % 6 {
+            let recipe = match input.byte() % 7 {
                 0 => format!("raw chunk={chunk}"),
                 1 => format!("constant chunk={chunk}"),
                 2 => format!(
@@ -66,6 +66,12 @@ pub fn arbitrary_bytes(data: &[u8]) {
                 ),
                 3 => format!("bytes columns={columns} tables={tables} prob={prob} chunk={chunk}"),
                 4 => format!("levels columns={columns} tables={tables} prob={prob} chunk={chunk}"),
+                5 => {
+                    let (integers, steps) = (input.pick(&["I8", "I16"]), input.pick(&[1, shape[1], columns]));
+                    format!(
+                        "tiled-levels stored={integers} shape={shape_of_tile} columns={columns} steps={steps} prob={prob} chunk={chunk}"
+                    )
+                }
                 _ => format!("tiles shape={shape_of_tile} columns={columns} prob={prob} chunk={chunk}"),
             };
             let escapes = u32::from(input.byte());

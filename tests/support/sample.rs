@@ -125,7 +125,7 @@ pub fn rich() -> &'static Sample {
     })
 }
 
-/// Levels, with escapes, in every type that they make.
+/// Levels, with escapes, in every type that they make, and in tiles.
 pub fn quantised() -> &'static Sample {
     static SAMPLE: OnceLock<Sample> = OnceLock::new();
     SAMPLE.get_or_init(|| {
@@ -139,6 +139,12 @@ pub fn quantised() -> &'static Sample {
                 ("outliers", DType::BF16, vec![128, 160], outliers),
                 tensor("half", DType::F16, &[100, 170]),
                 tensor("single", DType::F32, &[170, 100]),
+                (
+                    "tiled",
+                    DType::BF16,
+                    vec![160, 110],
+                    fill(Kind::Smooth, DType::BF16, &[160, 110], 7),
+                ),
                 tensor("exact", DType::BF16, &[90]),
             ],
             4.0,

@@ -24,6 +24,8 @@ pub(crate) enum Kernel {
     Tiles,
     /// Floats of so many bits.
     Levels(u32),
+    /// Floats of so many bits.
+    TiledLevels(u32),
     /// Not a method's: numbers that have been decoded become another type's.
     Convert(Conversion),
 }
@@ -65,6 +67,8 @@ impl Kernel {
             Self::Tiles,
             Self::Levels(16),
             Self::Levels(32),
+            Self::TiledLevels(16),
+            Self::TiledLevels(32),
         ];
         let conversions = [Conversion::U16ToU32, Conversion::I8ToI16, Conversion::F8E5M2ToF16];
         let conversions = conversions.map(Self::Convert);
@@ -92,6 +96,7 @@ impl Kernel {
             Self::Bytes(bits) => format!("wcodec_bytes_{bits}"),
             Self::Tiles => "wcodec_tiles".into(),
             Self::Levels(bits) => format!("wcodec_levels_{bits}"),
+            Self::TiledLevels(bits) => format!("wcodec_tiled_levels_{bits}"),
             Self::Convert(Conversion::U16ToU32) => "wcodec_u32_of_u16".into(),
             Self::Convert(Conversion::I8ToI16) => "wcodec_i16_of_i8".into(),
             Self::Convert(Conversion::F8E5M2ToF16) => "wcodec_f16_of_f8_e5m2".into(),
@@ -111,7 +116,8 @@ impl Kernel {
                 ("float.cu", format!("{name} {numbers}"))
             }
             Self::Bytes(bits) => ("bytes.cu", format!("{name} UNIT_BYTES={}", bits / 8)),
-            Self::Tiles => ("tiles.cu", name),
+            Self::Tiles => ("tiles.cu", format!("{name} OUT_BYTES=0")),
+            Self::TiledLevels(bits) => ("tiles.cu", format!("{name} OUT_BYTES={}", bits / 8)),
             Self::Levels(bits) => ("levels.cu", format!("{name} OUT_BYTES={}", bits / 8)),
             Self::Convert(conversion) => {
                 let (from, to, shift) = match conversion {
@@ -128,7 +134,7 @@ impl Kernel {
     pub(crate) fn warps(self) -> u32 {
         match self {
             Self::Raw | Self::Constant | Self::Float(..) | Self::Bytes(8) | Self::Levels(_) => MAX_THREADS / WARP,
-            Self::Bytes(_) | Self::Tiles => 4,
+            Self::Bytes(_) | Self::Tiles | Self::TiledLevels(_) => 4,
             Self::Convert(_) => 8,
         }
     }
@@ -142,7 +148,7 @@ impl Kernel {
             Self::Float(..) => RING_BYTES + SYMBOLS_BYTES + SEEDS,
             Self::Bytes(8) | Self::Levels(_) => RING_BYTES + GROUP,
             Self::Bytes(bits) => RING_BYTES * (bits / 8) + GROUP * (bits / 8 + 1),
-            Self::Tiles => RING_BYTES + 8 * VALUES,
+            Self::Tiles | Self::TiledLevels(_) => RING_BYTES + 8 * VALUES,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::bytes::{self, ByteCoder, Plane};
 use super::float::{ESCAPES_BITS, FloatCoder};
 use super::levels::LevelCoder;
 use super::plan::{Coder, Plan};
+use super::tiled_levels::TiledLevelCoder;
 use super::tiles::TileCoder;
 use super::tiles::unit::{Order, Plain};
 use crate::context::Classes;
@@ -16,7 +17,7 @@ use crate::entropy::DecodeTables;
 use crate::format::MAX_PROB_BITS;
 use crate::plane::float::Widen;
 use crate::predict::scale::Scale;
-use crate::quant::Float;
+use crate::quant::{Float, Steps};
 use launch::Kernel;
 use std::ops::Range;
 
@@ -81,7 +82,11 @@ impl Plan {
             Coder::Float(coder) => self.describe_float(coder, chunks, &mut description),
             Coder::Bytes(coder) => describe_bytes(coder, &mut description),
             Coder::Levels(coder) => self.describe_levels(coder, &mut description),
-            Coder::Tiles(coder) => describe_tiles(coder, &mut description),
+            Coder::TiledLevels(coder) => self.describe_tiled_levels(coder, &mut description),
+            Coder::Tiles(coder) => {
+                description.kernel = Kernel::Tiles;
+                describe_tiles(coder, &mut description);
+            }
         }
         description
     }
@@ -113,21 +118,21 @@ impl Plan {
 
     fn describe_levels(&self, coder: &LevelCoder, to: &mut Description) {
         to.kernel = Kernel::Levels(8 * self.unit_bytes as u32);
-        to.tensor.widen = if coder.float == Float::F16 {
-            widen::F16
-        } else {
-            widen::NONE
-        };
+        to.set_steps(coder.float, &coder.steps);
         to.add_tables(&coder.tables);
         to.set_scale(&coder.scale);
         to.classes = all_classes(&coder.classes);
-        let bytes = |factors: &[u16]| factors.iter().flat_map(|f| f.to_le_bytes()).collect();
-        (to.row_factors, to.column_factors) = (bytes(coder.steps.rows()), bytes(coder.steps.columns()));
     }
 
-    /// Row and column of the first unit of a chunk in a matrix of so many columns; 0 without one.
-    pub(crate) fn place(&self, chunk: u64, columns: u32) -> (u32, u32) {
-        let (first, columns) = (chunk * self.chunk_units, u64::from(columns));
+    fn describe_tiled_levels(&self, coder: &TiledLevelCoder, to: &mut Description) {
+        to.kernel = Kernel::TiledLevels(8 * self.unit_bytes as u32);
+        to.set_steps(coder.float, &coder.steps);
+        describe_tiles(&coder.tiles, to);
+    }
+
+    /// Row and column of the first unit of a chunk in the matrix that has steps; 0 without one.
+    pub(crate) fn place(&self, chunk: u64, description: &Description) -> (u32, u32) {
+        let (first, columns) = (chunk * self.chunk_units, u64::from(description.tensor.step_columns));
         match columns {
             0 => (0, 0),
             _ => ((first / columns) as u32, (first % columns) as u32),
@@ -152,7 +157,15 @@ impl Description {
         let (rows, columns) = scale.parts();
         // Steps are at most 2^24.
         self.tensor.width = columns.len() as u32;
+        self.tensor.step_columns = self.tensor.width;
         (self.rows, self.columns) = (rows.to_vec(), columns.to_vec());
+    }
+
+    fn set_steps(&mut self, float: Float, steps: &Steps) {
+        self.tensor.widen = if float == Float::F16 { widen::F16 } else { widen::NONE };
+        self.tensor.step_columns = steps.columns().len() as u32;
+        let bytes = |factors: &[u16]| factors.iter().flat_map(|f| f.to_le_bytes()).collect();
+        (self.row_factors, self.column_factors) = (bytes(steps.rows()), bytes(steps.columns()));
     }
 
     /// Tiles of a chunk of so many units.
@@ -197,11 +210,11 @@ fn all_classes(classes: &Classes) -> Vec<u8> {
 }
 
 fn describe_tiles(coder: &TileCoder, to: &mut Description) {
-    to.kernel = Kernel::Tiles;
     // A chunk holds whole rows of tiles, so columns are at most as many as its units.
     to.tensor.width = coder.columns as u32;
     to.tensor.tile_height = coder.shape.height() as u32;
     to.tensor.tile_width = coder.shape.width() as u32;
+    to.tensor.tiled_bytes = coder.units.bits() / 8;
     to.tensor.order = match coder.units.order {
         Order::Unsigned => order::UNSIGNED,
         Order::Signed => order::SIGNED,

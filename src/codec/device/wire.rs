@@ -43,12 +43,12 @@ shared_structs! {
         rows: u64,
         /// Scale steps of columns, a byte each; a multiple of 16.
         columns: u64,
-        /// Method levels: factors of rows and columns, 2 bytes each, as BF16; multiples of 16.
+        /// Levels: factors of rows and columns, 2 bytes each, as BF16; multiples of 16.
         row_factors: u64,
         column_factors: u64,
         /// Methods bytes and levels: the context of each of 256 scale steps.
         classes: u64,
-        /// Method tiles: two bytes a tile.
+        /// Tiles: two bytes a tile.
         scratch: u64,
         /// Methods bytes and constant: a byte a plane, the lowest first: mask, or the byte; or the unit.
         values: u64,
@@ -70,11 +70,14 @@ shared_structs! {
         low: u32,
         token_bits: u32,
         widen: u32,
-        /// Method tiles.
+        /// Tiles, and the integers in them, of so many bytes.
         tile_height: u32,
         tile_width: u32,
+        tiled_bytes: u32,
         order: u32,
         plain: u32,
+        /// Columns of the matrix whose rows and columns have steps, 0 without one.
+        step_columns: u32,
     }
     /// A chunk.
     struct Chunk {
@@ -90,7 +93,7 @@ shared_structs! {
         extra: u32,
         /// Units of output.
         units: u32,
-        /// Row and column of its first unit, with scale steps.
+        /// Row and column of its first unit in the matrix of steps.
         row: u32,
         column: u32,
     }

@@ -12,10 +12,9 @@ use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
 use crate::format::{MAX_LEVELS_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe};
 use crate::plane::raw::GROUP;
 use crate::predict::{scale::Scale, scale_fit};
-use crate::quant::nearest::noise;
 #[cfg(feature = "eval")]
 use crate::quant::rates::Rates;
-use crate::quant::{Float, LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
+use crate::quant::{LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
 
 /// Bits of an octave in the scale of the levels.
 const FRACTION_BITS: u32 = 3;
@@ -36,34 +35,6 @@ pub(crate) struct Plan {
     pub(crate) bits: u64,
 }
 
-/// A quantised tensor, ready to be written.
-pub(crate) struct Quantised {
-    pub(crate) levels: Levels,
-    pub(crate) plan: Plan,
-    /// What decoding gives, little-endian.
-    pub(crate) decoded: Vec<u8>,
-    /// Squared error against squared weights.
-    pub(crate) noise: f64,
-    /// What the model is expected to lose by it, in nats a token, where that is known.
-    pub(crate) loss: Option<f64>,
-}
-
-impl Quantised {
-    /// Makes levels of weights ready. `None` as [`Plan::new`].
-    pub(crate) fn new(backend: Backend, float: Float, weights: &[f32], levels: Levels) -> Option<Self> {
-        let plan = Plan::new(backend, &levels)?;
-        let decoded = levels.decoded(float);
-        let noise = noise(weights, &float.read(&decoded)?);
-        Some(Self {
-            levels,
-            plan,
-            decoded,
-            noise,
-            loss: None,
-        })
-    }
-}
-
 /// Levels as a matrix of magnitudes.
 struct LevelMatrix<'a>(&'a Levels);
 
@@ -81,8 +52,19 @@ impl Plan {
     /// Fits scale, contexts and tables. `None` for levels that are no matrix, or too large a one.
     pub(crate) fn new(backend: Backend, levels: &Levels) -> Option<Self> {
         let (rows, columns) = (levels.rows(), levels.columns());
-        let units = rows * columns;
         let scale = scale_fit::fit(backend, rows, columns, FRACTION_BITS, &LevelMatrix(levels))?;
+        Some(Self::with_scale(scale, levels))
+    }
+
+    /// Without prediction: one table. `None` as [`Plan::new`].
+    pub(crate) fn flat(levels: &Levels) -> Option<Self> {
+        let scale = Scale::new(vec![0; levels.rows()], vec![0; levels.columns()])?;
+        Some(Self::with_scale(scale, levels))
+    }
+
+    fn with_scale(scale: Scale, levels: &Levels) -> Self {
+        let columns = levels.columns();
+        let units = levels.levels.len();
         let mut by_step = vec![[0u32; SYMBOLS]; 256];
         let mut beyond = 0u64;
         let mut steps = vec![0u8; columns];
@@ -108,13 +90,13 @@ impl Plan {
         tables.iter().for_each(|t| t.write(&mut writer));
         let chunks = units.div_ceil(chunk_units(units) as usize) as u64;
         let fixed = writer.len() + chunks * 8 * (STATES_BYTES as u64 + 16) + beyond * ESCAPE_BITS;
-        Some(Self {
+        Self {
             bits: fixed + (costs.iter().sum::<u64>() >> COST_BITS),
             parameters: writer.finish(),
             classes: Classes::Thresholds(classes[1..].iter().map(|c| c.first).collect()),
             scale,
             tables,
-        })
+        }
     }
 
     /// What levels take with these tables.

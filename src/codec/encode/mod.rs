@@ -6,6 +6,10 @@ mod count;
 mod float;
 #[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
 pub(crate) mod levels;
+#[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
+pub(crate) mod quantised;
+#[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
+mod tiled_levels;
 pub(crate) mod tiles;
 
 use crate::backend::Backend;
@@ -154,10 +158,9 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     candidates.retain(|c| c.cost < raw_cost);
     candidates.sort_by_key(|c| c.cost);
     // Prices are estimates: what they favour must still beat the input itself, and tiles, which
-    // decode slowly, the next best. And no payload may stand for more than a reader takes.
-    let fits =
-        |e: &Encoded| e.len() < raw_bytes && data.len() as u64 <= e.len().saturating_mul(MAX_EXPANSION).max(1 << 20);
-    let mut encoded = candidates.iter().map(|c| (c, (c.encode)())).filter(|(_, e)| fits(e));
+    // decode slowly, the next best.
+    let smaller = |e: &Encoded| e.len() < raw_bytes && fits(e, data.len());
+    let mut encoded = candidates.iter().map(|c| (c, (c.encode)())).filter(|(_, e)| smaller(e));
     let Some((candidate, first)) = encoded.next() else {
         return raw();
     };
@@ -170,6 +173,11 @@ pub(crate) fn encode(input: Input, effort: Effort) -> Encoded {
     let other = encoded.map(|(_, e)| e).find(|e| !e.is_tiles());
     let other = other.filter(|e| e.len() <= len);
     other.or(first).unwrap_or_else(|| (candidate.encode)())
+}
+
+/// Whether a payload stands for no more data than a reader takes.
+fn fits(encoded: &Encoded, len: usize) -> bool {
+    len as u64 <= encoded.len().saturating_mul(MAX_EXPANSION).max(1 << 20)
 }
 
 /// Estimated payload of a tensor with each tool by itself, in 2^-16 bits; `none` first.

@@ -31,38 +31,72 @@ const CHUNK_UNITS: usize = 1 << 16;
 const SAMPLE: usize = 1 << 17;
 
 /// Units that the default effort prices tiles on.
-const PRICED: usize = 1 << 15;
+pub(super) const PRICED: usize = 1 << 15;
+/// How often the sample is gone over.
+pub(super) const ROUNDS: u32 = 2;
 
 /// Ways to code a tensor in tiles, where neighbours look alike; `best` is the cost that they
 /// must stay under, in 2^-16 bits.
 pub(super) fn candidates<'a>(input: Input<'a>, effort: Effort, best: u64) -> Vec<Candidate<'a>> {
-    let Input { dtype, data, .. } = input;
-    let units = input.units();
-    let columns = matrix_columns(input);
-    let (shapes, sample) = match effort {
+    let search = match effort {
         Effort::Fast => return Vec::new(),
-        Effort::Default => (&TileShape::ALL[..1], PRICED),
-        Effort::Max => (&TileShape::ALL[..], SAMPLE),
+        Effort::Default => Search {
+            shapes: &TileShape::ALL[..1],
+            sample: PRICED,
+            differences: Some(100),
+        },
+        Effort::Max => Search {
+            shapes: &TileShape::ALL,
+            sample: SAMPLE,
+            differences: None,
+        },
     };
-    let price = |columns: usize, shape: TileShape| -> Option<Candidate<'a>> {
-        if effort == Effort::Default {
-            // Pricing is slow; noise, which most tensors are, is seen on the differences at once.
-            let differences = Matrix::without_base(dtype, data, shape, columns)?.difference_bits();
-            if differences.saturating_mul(units as u64) > best / 100 * 95 {
-                return None;
+    let candidate = |tiling: Tiling| Candidate {
+        cost: tiling.cost,
+        encode: Box::new(move || encode_input(input, tiling)),
+    };
+    search.run(input, best).map(candidate).collect()
+}
+
+/// A way to cut a matrix into tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiling {
+    pub(super) shape: TileShape,
+    pub(super) columns: usize,
+    /// Estimated payload in 2^-16 bits.
+    pub(super) cost: u64,
+}
+
+/// Which ways are priced.
+#[derive(Clone, Copy)]
+pub(super) struct Search {
+    pub(super) shapes: &'static [TileShape],
+    /// Units that a price is taken on.
+    pub(super) sample: usize,
+    /// Pricing is slow, and most tensors are noise, which is seen on the differences of neighbours at once: what those
+    /// may take, in percent of the best.
+    pub(super) differences: Option<u64>,
+}
+
+impl Search {
+    /// The ways that cost less than `best`, in 2^-16 bits.
+    pub(super) fn run<'a>(self, input: Input<'a>, best: u64) -> impl Iterator<Item = Tiling> + use<'a> {
+        let Input { dtype, data, .. } = input;
+        let units = input.units() as u64;
+        let price = move |columns: usize, shape: TileShape| -> Option<Tiling> {
+            if let Some(percent) = self.differences {
+                let differences = Matrix::without_base(dtype, data, shape, columns)?.difference_bits();
+                if differences.saturating_mul(units) > best / 100 * percent {
+                    return None;
+                }
             }
-        }
-        let cost = estimate(dtype, data, shape, columns, sample).filter(|&cost| cost < best)?;
-        Some(Candidate {
-            cost,
-            encode: Box::new(move || encode_input(input, shape, columns)),
-        })
-    };
-    columns
-        .iter()
-        .flat_map(|&c| shapes.iter().map(move |&s| (c, s)))
-        .filter_map(|(c, s)| price(c, s))
-        .collect()
+            let cost = estimate(dtype, data, shape, columns, self.sample).filter(|&cost| cost < best)?;
+            Some(Tiling { shape, columns, cost })
+        };
+        let all = matrix_columns(input).into_iter();
+        all.flat_map(move |c| self.shapes.iter().map(move |&s| (c, s)))
+            .filter_map(move |(c, s)| price(c, s))
+    }
 }
 
 /// Columns that tiles are tried with: narrow matrices too, for convolution kernels.
@@ -91,24 +125,14 @@ pub(super) fn tool_costs(input: Input) -> Vec<(&'static str, u64)> {
     predictors.chain(transforms).chain([("tiles", best.all)]).collect()
 }
 
-fn encode_input(input: Input, shape: TileShape, columns: usize) -> Encoded {
-    match encode(input, shape, columns, MAX_PROB_BITS, 2) {
-        Some(tiles) => {
-            let method = Method::Tiles {
-                shape,
-                columns: columns as u64,
-                prob: MAX_PROB_BITS,
-            };
-            let chunks = tiles.chunks.into_iter().map(|c| (c.bytes, c.extra)).collect();
-            assemble(
-                Recipe {
-                    method,
-                    chunk: tiles.chunk_units,
-                },
-                &tiles.parameters,
-                chunks,
-            )
-        }
+fn encode_input(input: Input, tiling: Tiling) -> Encoded {
+    let Tiling { shape, columns, .. } = tiling;
+    match encode(input, shape, columns, MAX_PROB_BITS, ROUNDS, BitWriter::default()) {
+        Some(tiles) => tiles.assemble(Method::Tiles {
+            shape,
+            columns: columns as u64,
+            prob: MAX_PROB_BITS,
+        }),
         None => super::raw(input),
     }
 }
@@ -121,21 +145,36 @@ pub(crate) struct TileEncoding {
     pub(crate) chunks: Vec<TileChunk>,
 }
 
+impl TileEncoding {
+    pub(super) fn assemble(self, method: Method) -> Encoded {
+        let chunk = self.chunk_units;
+        let chunks = self.chunks.into_iter().map(|c| (c.bytes, c.extra)).collect();
+        assemble(Recipe { method, chunk }, &self.parameters, chunks)
+    }
+}
+
 /// A chunk and the `extra` field of its entry.
 pub(crate) struct TileChunk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) extra: u32,
 }
 
-/// Encodes a tensor as a matrix of `columns` units a row. `effort` is how often the sample is gone
-/// over: 2 is good, more than 4 gains nothing.
+/// Encodes a tensor as a matrix of `columns` units a row. `rounds` is how often the sample is gone
+/// over: 2 is good, more than 4 gains nothing. The parameters are appended to `writer`.
 ///
 /// `None` if there are no units, the columns do not divide them, or a row of tiles is more than a
 /// chunk may have.
-pub(crate) fn encode(input: Input, shape: TileShape, columns: usize, prob: u32, effort: u32) -> Option<TileEncoding> {
+pub(crate) fn encode(
+    input: Input,
+    shape: TileShape,
+    columns: usize,
+    prob: u32,
+    rounds: u32,
+    mut writer: BitWriter,
+) -> Option<TileEncoding> {
     let matrix = Matrix::new(input.dtype, input.data, shape, columns)?;
     let chunk_units = chunk_units(shape, columns)?;
-    let mut chooser = Chooser::learn(&matrix, &matrix.sample(SAMPLE), Tools::ALL, effort).0;
+    let mut chooser = Chooser::learn(&matrix, &matrix.sample(SAMPLE), Tools::ALL, rounds).0;
     let mut counts = Counts::default();
     let tiles = 0..matrix.grid.tiles();
     let modes: Vec<Mode> = tiles
@@ -144,7 +183,6 @@ pub(crate) fn encode(input: Input, shape: TileShape, columns: usize, prob: u32, 
         .collect();
 
     let frequencies = counts.tables.each_ref().map(|c| Frequencies::normalise(c, prob));
-    let mut writer = BitWriter::default();
     writer.bits(matrix.units.base_token().into(), 16);
     frequencies.iter().for_each(|f| f.write(&mut writer));
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "encode")]
 
 use super::*;
+use crate::bits::BitWriter;
 use crate::codec::encode::Input;
 use crate::codec::encode::tiles::{TileEncoding, encode, estimate, shape_costs};
 use crate::format::MAX_CHUNK_UNITS;
@@ -43,12 +44,12 @@ fn input(dtype: DType, data: &[u8]) -> Input<'_> {
 }
 
 fn coder(dtype: DType, shape: TileShape, columns: usize, encoding: &TileEncoding) -> TileCoder {
-    TileCoder::parse(dtype, shape, columns, PROB, &encoding.parameters).unwrap()
+    TileCoder::parse(dtype, shape, columns, PROB, BitReader::new(&encoding.parameters)).unwrap()
 }
 
 /// Encodes, decodes with every backend, compares, and gives the encoded length.
 fn round_trip(dtype: DType, data: &[u8], shape: TileShape, columns: usize) -> usize {
-    let encoding = encode(input(dtype, data), shape, columns, PROB, 1).unwrap();
+    let encoding = encode(input(dtype, data), shape, columns, PROB, 1, BitWriter::default()).unwrap();
     let coder = coder(dtype, shape, columns, &encoding);
     let chunk_bytes = encoding.chunk_units as usize * dtype.unit_bytes();
     assert!(encoding.chunk_units.is_multiple_of((shape.height() * columns) as u64));
@@ -158,7 +159,7 @@ fn chunks_cut_between_rows_of_tiles() {
         (TileShape::T8x32, 48, 2000, 2),
     ] {
         let data = mixed(DType::BF16, rows * columns, 3);
-        let encoding = encode(input(DType::BF16, &data), shape, columns, PROB, 0).unwrap();
+        let encoding = encode(input(DType::BF16, &data), shape, columns, PROB, 0, BitWriter::default()).unwrap();
         assert_eq!(encoding.chunks.len(), chunks);
         round_trip(DType::BF16, &data, shape, columns);
     }
@@ -167,7 +168,17 @@ fn chunks_cut_between_rows_of_tiles() {
 #[test]
 fn impossible_matrices_are_refused() {
     let data = [0; 64];
-    let none = |dtype, data: &[u8], columns| encode(input(dtype, data), TileShape::T16x16, columns, PROB, 0).is_none();
+    let none = |dtype, data: &[u8], columns| {
+        encode(
+            input(dtype, data),
+            TileShape::T16x16,
+            columns,
+            PROB,
+            0,
+            BitWriter::default(),
+        )
+        .is_none()
+    };
     assert!(none(DType::U8, &[], 4));
     assert!(none(DType::U8, &data, 0));
     assert!(none(DType::U8, &data, 3));
@@ -245,7 +256,15 @@ fn damage_never_panics() {
     let mut s = 99;
     for (dtype, columns) in [(DType::BF16, 50), (DType::I64, 64), (DType::U8, 33)] {
         let data = mixed(dtype, columns * 30, 5);
-        let encoding = encode(input(dtype, &data), TileShape::T16x16, columns, PROB, 1).unwrap();
+        let encoding = encode(
+            input(dtype, &data),
+            TileShape::T16x16,
+            columns,
+            PROB,
+            1,
+            BitWriter::default(),
+        )
+        .unwrap();
         let coder = coder(dtype, TileShape::T16x16, columns, &encoding);
         let (bytes, extra) = (&encoding.chunks[0].bytes, encoding.chunks[0].extra);
         let mut out = vec![0; data.len()];
@@ -271,7 +290,14 @@ fn damage_never_panics() {
             }
             for len in 0..encoding.parameters.len() - 1 {
                 assert!(
-                    TileCoder::parse(dtype, TileShape::T16x16, columns, PROB, &encoding.parameters[..len]).is_err()
+                    TileCoder::parse(
+                        dtype,
+                        TileShape::T16x16,
+                        columns,
+                        PROB,
+                        BitReader::new(&encoding.parameters[..len])
+                    )
+                    .is_err()
                 );
             }
         }
@@ -280,7 +306,6 @@ fn damage_never_panics() {
 
 /// A chunk of one 8x8 tile with some predictor code, transform code, padding and seeds.
 fn crafted(predictor: u8, transforms: u8, extra_raw: &[u8], seed: u16) -> Result<(), Problem> {
-    use crate::bits::BitWriter;
     use crate::entropy::EncodeTables;
     let mut even = [0; 256];
     even[..128].fill(1);
@@ -288,7 +313,7 @@ fn crafted(predictor: u8, transforms: u8, extra_raw: &[u8], seed: u16) -> Result
     let mut writer = BitWriter::default();
     writer.bits(0, 16);
     frequencies.iter().for_each(|f| f.write(&mut writer));
-    let coder = TileCoder::parse(DType::I16, TileShape::T16x16, 8, PROB, &writer.finish()).unwrap();
+    let coder = TileCoder::parse(DType::I16, TileShape::T16x16, 8, PROB, BitReader::new(&writer.finish())).unwrap();
 
     let mut symbols = vec![0; 128];
     let mut contexts = vec![0; 128];
@@ -339,7 +364,7 @@ proptest! {
 
     #[test]
     fn arbitrary_chunks_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), extra in 0u32..500) {
-        let encoding = encode(input(DType::F32, &mixed(DType::F32, 256, 1)), TileShape::T8x32, 32, PROB, 1).unwrap();
+        let encoding = encode(input(DType::F32, &mixed(DType::F32, 256, 1)), TileShape::T8x32, 32, PROB, 1, BitWriter::default()).unwrap();
         let coder = coder(DType::F32, TileShape::T8x32, 32, &encoding);
         let _ = decode_chunk(&coder, Backend::Scalar, &bytes, extra, &mut [0; 1024]);
     }

@@ -35,6 +35,7 @@ Recipes:
 against the squared weights; loss: what the encoder expects the model to lose by them, in nats a token, where it was \
 calibrated; steps: the least, the middle and the largest
   tiles      tile prediction and transforms
+  tiled-levels  the two together: quantised weights whose levels are coded in tiles
   +scale     with prediction of the scale by row and column; 1/4: in quarters of an octave")]
 #[command(after_help = "\
 Examples:
@@ -49,7 +50,7 @@ pub(crate) struct Inspect {
     /// Totals only, not each tensor
     #[arg(long)]
     summary: bool,
-    /// For each tensor, what every tool of the encoder would make of it
+    /// For each tensor, what every tool of the encoder would make of it; of a quantised one, of its levels
     #[arg(long)]
     tools: bool,
 }

@@ -40,7 +40,7 @@ pub(super) fn short(tensor: &TensorInfo) -> String {
         }
         Method::Levels { tables, .. } => format!("{family} t{tables}"),
         Method::Bytes { tables, .. } if tables > 1 => format!("{family} t{tables}"),
-        Method::Tiles { shape, .. } => format!("{family} {shape}"),
+        Method::TiledLevels { shape, .. } | Method::Tiles { shape, .. } => format!("{family} {shape}"),
         _ => family,
     }
 }

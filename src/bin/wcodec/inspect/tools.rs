@@ -6,9 +6,8 @@ use crate::output;
 use crate::table::{Align, Table};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use wcodec::Decoder;
-use wcodec::analysis::{TOOLS, tool_costs};
-use wcodec::format::TensorInfo;
+use wcodec::analysis::{TOOLS, tensor_costs};
+use wcodec::{Decoder, Tensor};
 
 /// The tool that the others are held against: entropy coding without prediction.
 const BASELINE: &str = "none";
@@ -59,7 +58,7 @@ impl Finding {
 pub(super) fn run(name: &str, decoder: &Decoder, summary: bool, global: &Global) -> Result<(), Failure> {
     let mut findings = Vec::new();
     for tensor in decoder.tensors() {
-        findings.push((tensor.info().name().to_owned(), find(tensor.info(), &tensor.decode()?)?));
+        findings.push((tensor.info().name().to_owned(), find(tensor)?));
     }
     let mut kinds: BTreeMap<String, Finding> = BTreeMap::new();
     for (name, finding) in &findings {
@@ -82,15 +81,21 @@ pub(super) fn run(name: &str, decoder: &Decoder, summary: bool, global: &Global)
     } else {
         format!("{}\n", table("tensor", &findings).render())
     };
+    let quantised = decoder.tensors().any(|t| t.info().noise().is_some());
+    let of = if quantised {
+        "; of quantised tensors: of the levels and their steps"
+    } else {
+        ""
+    };
     output::print(&format!(
-        "Bits per element under each tool\n\n{tensors}{}",
+        "Bits per element under each tool{of}\n\n{tensors}{}",
         table("kind", &kinds).render()
     ))
 }
 
-fn find(info: &TensorInfo, data: &[u8]) -> Result<Finding, Failure> {
-    let elements: f64 = info.shape().iter().map(|&d| d as f64).product();
-    let costs = tool_costs(info.dtype(), info.shape(), data)?;
+fn find(tensor: Tensor) -> Result<Finding, Failure> {
+    let elements: f64 = tensor.info().shape().iter().map(|&d| d as f64).product();
+    let costs = tensor_costs(tensor)?;
     let bits = |tool: &str| costs.iter().find(|c| c.tool == tool).map(|c| c.bits * elements);
     // A tool that does not apply saves nothing: so kinds add up over all their tensors.
     let bits = TOOLS

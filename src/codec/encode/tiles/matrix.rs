@@ -1,7 +1,7 @@
 //! The tensor as a matrix of ordered integers, read tile by tile.
 
 use crate::codec::tiles::unit::Units;
-use crate::cost::COST_BITS;
+use crate::cost::{COST_BITS, entropy};
 use crate::dtype::DType;
 use crate::format::TileShape;
 use crate::predict::grid::{Tile, TileGrid};
@@ -91,7 +91,7 @@ impl<'a> Matrix<'a> {
 
     /// About what a unit costs as its difference from a neighbour, in 2^-16 bits: the better of left
     /// and top, from a sample. It is the mean length of the differences, less the leading bit, and
-    /// what the lengths themselves take: nearly two bits.
+    /// what the lengths themselves take.
     pub(super) fn difference_bits(&self) -> u64 {
         const PAIRS: usize = 1024;
         let (columns, units) = (self.columns, self.grid.elements() as usize);
@@ -100,15 +100,23 @@ impl<'a> Matrix<'a> {
             let unit = |i: usize| self.unit(i);
             let shift = u64::BITS - self.units.bits();
             let difference = (unit(at).wrapping_sub(unit(at - step)) << shift).cast_signed() >> shift;
-            u64::from(u64::BITS - crate::plane::hybrid::zigzag(difference).leading_zeros())
+            (u64::BITS - crate::plane::hybrid::zigzag(difference).leading_zeros()) as usize
         };
         let mean = |step: usize| {
-            let (sum, count) = (step..units)
+            let mut lengths = [0; u64::BITS as usize + 1];
+            (step..units)
                 .step_by(stride)
-                .fold((0, 0u64), |(s, n), at| (s + length(at, step), n + 1));
-            (sum << COST_BITS).checked_div(count).unwrap_or(u64::MAX >> 24)
+                .filter(|at| step == columns || at % columns != 0)
+                .for_each(|at| lengths[length(at, step)] += 1);
+            let below: u64 = lengths
+                .iter()
+                .zip(0..)
+                .map(|(&n, len)| n * u64::saturating_sub(len, 1))
+                .sum();
+            let total = entropy(&lengths) + (below << COST_BITS);
+            total.checked_div(lengths.iter().sum()).unwrap_or(u64::MAX >> 24)
         };
-        mean(1).min(mean(columns)) + (3 << (COST_BITS - 2))
+        mean(1).min(mean(columns))
     }
 
     /// About `units` units worth of tiles, spread over the matrix.
