@@ -10,7 +10,7 @@ use crate::dtype::DType;
 use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};
 use crate::predict::scale::Scale;
-use crate::quant::{Float, LEVEL_LIMIT, Steps, ZERO_SYMBOL, dequantise};
+use crate::quant::{Float, LEVEL_LIMIT, Steps, dequantise};
 
 /// Bits of an escape's position; its level has the rest of 32.
 pub(crate) const ESCAPE_POSITION_BITS: u32 = 17;
@@ -35,7 +35,7 @@ struct Escape {
 
 impl LevelCoder {
     /// Parameters: the steps; the scale of the levels, and thresholds on it (8 bits each); tables of
-    /// magnitudes.
+    /// tokens.
     pub(super) fn parse(
         dtype: DType,
         matrix: Option<(usize, usize)>,
@@ -49,8 +49,8 @@ impl LevelCoder {
         let steps = Steps::parse(&mut reader, rows, columns)?;
         let scale = Scale::parse(&mut reader, rows, columns)?;
         let thresholds: Option<Vec<u8>> = (1..tables).map(|_| reader.bits(8).map(|t| t as u8)).collect();
-        let magnitudes = (0..tables)
-            .map(|_| Frequencies::parse(&mut reader, prob - 1))
+        let tokens = (0..tables)
+            .map(|_| Frequencies::parse(&mut reader, prob))
             .collect::<Result<Vec<_>, _>>()?;
         if !reader.is_finished() {
             return Err("its parameters are followed by more");
@@ -60,8 +60,7 @@ impl LevelCoder {
             steps,
             scale,
             classes: Classes::Thresholds(thresholds.ok_or("its thresholds are cut off")?),
-            tables: DecodeTables::mirrored(&magnitudes, ZERO_SYMBOL as u8)
-                .ok_or("a table has a magnitude above 127")?,
+            tables: DecodeTables::signed(&tokens).ok_or("a table has room for what is no token")?,
         })
     }
 

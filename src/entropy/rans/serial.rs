@@ -10,8 +10,7 @@ use crate::entropy::{Frequencies, table};
 pub(crate) fn decode(table: &Frequencies, reader: &mut BitReader, count: usize) -> Result<Vec<u8>, &'static str> {
     const SHORT: &str = "side information is cut off";
     let bits = table.prob_bits();
-    let mut entries = Vec::with_capacity(1 << table.prob_bits());
-    table::add_entries(table, &mut entries);
+    let entries = table::entries(table);
     let mut symbols = Vec::new();
     symbols
         .try_reserve_exact(count)
