@@ -5,12 +5,13 @@ use super::plan::Chunk;
 use super::tokens;
 use crate::backend::Backend;
 use crate::bits::BitReader;
-use crate::context::Classes;
+use crate::context::{Classes, RowContexts};
 use crate::dtype::DType;
 use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};
 use crate::predict::scale::Scale;
 use crate::quant::{Float, LEVEL_LIMIT, Steps, dequantise};
+use std::sync::OnceLock;
 
 /// Bits of an escape's position; its level has the rest of 32.
 pub(crate) const ESCAPE_POSITION_BITS: u32 = 17;
@@ -24,6 +25,8 @@ pub(super) struct LevelCoder {
     pub(super) scale: Scale,
     pub(super) classes: Classes,
     pub(super) tables: DecodeTables,
+    /// Made when a chunk is first decoded.
+    contexts: OnceLock<RowContexts>,
 }
 
 /// A level that has no symbol.
@@ -61,6 +64,7 @@ impl LevelCoder {
             scale,
             classes: Classes::Thresholds(thresholds.ok_or("its thresholds are cut off")?),
             tables: DecodeTables::signed(&tokens).ok_or("a table has room for what is no token")?,
+            contexts: OnceLock::new(),
         })
     }
 
@@ -78,8 +82,11 @@ impl LevelCoder {
             escapes.push(of_chunk.into_iter().peekable());
         }
         let size = chunks.first().map_or(1, |c| c.out.len() / c.units.max(1));
-        let scale = Some((&self.scale, &self.classes));
-        tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
+        let contexts = self
+            .contexts
+            .get_or_init(|| RowContexts::new(backend, &self.scale, &self.classes));
+        let contexts = tokens::Contexts::Rows(contexts);
+        tokens::decode(backend, &self.tables, contexts, chunks, &streams, |chunk, decoded| {
             if decoded.seeds.is_some_and(|seeds| seeds.iter().any(|&s| s != 0)) {
                 return Err(chunk.problem("the entropy coder's seeds are not 0"));
             }

@@ -3,11 +3,11 @@
 use super::Problem;
 use super::plan::Chunk;
 use crate::backend::Backend;
-use crate::context::Classes;
+use crate::context::{Classes, Predict, RowContexts};
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
 use crate::predict::scale::Scale;
-use crate::simd::{Work, vectorised};
+use crate::simd::vectorised;
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
@@ -22,10 +22,21 @@ pub(super) struct Decoded<'a> {
     /// First unit of the block, within the chunk.
     pub(super) first: usize,
     pub(super) symbols: &'a [u8],
-    /// One a symbol, or empty without scale prediction.
+    /// One a symbol with [`Contexts::Steps`], else empty.
     pub(super) steps: &'a [u8],
     /// With a chunk's last block: what the coder ended on.
     pub(super) seeds: Option<Seeds>,
+}
+
+/// Where contexts come from.
+#[derive(Clone, Copy)]
+pub(super) enum Contexts<'a> {
+    /// All are 0.
+    None,
+    /// From scale steps, which the join gets, too.
+    Steps(&'a Scale, &'a Classes),
+    /// Found before.
+    Rows(&'a RowContexts),
 }
 
 struct Lockstep<'a> {
@@ -41,7 +52,7 @@ struct Lockstep<'a> {
 pub(super) fn decode<'a>(
     backend: Backend,
     tables: &DecodeTables,
-    scale: Option<(&Scale, &Classes)>,
+    contexts: Contexts,
     chunks: &mut [Chunk<'a>],
     streams: &[(&'a [u8], usize)],
     mut join: impl FnMut(&mut Chunk<'a>, Decoded) -> Result<(), Problem>,
@@ -69,23 +80,29 @@ pub(super) fn decode<'a>(
         };
         let padded = n.next_multiple_of(LANES);
         for (chunk, l) in chunks.iter().zip(&mut lockstep) {
-            if let Some((scale, classes)) = scale {
-                l.contexts[n..padded].fill(0);
-                let first = chunk.first + first;
-                let (steps, contexts) = (&mut l.steps[..n], &mut l.contexts[..n]);
-                vectorised(
-                    backend,
-                    Predict {
-                        scale,
-                        classes,
-                        first,
-                        steps,
-                        contexts,
-                    },
-                );
+            l.contexts[n..padded].fill(0);
+            let first = chunk.first + first;
+            let to = &mut l.contexts[..n];
+            match contexts {
+                Contexts::None => {}
+                Contexts::Steps(scale, classes) => {
+                    let steps = &mut l.steps[..n];
+                    vectorised(
+                        backend,
+                        Predict {
+                            scale,
+                            classes,
+                            first,
+                            steps,
+                            contexts: to,
+                        },
+                    );
+                }
+                Contexts::Rows(rows) => rows.write(first, to),
             }
         }
-        let contexts_len = if scale.is_some() { padded } else { 0 };
+        let contexts_len = if matches!(contexts, Contexts::None) { 0 } else { padded };
+        let steps_len = if matches!(contexts, Contexts::Steps(..)) { n } else { 0 };
         let mut runs: Vec<Run> = lockstep
             .iter_mut()
             .zip(chunks.iter())
@@ -102,14 +119,13 @@ pub(super) fn decode<'a>(
                 false => None,
                 true => Some(l.stream.finish(streams[i].1).map_err(|e| chunk.problem(e))?),
             };
-            let steps = if scale.is_some() { &l.steps[..n] } else { &[] };
             join(
                 chunk,
                 Decoded {
                     chunk: i,
                     first,
                     symbols: &l.symbols[..n],
-                    steps,
+                    steps: &l.steps[..steps_len],
                     seeds,
                 },
             )?;
@@ -117,25 +133,6 @@ pub(super) fn decode<'a>(
         first += n;
     }
     Ok(())
-}
-
-/// Writes the steps of the elements from `first` on, and the contexts that they pick.
-struct Predict<'a> {
-    scale: &'a Scale,
-    classes: &'a Classes,
-    first: usize,
-    steps: &'a mut [u8],
-    contexts: &'a mut [u8],
-}
-
-impl Work for Predict<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.scale.steps(self.first, self.steps);
-        self.classes.pick(self.steps, self.contexts);
-    }
 }
 
 /// Length of a stream's words: what is left of `len` bytes after the states. `None` if there is none.

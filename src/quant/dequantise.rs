@@ -1,6 +1,8 @@
 //! Levels to weights.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use super::LEVEL_LIMIT;
@@ -113,6 +115,7 @@ impl Part<'_> {
                 let out = out.as_chunks_mut().0;
                 avx512::row(self.factor, self.columns, self.symbols, out)
             }
+            (Backend::Avx2, Float::Bf16) => avx2::row(self.factor, self.columns, self.symbols, out.as_chunks_mut().0),
             _ => 0,
         }
     }
