@@ -1,9 +1,5 @@
 //! Contexts: which frequency table codes a symbol.
 
-use crate::backend::Backend;
-use crate::predict::scale::Scale;
-use crate::simd::{Work, vectorised};
-
 /// How a scale step picks a frequency table.
 #[derive(Clone, Debug)]
 pub(crate) enum Classes {
@@ -45,79 +41,5 @@ impl Classes {
                 to_rest.copy_from_slice(&count(thresholds, &last)[..rest.len()]);
             }
         }
-    }
-}
-
-/// The contexts of a matrix, by rows: those of one scale step have the same.
-#[derive(Debug)]
-pub(crate) struct RowContexts {
-    columns: usize,
-    /// Where in `contexts` each row's begin.
-    rows: Vec<usize>,
-    /// A row for each scale step that there is.
-    contexts: Vec<u8>,
-}
-
-impl RowContexts {
-    pub(crate) fn new(backend: Backend, scale: &Scale, classes: &Classes) -> Self {
-        let columns = scale.columns().len();
-        let (mut contexts, mut of_step) = (Vec::new(), [None; 256]);
-        let mut row_of = |row: usize| {
-            *of_step[usize::from(scale.rows()[row])].get_or_insert_with(|| {
-                let at = contexts.len();
-                contexts.resize(at + columns, 0);
-                let (steps, contexts) = (&mut vec![0; columns], &mut contexts[at..]);
-                vectorised(
-                    backend,
-                    Predict {
-                        scale,
-                        classes,
-                        first: row * columns,
-                        steps,
-                        contexts,
-                    },
-                );
-                at
-            })
-        };
-        let rows = (0..scale.rows().len()).map(&mut row_of).collect();
-        Self {
-            columns,
-            rows,
-            contexts,
-        }
-    }
-
-    /// Writes the contexts of elements `first..first + out.len()` of the row-major matrix.
-    ///
-    /// # Panics
-    /// If the matrix does not have those elements.
-    pub(crate) fn write(&self, first: usize, out: &mut [u8]) {
-        let (mut row, mut column) = (first / self.columns, first % self.columns);
-        let mut rest = out;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at_mut(rest.len().min(self.columns - column));
-            now.copy_from_slice(&self.contexts[self.rows[row] + column..][..now.len()]);
-            (rest, row, column) = (later, row + 1, 0);
-        }
-    }
-}
-
-/// Writes the scale steps of the elements from `first` on, and the contexts that they pick.
-pub(crate) struct Predict<'a> {
-    pub(crate) scale: &'a Scale,
-    pub(crate) classes: &'a Classes,
-    pub(crate) first: usize,
-    pub(crate) steps: &'a mut [u8],
-    pub(crate) contexts: &'a mut [u8],
-}
-
-impl Work for Predict<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.scale.steps(self.first, self.steps);
-        self.classes.pick(self.steps, self.contexts);
     }
 }

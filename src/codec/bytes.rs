@@ -1,8 +1,9 @@
 //! Decoding of the `bytes` method: every byte of a unit is a plane of symbols.
 
 use super::Problem;
+use super::contexts::Contexts;
 use super::plan::Chunk;
-use super::tokens::{self, Contexts};
+use super::tokens;
 use crate::backend::Backend;
 use crate::bits::BitReader;
 use crate::context::Classes;

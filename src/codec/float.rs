@@ -1,8 +1,9 @@
 //! Decoding of the `float` method: token plane, raw planes, escapes.
 
 use super::Problem;
+use super::contexts::Contexts;
 use super::plan::Chunk;
-use super::tokens::{self, Contexts, Decoded, LAST_BLOCK};
+use super::tokens::{self, Decoded, LAST_BLOCK};
 use crate::backend::Backend;
 use crate::bits::BitReader;
 use crate::context::Classes;

@@ -1,11 +1,12 @@
 //! Decoding of the `levels` method: integers times a step a row and a step a column.
 
 use super::Problem;
+use super::contexts::{Contexts, RowContexts};
 use super::plan::Chunk;
 use super::tokens;
 use crate::backend::Backend;
 use crate::bits::BitReader;
-use crate::context::{Classes, RowContexts};
+use crate::context::Classes;
 use crate::dtype::DType;
 use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};
@@ -85,7 +86,7 @@ impl LevelCoder {
         let contexts = self
             .contexts
             .get_or_init(|| RowContexts::new(backend, &self.scale, &self.classes));
-        let contexts = tokens::Contexts::Rows(contexts);
+        let contexts = Contexts::Rows(&self.scale, contexts);
         tokens::decode(backend, &self.tables, contexts, chunks, &streams, |chunk, decoded| {
             if decoded.seeds.is_some_and(|seeds| seeds.iter().any(|&s| s != 0)) {
                 return Err(chunk.problem("the entropy coder's seeds are not 0"));

@@ -1,13 +1,11 @@
 //! Symbols of several chunks, decoded side by side in blocks that stay in the first-level cache.
 
 use super::Problem;
+use super::contexts::Contexts;
 use super::plan::Chunk;
 use crate::backend::Backend;
-use crate::context::{Classes, Predict, RowContexts};
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
-use crate::predict::scale::Scale;
-use crate::simd::vectorised;
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
@@ -26,17 +24,6 @@ pub(super) struct Decoded<'a> {
     pub(super) steps: &'a [u8],
     /// With a chunk's last block: what the coder ended on.
     pub(super) seeds: Option<Seeds>,
-}
-
-/// Where contexts come from.
-#[derive(Clone, Copy)]
-pub(super) enum Contexts<'a> {
-    /// All are 0.
-    None,
-    /// From scale steps, which the join gets, too.
-    Steps(&'a Scale, &'a Classes),
-    /// Found before.
-    Rows(&'a RowContexts),
 }
 
 struct Lockstep<'a> {
@@ -83,23 +70,7 @@ pub(super) fn decode<'a>(
             l.contexts[n..padded].fill(0);
             let first = chunk.first + first;
             let to = &mut l.contexts[..n];
-            match contexts {
-                Contexts::None => {}
-                Contexts::Steps(scale, classes) => {
-                    let steps = &mut l.steps[..n];
-                    vectorised(
-                        backend,
-                        Predict {
-                            scale,
-                            classes,
-                            first,
-                            steps,
-                            contexts: to,
-                        },
-                    );
-                }
-                Contexts::Rows(rows) => rows.write(first, to),
-            }
+            contexts.write(backend, first, &mut l.steps[..n], to);
         }
         let contexts_len = if matches!(contexts, Contexts::None) { 0 } else { padded };
         let steps_len = if matches!(contexts, Contexts::Steps(..)) { n } else { 0 };

@@ -29,7 +29,7 @@ pub(crate) fn encode(
     assert!(contexts.is_empty() || contexts.len() == symbols.len());
     let mut states = seeds.map(|seed| STATE_LOW + u32::from(seed));
     // Words are written from the end of the most room that they can take: every symbol sheds at most
-    // one, as probabilities have at most 12 bits and words 16.
+    // one, as probabilities have at most 12 bits, with raw bits 16, and words 16.
     let mut at = symbols.len().next_multiple_of(LANES);
     if room.len() < at {
         room.resize(at, [0; 2]);
