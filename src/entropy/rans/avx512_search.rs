@@ -142,8 +142,8 @@ unsafe impl<const CONTEXTS: bool, const SIGNED: bool, const K: usize> Step<K> fo
             if bits.end > 9 {
                 descend::<16, K>(nodes.add(14), &mut places);
             }
-            let (tables, bits) = (self.tables, self.prob_bits);
-            let map = tables
+            let map = self
+                .tables
                 .symbols()
                 .map(|symbols| _mm512_loadu_si512(symbols.as_ptr().cast()));
             for (k, place) in places.into_iter().enumerate() {
@@ -151,21 +151,22 @@ unsafe impl<const CONTEXTS: bool, const SIGNED: bool, const K: usize> Step<K> fo
                     freq: _mm512_sub_epi16(place.least, place.most),
                     offset: place.least,
                 };
-                let moved = advance(states[k], run, bits);
-                let (moved, found) = match (SIGNED, map) {
-                    (true, _) => {
-                        let tokens = _mm512_load_si512(std::ptr::from_ref(tables.tokens()).cast());
-                        take_raw(moved, _mm512_permutexvar_epi16(place.path, tokens))
-                    }
-                    (false, Some(map)) => (moved, _mm512_permutexvar_epi8(place.path, map)),
-                    (false, None) => {
-                        let all = _mm512_set1_epi16(tables.last().into());
-                        (moved, _mm512_andnot_si512(place.path, all))
-                    }
-                };
-                _mm256_storeu_si256(streams.symbols[k].add(streams.done).cast(), _mm512_cvtepi16_epi8(found));
+                let to = streams.symbols[k].add(streams.done).cast();
                 let taken;
-                (states[k], taken) = refill(moved, streams.words[k]);
+                if SIGNED {
+                    let tokens = _mm512_load_si512(std::ptr::from_ref(self.tables.tokens()).cast());
+                    let token = _mm512_permutexvar_epi16(place.path, tokens);
+                    let found;
+                    (states[k], found, taken) = advance_signed(states[k], run, token, self.prob_bits, streams.words[k]);
+                    _mm256_storeu_si256(to, _mm512_cvtepi16_epi8(found));
+                } else {
+                    let found = match map {
+                        Some(map) => _mm512_permutexvar_epi8(place.path, map),
+                        None => _mm512_andnot_si512(place.path, _mm512_set1_epi16(self.tables.last().into())),
+                    };
+                    _mm256_storeu_si256(to, _mm512_cvtepi16_epi8(found));
+                    (states[k], taken) = advance(states[k], run, self.prob_bits, streams.words[k]);
+                }
                 streams.words[k] = streams.words[k].add(taken);
             }
         }
@@ -224,19 +225,12 @@ struct Symbol {
     offset: __m512i,
 }
 
-/// States before words are taken: the lanes that will take one.
-#[derive(Clone, Copy)]
-struct Moved {
-    states: States,
-    empty: __mmask32,
-}
-
-/// The states after the symbols found.
+/// The states after the symbols found, refilled from `words`, and the bytes taken.
 ///
 /// # Safety
-/// The CPU has the instructions.
+/// 64 bytes may be read; the CPU has the instructions.
 #[inline(always)]
-unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32) -> Moved {
+unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32, words: *const u8) -> (States, usize) {
     // SAFETY: the caller's.
     unsafe {
         // (state >> prob_bits) * freq + offset, with the halves of states and products apart.
@@ -253,49 +247,52 @@ unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32) -> Moved {
         let carry = _mm512_cmplt_epu16_mask(low, offset);
         let empty = _mm512_mask_cmpge_epu16_mask(_mm512_testn_epi16_mask(high, high), low, offset);
         let high = _mm512_mask_add_epi16(high, carry, high, _mm512_set1_epi16(1));
-        Moved {
-            states: States { low, high },
-            empty,
-        }
-    }
-}
-
-/// Takes the raw bits of tokens out of the states: the states left, and the symbols in low bytes.
-///
-/// # Safety
-/// The CPU has the instructions.
-#[inline(always)]
-unsafe fn take_raw(moved: Moved, tokens: __m512i) -> (Moved, __m512i) {
-    // SAFETY: the caller's.
-    unsafe {
-        let States { low, high } = moved.states;
-        let raw = _mm512_srli_epi16::<8>(tokens);
-        let above = _mm512_sllv_epi16(_mm512_set1_epi16(-1), raw);
-        // tokens | low & !above
-        let symbols = _mm512_ternarylogic_epi32::<0xf4>(tokens, low, above);
+        let filled = _mm512_mask_expand_epi16(low, empty, _mm512_loadu_si512(words.cast()));
         let states = States {
-            low: _mm512_shrdv_epi16(low, high, raw),
-            high: _mm512_srlv_epi16(high, raw),
+            low: filled,
+            high: _mm512_mask_mov_epi16(high, empty, low),
         };
-        let empty = _mm512_testn_epi16_mask(states.high, states.high);
-        (Moved { states, empty }, symbols)
+        (states, 2 * empty.count_ones() as usize)
     }
 }
 
-/// Has the lanes that are empty take words, in order; gives the bytes taken.
+/// As `advance`, by tokens of signed integers, whose raw bits are the lowest of the state; also gives the symbols, in
+/// low bytes.
 ///
 /// # Safety
 /// 64 bytes may be read; the CPU has the instructions.
 #[inline(always)]
-unsafe fn refill(moved: Moved, words: *const u8) -> (States, usize) {
+unsafe fn advance_signed(
+    states: States,
+    symbol: Symbol,
+    token: __m512i,
+    prob_bits: u32,
+    words: *const u8,
+) -> (States, __m512i, usize) {
     // SAFETY: the caller's.
     unsafe {
-        let (States { low, high }, empty) = (moved.states, moved.empty);
+        let Symbol { freq, offset } = symbol;
+        let quotient = _mm512_shrdv_epi16(states.low, states.high, _mm512_set1_epi16(prob_bits as i16));
+        let quotient_high = _mm512_srl_epi16(states.high, _mm_cvtsi32_si128(prob_bits as i32));
+        let low = _mm512_add_epi16(_mm512_mullo_epi16(quotient, freq), offset);
+        let high = _mm512_add_epi16(
+            _mm512_mulhi_epu16(quotient, freq),
+            _mm512_mullo_epi16(quotient_high, freq),
+        );
+        let carry = _mm512_cmplt_epu16_mask(low, offset);
+        let high = _mm512_mask_add_epi16(high, carry, high, _mm512_set1_epi16(1));
+        let raw = _mm512_srli_epi16::<8>(token);
+        let above = _mm512_sllv_epi16(_mm512_set1_epi16(-1), raw);
+        // token | low & !above
+        let symbols = _mm512_ternarylogic_epi32::<0xf4>(token, low, above);
+        let (low, high) = (_mm512_shrdv_epi16(low, high, raw), _mm512_srlv_epi16(high, raw));
+        let empty = _mm512_testn_epi16_mask(high, high);
+        let filled = _mm512_mask_expand_epi16(low, empty, _mm512_loadu_si512(words.cast()));
         let states = States {
-            low: _mm512_mask_expand_epi16(low, empty, _mm512_loadu_si512(words.cast())),
+            low: filled,
             high: _mm512_mask_mov_epi16(high, empty, low),
         };
-        (states, 2 * empty.count_ones() as usize)
+        (states, symbols, 2 * empty.count_ones() as usize)
     }
 }
 
