@@ -156,6 +156,7 @@ const UNSAFE: &[&str] = &[
     "entropy/rans/portable.rs",
     "plane/float/avx2.rs",
     "plane/float/avx512.rs",
+    "quant/dequantise/avx2.rs",
     "quant/dequantise/avx512.rs",
     "plane/float/full.rs",
     "entropy/rans/tests.rs",
