@@ -30,7 +30,7 @@ pub(crate) struct SearchTables {
     /// Symbol at the end of a path of up to 6 levels, by its low 6 bits.
     symbols: [u8; 64],
     /// As `symbols` by the low 5 bits, of tokens of signed integers: the least symbol, and above its 8 bits the raw bits.
-    tokens: Block,
+    tokens: Box<Block>,
 }
 
 /// Most bits of a path: beyond, levels are so many blocks that looking up is as fast.
@@ -89,10 +89,10 @@ impl SearchTables {
             context_bits,
             depth,
             symbols: std::array::from_fn(symbol),
-            tokens: Block(std::array::from_fn(|path| {
+            tokens: Box::new(Block(std::array::from_fn(|path| {
                 let (least, bits) = *OF_TOKEN.get(usize::from(symbol(path))).unwrap_or(&(0, 0));
                 u16::from(bits) << 8 | u16::from(least)
-            })),
+            }))),
         })
     }
 
