@@ -10,7 +10,6 @@ constexpr u32 MAX_PROB_BITS = 12;
 constexpr u32 POSITION_BITS = 20;
 constexpr u32 ESCAPES_BITS = 24;
 constexpr u32 LEVEL_POSITION_BITS = 17;
-constexpr u32 ZERO_SYMBOL = 128;
 constexpr u32 LEVEL_LIMIT = 16384;
 constexpr u32 KIND_CODED = 0;
 constexpr u32 KIND_RAW = 1;

@@ -52,6 +52,12 @@ struct LevelsChunk {
     u8* output;
     u32 buffer;  // shared memory: a group of contexts, then of symbols
 
+    // The level of a symbol: twice the magnitude, and 1 for those below 0.
+    __device__ __forceinline__ static i32 level_of(u8 symbol) {
+        const i32 magnitude = symbol >> 1;
+        return symbol & 1 ? -magnitude : magnitude;
+    }
+
     __device__ __forceinline__ void store_unit(u32 unit, i32 level) const {
         store_weight<OUT>(tensor, chunk, output, unit, level);
     }
@@ -83,7 +89,7 @@ struct LevelsChunk {
 #pragma unroll
         for (u32 i = 0; i < 8; ++i) {
             const float column = factor_of(pairs[i / 2] >> i % 2 * 16 & 0xffff);
-            const u32 bits = weight_of<OUT>(tensor.widen, static_cast<i32>(symbols[i]) - ZERO_SYMBOL, row, column);
+            const u32 bits = weight_of<OUT>(tensor.widen, level_of(symbols[i]), row, column);
             out[i * OUT / 4] |= bits << i * OUT % 4 * 8;
         }
         u8* to = output + OUT * unit;
@@ -122,15 +128,15 @@ struct LevelsChunk {
 #pragma unroll
                 for (u32 i = 0; i < 8; ++i) contexts[i / 4] |= load<u8>(classes + steps.byte(i)) << i % 4 * 8;
                 *reinterpret_cast<uint2*>(shared_bytes() + buffer + 8 * lane_of_thread()) = uint2{contexts[0], contexts[1]};
-                decode_group<true>(tables, stream, buffer);
+                decode_group<true, true>(tables, stream, buffer);
                 store_eight(group * GROUP + 8 * lane_of_thread(), place);
                 place.next_group(scale.width);
             } else {
                 write_contexts(group, scale);
-                decode_part(tables, stream, true, buffer, count);
+                decode_part<true>(tables, stream, true, buffer, count);
 #pragma unroll 1
                 for (u32 i = lane_of_thread(); i < count; i += WARP)
-                    store_unit(group * GROUP + i, static_cast<i32>(shared_bytes()[buffer + i]) - ZERO_SYMBOL);
+                    store_unit(group * GROUP + i, level_of(shared_bytes()[buffer + i]));
             }
             __syncwarp();
         }

@@ -58,6 +58,19 @@ struct Stream {
     // in order.
     __device__ __forceinline__ void advance(u32 entry, u32 prob) {
         state = (entry >> 20) * (state >> prob) + (entry >> 8 & 0xfff);
+        refill();
+    }
+
+    // As `advance`, by a token of a signed integer; gives the symbol, whose low bits are raw in the state.
+    __device__ __forceinline__ u32 advance_signed(u32 entry, u32 prob) {
+        state = (entry >> 21) * (state >> prob) + (entry >> 10 & 0x7ff);
+        const u32 raw = entry & 7, symbol = entry >> 2 & 0xfe | state & (1u << raw) - 1;
+        state >>= raw;
+        refill();
+        return symbol;
+    }
+
+    __device__ __forceinline__ void refill() {
         bool low = state < STATE_LOW;
         u32 takers = __ballot_sync(ALL_LANES, low);
         u32 below = (1u << lane_of_thread()) - 1;
@@ -79,7 +92,9 @@ struct Stream {
 };
 
 // Frequency tables: entry of slot `s` in context `c` is `entries[(c << prob) + s]`, from bit 0 symbol (8
-// bits), slot less the symbol's first slot (12), frequency (12). The usual ones, in shared memory from offset 0 ...
+// bits), slot less the symbol's first slot (12), frequency (12); of signed integers: raw bits (3 bits), least magnitude
+// of the token (7), slot less the token's first slot (11), frequency (11). The usual ones, in shared memory from offset
+// 0 ...
 struct SharedTables {
     static constexpr u32 prob = MAX_PROB_BITS;
     __device__ __forceinline__ u32 look_up(u32 context, u32 state) const {
@@ -115,33 +130,37 @@ __device__ __forceinline__ AnyTables place_tables(u64 address, u32 count, u32 pr
 }
 
 // Decodes a step, 32 symbols: `symbol` is this lane's in shared memory, where its context is if there are any.
-template <bool CONTEXTS, class Tables>
+template <bool CONTEXTS, bool SIGNED, class Tables>
 __device__ __forceinline__ void decode_step(const Tables& tables, Stream& stream, u8* symbol) {
     const u32 entry = tables.look_up(CONTEXTS ? *symbol : 0, stream.state);
-    *symbol = static_cast<u8>(entry);
-    stream.advance(entry, tables.prob);
+    if constexpr (SIGNED) {
+        *symbol = static_cast<u8>(stream.advance_signed(entry, tables.prob));
+    } else {
+        *symbol = static_cast<u8>(entry);
+        stream.advance(entry, tables.prob);
+    }
 }
 
 // Decodes a full group to `buffer` in shared memory.
-template <bool CONTEXTS, class Tables>
+template <bool CONTEXTS, bool SIGNED = false, class Tables>
 __device__ __forceinline__ void decode_group(const Tables& tables, Stream& stream, u32 buffer) {
     u8* symbols = shared_bytes() + buffer + lane_of_thread();
     stream.begin_group();
 #pragma unroll
-    for (u32 i = 0; i < GROUP; i += WARP) decode_step<CONTEXTS>(tables, stream, symbols + i);
+    for (u32 i = 0; i < GROUP; i += WARP) decode_step<CONTEXTS, SIGNED>(tables, stream, symbols + i);
     // Symbols are seen by all lanes.
     __syncwarp();
 }
 
 // As `decode_group`, of the first `count` units of a group: less code, more time.
-template <class Tables>
+template <bool SIGNED = false, class Tables>
 __device__ __forceinline__ void decode_part(const Tables& tables, Stream& stream, bool contexts, u32 buffer, u32 count) {
     u8* symbols = shared_bytes() + buffer + lane_of_thread();
     stream.begin_group();
 #pragma unroll 1
     for (u32 i = 0; i < count; i += WARP) {
         if (!contexts) symbols[i] = 0;
-        decode_step<true>(tables, stream, symbols + i);
+        decode_step<true, SIGNED>(tables, stream, symbols + i);
     }
     __syncwarp();
 }

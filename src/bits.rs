@@ -21,32 +21,41 @@ impl<'a> BitReader<'a> {
         if end > self.bytes.len() * 8 {
             return None;
         }
-        // Sixteen bytes hold any 64 bits wherever they start; near the end, zeros stand in.
-        let rest = &self.bytes[self.position / 8..];
-        let window = rest
-            .first_chunk()
-            .copied()
-            .unwrap_or_else(|| std::array::from_fn(|i| rest.get(i).map_or(0, |b| *b)));
-        let value = (u128::from_le_bytes(window) >> (self.position % 8)) as u64;
+        let value = self.peek();
         self.position = end;
         Some(value & u64::MAX.checked_shr(64 - count).unwrap_or(0))
     }
 
-    /// A number in unary: ones, ended by a zero. `None` past `limit` ones.
+    /// The next 64 bits; beyond the end, zeros stand in.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        // Sixteen bytes hold any 64 bits wherever they start.
+        let rest = self.bytes.get(self.position / 8..).unwrap_or_default();
+        let window = rest
+            .first_chunk()
+            .copied()
+            .unwrap_or_else(|| std::array::from_fn(|i| rest.get(i).map_or(0, |b| *b)));
+        (u128::from_le_bytes(window) >> (self.position % 8)) as u64
+    }
+
+    /// Takes bits that were looked at; beyond the end, all further reads are `None`.
+    #[inline]
+    pub(crate) fn skip(&mut self, count: u32) {
+        self.position = self.position.saturating_add(count as usize);
+    }
+
+    /// A number in unary: ones, ended by a zero. `None` past `limit` ones, below 64.
     pub(crate) fn unary(&mut self, limit: u32) -> Option<u32> {
-        let mut value = 0;
-        while self.bits(1)? == 1 {
-            value += 1;
-            if value > limit {
-                return None;
-            }
-        }
-        Some(value)
+        let value = self.peek().trailing_ones();
+        (value <= limit).then_some(value)?;
+        self.bits(value + 1).map(|_| value)
     }
 
     /// Whether all has been read but for the zeros that fill up the last byte.
     pub(crate) fn is_finished(&self) -> bool {
-        let left = self.bytes.len() * 8 - self.position;
+        let Some(left) = (self.bytes.len() * 8).checked_sub(self.position) else {
+            return false;
+        };
         left < 8 && self.clone().bits(left as u32) == Some(0)
     }
 }

@@ -1,6 +1,7 @@
 //! Decoding of the `bytes` method: every byte of a unit is a plane of symbols.
 
 use super::Problem;
+use super::contexts::Contexts;
 use super::plan::Chunk;
 use super::tokens;
 use crate::backend::Backend;
@@ -113,8 +114,11 @@ impl ByteCoder {
                             Ok((s[index].0, words))
                         })
                         .collect::<Result<Vec<_>, Problem>>()?;
-                    let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
-                    tokens::decode(backend, tables, scale, chunks, &streams, |chunk, decoded| {
+                    let contexts = self
+                        .scale
+                        .as_ref()
+                        .map_or(Contexts::None, |(s, classes)| Contexts::Steps(s, classes));
+                    tokens::decode(backend, tables, contexts, chunks, &streams, |chunk, decoded| {
                         if decoded.seeds.is_some_and(|seeds| seeds.iter().any(|&s| s != 0)) {
                             return Err(chunk.problem("the entropy coder's seeds are not 0"));
                         }

@@ -1,6 +1,7 @@
 //! Decoding of the `float` method: token plane, raw planes, escapes.
 
 use super::Problem;
+use super::contexts::Contexts;
 use super::plan::Chunk;
 use super::tokens::{self, Decoded, LAST_BLOCK};
 use crate::backend::Backend;
@@ -84,9 +85,12 @@ impl FloatCoder {
             .collect::<Result<Vec<_>, _>>()?;
         let streams: Vec<_> = parts.iter().map(|p| (p.stream, p.words)).collect();
         let size = chunks.first().map_or(1, |c| c.out.len() / c.units.max(1));
-        let scale = self.scale.as_ref().map(|(scale, classes)| (scale, classes));
+        let contexts = self
+            .scale
+            .as_ref()
+            .map_or(Contexts::None, |(s, classes)| Contexts::Steps(s, classes));
         let mut patched = [0u8; LAST_BLOCK];
-        tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
+        tokens::decode(backend, &self.tables, contexts, chunks, &streams, |chunk, decoded| {
             self.join(backend, chunk, &mut parts[decoded.chunk], &decoded, size, &mut patched)
         })
     }

@@ -1,6 +1,7 @@
 //! Decoding of the `levels` method: integers times a step a row and a step a column.
 
 use super::Problem;
+use super::contexts::{Contexts, RowContexts};
 use super::plan::Chunk;
 use super::tokens;
 use crate::backend::Backend;
@@ -10,7 +11,8 @@ use crate::dtype::DType;
 use crate::entropy::rans::STATES_BYTES;
 use crate::entropy::{DecodeTables, Frequencies};
 use crate::predict::scale::Scale;
-use crate::quant::{Float, LEVEL_LIMIT, Steps, ZERO_SYMBOL, dequantise};
+use crate::quant::{Float, LEVEL_LIMIT, Steps, dequantise};
+use std::sync::OnceLock;
 
 /// Bits of an escape's position; its level has the rest of 32.
 pub(crate) const ESCAPE_POSITION_BITS: u32 = 17;
@@ -24,6 +26,8 @@ pub(super) struct LevelCoder {
     pub(super) scale: Scale,
     pub(super) classes: Classes,
     pub(super) tables: DecodeTables,
+    /// Made when a chunk is first decoded.
+    contexts: OnceLock<RowContexts>,
 }
 
 /// A level that has no symbol.
@@ -35,7 +39,7 @@ struct Escape {
 
 impl LevelCoder {
     /// Parameters: the steps; the scale of the levels, and thresholds on it (8 bits each); tables of
-    /// magnitudes.
+    /// tokens.
     pub(super) fn parse(
         dtype: DType,
         matrix: Option<(usize, usize)>,
@@ -49,8 +53,8 @@ impl LevelCoder {
         let steps = Steps::parse(&mut reader, rows, columns)?;
         let scale = Scale::parse(&mut reader, rows, columns)?;
         let thresholds: Option<Vec<u8>> = (1..tables).map(|_| reader.bits(8).map(|t| t as u8)).collect();
-        let magnitudes = (0..tables)
-            .map(|_| Frequencies::parse(&mut reader, prob - 1))
+        let tokens = (0..tables)
+            .map(|_| Frequencies::parse(&mut reader, prob))
             .collect::<Result<Vec<_>, _>>()?;
         if !reader.is_finished() {
             return Err("its parameters are followed by more");
@@ -60,8 +64,8 @@ impl LevelCoder {
             steps,
             scale,
             classes: Classes::Thresholds(thresholds.ok_or("its thresholds are cut off")?),
-            tables: DecodeTables::mirrored(&magnitudes, ZERO_SYMBOL as u8)
-                .ok_or("a table has a magnitude above 127")?,
+            tables: DecodeTables::signed(&tokens).ok_or("a table has room for what is no token")?,
+            contexts: OnceLock::new(),
         })
     }
 
@@ -79,8 +83,11 @@ impl LevelCoder {
             escapes.push(of_chunk.into_iter().peekable());
         }
         let size = chunks.first().map_or(1, |c| c.out.len() / c.units.max(1));
-        let scale = Some((&self.scale, &self.classes));
-        tokens::decode(backend, &self.tables, scale, chunks, &streams, |chunk, decoded| {
+        let contexts = self
+            .contexts
+            .get_or_init(|| RowContexts::new(backend, &self.scale, &self.classes));
+        let contexts = Contexts::Rows(&self.scale, contexts);
+        tokens::decode(backend, &self.tables, contexts, chunks, &streams, |chunk, decoded| {
             if decoded.seeds.is_some_and(|seeds| seeds.iter().any(|&s| s != 0)) {
                 return Err(chunk.problem("the entropy coder's seeds are not 0"));
             }

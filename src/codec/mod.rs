@@ -1,6 +1,7 @@
 //! Tensors to chunks and back: mathematics, no input or output.
 
 pub(crate) mod bytes;
+mod contexts;
 #[cfg(feature = "kernels")]
 pub(crate) mod device;
 #[cfg(feature = "encode")]

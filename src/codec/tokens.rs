@@ -1,13 +1,11 @@
 //! Symbols of several chunks, decoded side by side in blocks that stay in the first-level cache.
 
 use super::Problem;
+use super::contexts::Contexts;
 use super::plan::Chunk;
 use crate::backend::Backend;
-use crate::context::Classes;
 use crate::entropy::DecodeTables;
 use crate::entropy::rans::{self, LANES, Run, STATES_BYTES, Seeds, Stream};
-use crate::predict::scale::Scale;
-use crate::simd::{Work, vectorised};
 
 /// Symbols of a block; the last block of a chunk has up to one less than twice as many, so that it
 /// always covers what the coder's seeds carry.
@@ -22,7 +20,7 @@ pub(super) struct Decoded<'a> {
     /// First unit of the block, within the chunk.
     pub(super) first: usize,
     pub(super) symbols: &'a [u8],
-    /// One a symbol, or empty without scale prediction.
+    /// One a symbol with [`Contexts::Steps`], else empty.
     pub(super) steps: &'a [u8],
     /// With a chunk's last block: what the coder ended on.
     pub(super) seeds: Option<Seeds>,
@@ -41,7 +39,7 @@ struct Lockstep<'a> {
 pub(super) fn decode<'a>(
     backend: Backend,
     tables: &DecodeTables,
-    scale: Option<(&Scale, &Classes)>,
+    contexts: Contexts,
     chunks: &mut [Chunk<'a>],
     streams: &[(&'a [u8], usize)],
     mut join: impl FnMut(&mut Chunk<'a>, Decoded) -> Result<(), Problem>,
@@ -69,23 +67,13 @@ pub(super) fn decode<'a>(
         };
         let padded = n.next_multiple_of(LANES);
         for (chunk, l) in chunks.iter().zip(&mut lockstep) {
-            if let Some((scale, classes)) = scale {
-                l.contexts[n..padded].fill(0);
-                let first = chunk.first + first;
-                let (steps, contexts) = (&mut l.steps[..n], &mut l.contexts[..n]);
-                vectorised(
-                    backend,
-                    Predict {
-                        scale,
-                        classes,
-                        first,
-                        steps,
-                        contexts,
-                    },
-                );
-            }
+            l.contexts[n..padded].fill(0);
+            let first = chunk.first + first;
+            let to = &mut l.contexts[..n];
+            contexts.write(backend, first, &mut l.steps[..n], to);
         }
-        let contexts_len = if scale.is_some() { padded } else { 0 };
+        let contexts_len = if matches!(contexts, Contexts::None) { 0 } else { padded };
+        let steps_len = if matches!(contexts, Contexts::Steps(..)) { n } else { 0 };
         let mut runs: Vec<Run> = lockstep
             .iter_mut()
             .zip(chunks.iter())
@@ -102,14 +90,13 @@ pub(super) fn decode<'a>(
                 false => None,
                 true => Some(l.stream.finish(streams[i].1).map_err(|e| chunk.problem(e))?),
             };
-            let steps = if scale.is_some() { &l.steps[..n] } else { &[] };
             join(
                 chunk,
                 Decoded {
                     chunk: i,
                     first,
                     symbols: &l.symbols[..n],
-                    steps,
+                    steps: &l.steps[..steps_len],
                     seeds,
                 },
             )?;
@@ -117,25 +104,6 @@ pub(super) fn decode<'a>(
         first += n;
     }
     Ok(())
-}
-
-/// Writes the steps of the elements from `first` on, and the contexts that they pick.
-struct Predict<'a> {
-    scale: &'a Scale,
-    classes: &'a Classes,
-    first: usize,
-    steps: &'a mut [u8],
-    contexts: &'a mut [u8],
-}
-
-impl Work for Predict<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.scale.steps(self.first, self.steps);
-        self.classes.pick(self.steps, self.contexts);
-    }
 }
 
 /// Length of a stream's words: what is left of `len` bytes after the states. `None` if there is none.

@@ -1,6 +1,7 @@
 //! Encode tables: what rANS needs to add a symbol to a state without a division.
 
 use super::freq::{Frequencies, SYMBOLS};
+use super::signed::{OF_MAGNITUDE, OF_TOKEN};
 
 /// How to encode one symbol of frequency `f`, before which `start` slots belong to other symbols.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +11,7 @@ pub(crate) struct EncodeSymbol {
     /// `x * reciprocal` stays below `2^64`, and `x / f = x * reciprocal >> (32 + prob_bits)` exactly:
     /// the reciprocal is too large by less than 1, which makes the quotient too large by less than `1 / f`.
     pub(crate) reciprocal: u64,
-    /// States at or above this, `f << (32 - prob_bits)`, shed a word first.
+    /// States at or above this, `f << (32 - prob_bits - raw bits)`, shed a word first.
     pub(crate) limit: u32,
     /// `f << 20 | start`: all that the vector encoder looks up.
     pub(crate) freq_start: u32,
@@ -22,6 +23,8 @@ pub(crate) struct EncodeTables {
     /// The most frequent symbol of each table.
     likeliest: Vec<u8>,
     prob_bits: u32,
+    /// Low bits of every symbol that are raw.
+    raw: Option<Box<[u8; SYMBOLS]>>,
 }
 
 impl EncodeTables {
@@ -38,7 +41,36 @@ impl EncodeTables {
             symbols: tables.iter().map(entries).collect(),
             likeliest,
             prob_bits,
+            raw: None,
         }
+    }
+
+    /// As [`new`](Self::new), of tokens of [`signed`](super::signed) integers; symbols are theirs.
+    pub(crate) fn signed(tables: &[Frequencies]) -> Self {
+        let mut of_tokens = Self::new(tables);
+        let token = |symbol: usize| usize::from(OF_MAGNITUDE[symbol / 2]);
+        let of_symbols = |tokens: &[EncodeSymbol; SYMBOLS]| {
+            std::array::from_fn(|symbol| {
+                let mut entry = tokens[token(symbol)];
+                entry.limit >>= OF_TOKEN[token(symbol)].1;
+                entry
+            })
+        };
+        of_tokens.symbols = of_tokens.symbols.iter().map(of_symbols).collect();
+        // A token with raw bits takes them, too; the least symbol of one has none that is set.
+        let cheapest = |t: &Frequencies| {
+            let of_token = |&(token, &(_, raw)): &(usize, &(u8, u8))| (u32::from(t.freq()[token]) << 8) >> raw;
+            let cheapest = OF_TOKEN.iter().enumerate().max_by_key(of_token);
+            cheapest.map_or(0, |(_, &(least, _))| least)
+        };
+        of_tokens.likeliest = tables.iter().map(cheapest).collect();
+        of_tokens.raw = Some(Box::new(std::array::from_fn(|symbol| OF_TOKEN[token(symbol)].1)));
+        of_tokens
+    }
+
+    /// Low bits of every symbol that are raw, of tables of signed integers.
+    pub(crate) fn raw(&self) -> Option<&[u8; SYMBOLS]> {
+        self.raw.as_deref()
     }
 
     /// The 256 symbols of each table.

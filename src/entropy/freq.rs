@@ -13,8 +13,8 @@ pub(crate) const SYMBOLS: usize = 256;
 /// One normalised frequency table.
 ///
 /// Invariant: the 256 frequencies sum to exactly `1 << prob_bits`, and each is below
-/// `1 << prob_bits` (so at least two symbols are present). `parse`, `normalise` and `mirrored` are the
-/// only constructors, and all establish it.
+/// `1 << prob_bits` (so at least two symbols are present). `parse` and `normalise` are the only
+/// constructors, and both establish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frequencies {
     prob_bits: u32,
@@ -28,18 +28,6 @@ impl Frequencies {
 
     pub(crate) fn freq(&self) -> &[u16; SYMBOLS] {
         &self.freq
-    }
-
-    /// The table of levels whose magnitudes have this one: of symbols around `zero`, those as far above it
-    /// as below share a magnitude's room alike. `None` if a magnitude reaches beyond the symbols.
-    pub(crate) fn mirrored(&self, zero: usize) -> Option<Self> {
-        let mut freq = [0; SYMBOLS];
-        for (magnitude, &f) in self.freq.iter().enumerate().filter(|&(_, &f)| f > 0) {
-            *freq.get_mut(zero + magnitude)? += f;
-            freq[zero.checked_sub(magnitude)?] += f;
-        }
-        let prob_bits = self.prob_bits + 1;
-        Some(Self { prob_bits, freq })
     }
 
     /// Reads a table as `write` lays it out (SPEC, "Frequency tables").

@@ -10,6 +10,7 @@ mod freq;
 pub(crate) mod rans;
 #[cfg(target_arch = "x86_64")]
 mod search;
+pub(crate) mod signed;
 mod table;
 
 #[cfg(feature = "encode")]

@@ -6,6 +6,7 @@
 //! tables take 1 to 2 KiB of cache, not 8 to 64.
 
 use super::freq::{Frequencies, SYMBOLS};
+use super::signed::OF_TOKEN;
 
 /// Nodes that one permute picks from.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct SearchTables {
     depth: u32,
     /// Symbol at the end of a path of up to 6 levels, by its low 6 bits.
     symbols: [u8; 64],
+    /// As `symbols` by the low 5 bits, of tokens of signed integers: the least symbol, and above its 8 bits the raw bits.
+    tokens: Box<Block>,
 }
 
 /// Most bits of a path: beyond, levels are so many blocks that looking up is as fast.
@@ -86,6 +89,10 @@ impl SearchTables {
             context_bits,
             depth,
             symbols: std::array::from_fn(symbol),
+            tokens: Box::new(Block(std::array::from_fn(|path| {
+                let (least, bits) = *OF_TOKEN.get(usize::from(symbol(path))).unwrap_or(&(0, 0));
+                u16::from(bits) << 8 | u16::from(least)
+            }))),
         })
     }
 
@@ -103,6 +110,11 @@ impl SearchTables {
     /// are levels.
     pub(crate) fn symbols(&self) -> Option<&[u8; 64]> {
         (self.depth <= 6).then_some(&self.symbols)
+    }
+
+    /// Tokens by the low 5 bits of a path, of tables of signed integers.
+    pub(crate) fn tokens(&self) -> &Block {
+        &self.tokens
     }
 
     /// Largest symbol that a path without a map ends at.

@@ -39,5 +39,7 @@ pub(crate) fn checksum(bytes: &[u8]) -> u64 {
 pub(crate) const MIN_PROB_BITS: u32 = 8;
 /// Most bits of a probability: what a packed decode table entry has room for.
 pub(crate) const MAX_PROB_BITS: u32 = 12;
+/// Most of a token of levels.
+pub(crate) const MAX_LEVELS_PROB_BITS: u32 = 11;
 /// Most frequency tables of one plane.
 pub(crate) const MAX_TABLES: usize = 16;

@@ -1,6 +1,6 @@
 //! What was done to a tensor: method and parameters, as the index records them.
 
-use super::{MAX_PROB_BITS, MAX_TABLES, MIN_PROB_BITS};
+use super::{MAX_LEVELS_PROB_BITS, MAX_PROB_BITS, MAX_TABLES, MIN_PROB_BITS};
 use crate::dtype::DType;
 use std::fmt;
 
@@ -262,7 +262,7 @@ impl Recipe {
             "levels" => Method::Levels {
                 columns: number("columns", 1, u64::MAX)?,
                 tables: number("tables", 1, MAX_TABLES as u64)? as u32,
-                prob: prob()?,
+                prob: number("prob", MIN_PROB_BITS.into(), MAX_LEVELS_PROB_BITS.into())? as u32,
             },
             "tiled-levels" => {
                 let stored = stored()?;

@@ -1,12 +1,15 @@
 //! Levels to weights.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
+use super::LEVEL_LIMIT;
 use super::steps::{Steps, widen};
-use super::{LEVEL_LIMIT, ZERO_SYMBOL};
 use crate::backend::Backend;
 use crate::dtype::DType;
+use crate::entropy::signed::integer;
 #[cfg(feature = "eval")]
 use crate::plane::narrow::f32_from_f16;
 use crate::simd::{Work, vectorised};
@@ -135,8 +138,9 @@ impl Part<'_> {
         match (backend, self.float) {
             (Backend::Avx512, Float::Bf16) if avx512::is_available() => {
                 let out = out.as_chunks_mut().0;
-                avx512::row(self.factor, self.columns, self.symbols, ZERO_SYMBOL as u8, out)
+                avx512::row(self.factor, self.columns, self.symbols, out)
             }
+            (Backend::Avx2, Float::Bf16) => avx2::row(self.factor, self.columns, self.symbols, out.as_chunks_mut().0),
             _ => 0,
         }
     }
@@ -171,7 +175,7 @@ impl Dequantise<'_> {
         let part = self.part;
         let out = self.out.as_chunks_mut().0;
         for ((to, &symbol), &column) in out.iter_mut().zip(part.symbols).zip(part.columns) {
-            let level = f32::from(i16::from(symbol) - ZERO_SYMBOL);
+            let level = f32::from(integer(symbol));
             *to = bytes(level * (part.factor * widen(column)));
         }
     }
@@ -245,11 +249,14 @@ mod tests {
         for (rows, columns, least) in [(9, 131, -8.0), (40, 33, 20.0), (3, 64, -40.0)] {
             let steps = Steps::near(&spread(rows, least), &spread(columns, least)).unwrap();
             let (first, n) = (columns / 3, rows * columns - columns / 2);
-            let symbols: Vec<u8> = (0..n).map(|i| (i * 89 % 256) as u8).collect();
+            let symbols: Vec<u8> = (0..n)
+                .map(|i| (i * 89 % 256) as u8)
+                .map(|s| if s == 1 { 0 } else { s })
+                .collect();
             for float in [Float::Bf16, Float::F16, Float::F32] {
                 let mut expected = vec![0; n * float.bytes()];
                 for (i, (to, &symbol)) in expected.chunks_mut(float.bytes()).zip(&symbols).enumerate() {
-                    float.write(steps.weight(first + i, i16::from(symbol) - ZERO_SYMBOL), to);
+                    float.write(steps.weight(first + i, integer(symbol)), to);
                 }
                 for backend in Backend::available() {
                     let mut out = vec![0xaa; expected.len()];

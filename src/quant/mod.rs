@@ -18,10 +18,5 @@ pub(crate) use dequantise::{Float, dequantise, weights};
 pub(crate) use levels::Levels;
 pub(crate) use steps::Steps;
 
-/// Level of symbol 0, negated.
-pub(crate) const ZERO_SYMBOL: i16 = 128;
-/// Largest magnitude of a level that has a symbol.
-#[cfg(feature = "encode")]
-pub(crate) const MAX_MAGNITUDE: usize = 127;
 /// Levels are above minus this, and below it.
 pub(crate) const LEVEL_LIMIT: i16 = 1 << 14;

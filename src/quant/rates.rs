@@ -1,9 +1,9 @@
 //! What levels take in bits, where they are.
 
-use super::MAX_MAGNITUDE;
+use crate::entropy::signed::MAX_MAGNITUDE;
 use crate::predict::scale::Scale;
 
-/// Magnitudes that have a symbol.
+/// Magnitudes that have a token.
 pub(crate) const MAGNITUDES: usize = MAX_MAGNITUDE + 1;
 
 /// The bits of levels by the scale of their row and column.

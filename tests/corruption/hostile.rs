@@ -163,9 +163,10 @@ fn recipes_out_of_range() {
         "bytes columns=0 tables=2 prob=12 chunk=65536".into(),
         "bytes columns=8 tables=17 prob=12 chunk=65536".into(),
         "bytes columns=8 tables=0 prob=12 chunk=65536".into(),
-        "levels columns=8 tables=1 prob=12 chunk=131073".into(),
-        "levels columns=0 tables=1 prob=12 chunk=65536".into(),
-        "levels columns=8 tables=17 prob=12 chunk=65536".into(),
+        "levels columns=8 tables=1 prob=11 chunk=131073".into(),
+        "levels columns=0 tables=1 prob=11 chunk=65536".into(),
+        "levels columns=8 tables=17 prob=11 chunk=65536".into(),
+        "levels columns=8 tables=1 prob=12 chunk=65536".into(),
         "tiled-levels stored=I32 shape=16x16 columns=8 steps=8 prob=12 chunk=65536".into(),
         "tiled-levels stored=I8 shape=8x8 columns=8 steps=8 prob=12 chunk=65536".into(),
         "tiled-levels stored=I8 shape=16x16 columns=0 steps=8 prob=12 chunk=65536".into(),
@@ -485,13 +486,13 @@ fn tiled_levels() {
 fn levels() {
     let steps = |base: u64| even_steps(base).bits(0, 1).bits(0, 8).bits(0, 1).bits(0, 8);
     let hand = |dtype: &str, columns: u64, parameters: &[u8], chunk: &[u8], escapes: u32| {
-        let recipe = format!("levels columns={columns} tables=1 prob=12 chunk=65536");
+        let recipe = format!("levels columns={columns} tables=1 prob=11 chunk=65536");
         Hand::new().tensor("t", dtype, &[8], &recipe, parameters, &[(chunk, escapes)])
     };
-    // Magnitudes 0 and 1 alike: level 0 has half the room, -1 and 1 a quarter each.
+    // Magnitudes 0 and 1 alike.
     let good = steps(114).table(0, &[1024, 1024]).finish();
-    // Lanes that end where they began after a level of -1, the first slots.
-    let chunk = [0, 0, 4, 0].repeat(32);
+    // Lanes that end where they began after a level of -1: the first slot of 1, and a raw bit.
+    let chunk = [1, 4, 4, 0].repeat(32);
     let decoded = decode_all(&hand("F32", 4, &good, &chunk, 0).bytes()).unwrap();
     assert_eq!(decoded[0].1.as_ref().unwrap().0, (-1f32).to_le_bytes().repeat(8));
     let escaped = |position: u32, level: u32| [&chunk[..], &(level << 17 | position).to_le_bytes()].concat();
@@ -512,8 +513,8 @@ fn levels() {
     }
     fails(&hand("F32", 3, &good, &chunk, 0), Section::Head, "do not divide");
     fails(&hand("I16", 4, &good, &chunk, 0), Section::Head, "BF16, F16 and F32");
-    let far = steps(114).table(127, &[1024, 1024]).finish();
-    fails(&hand("F32", 4, &far, &chunk, 0), Section::Head, "above 127");
+    let far = steps(114).table(30, &[1024, 1024]).finish();
+    fails(&hand("F32", 4, &far, &chunk, 0), Section::Head, "no token");
     let sum = steps(114).table(0, &[2048, 2048]).finish();
     fails(&hand("F32", 4, &sum, &chunk, 0), Section::Head, "frequency");
     fails(&hand("F32", 4, &good[..4], &chunk, 0), Section::Head, "cut off");
@@ -531,6 +532,6 @@ fn levels() {
     );
     let twice = [&escaped(3, 0)[..], &escaped(3, 0)[128..]].concat();
     fails(&hand("F32", 4, &good, &twice, 2), Section::Chunk, "out of order");
-    let seeded = [1, 0, 4, 0].repeat(32);
+    let seeded = [3, 4, 4, 0].repeat(32);
     fails(&hand("F32", 4, &good, &seeded, 0), Section::Chunk, "seeds");
 }

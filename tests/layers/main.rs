@@ -48,8 +48,9 @@ const BESIDE: &[(&str, &str)] = &[
     ("simd", "backend"),
     // Scale steps are entropy-coded; tile modes name transforms.
     ("predict", "entropy"),
-    // Steps are coded as scales are; weights are read as planes are.
+    // Steps are coded as scales are; weights are read as planes are; levels are the coder's integers.
     ("quant", "predict"),
+    ("quant", "entropy"),
     ("quant", "plane"),
     // A hub's repository gives a `VarBuilder`.
     ("candle", "hub"),
@@ -157,6 +158,7 @@ const UNSAFE: &[&str] = &[
     "entropy/rans/portable.rs",
     "plane/float/avx2.rs",
     "plane/float/avx512.rs",
+    "quant/dequantise/avx2.rs",
     "quant/dequantise/avx512.rs",
     "plane/float/full.rs",
     "entropy/rans/tests.rs",

@@ -10,12 +10,16 @@ from tiles_method import tiled_units
 EIGHTHS = np.array([128, 140, 152, 166, 181, 197, 215, 235], np.float64)
 
 
-def mirrored(magnitudes):
-    """The table of levels for a table of magnitudes."""
-    need(not any(magnitudes[128:]), "a magnitude above 127")
-    table = np.zeros(256, np.int64)
-    table[128:] += magnitudes[:128]
-    table[128:0:-1] += magnitudes[:128]
+TOKENS = 31
+# Of every token its magnitudes, from the least on; and what `Streams` needs of it.
+RUNS = np.repeat([1, 2, 4, 8, 16], [16, 4, 4, 3, 4])
+LEAST = np.cumsum(RUNS) - RUNS
+RAW = (2 * LEAST, np.where(LEAST > 0, np.log2(2 * RUNS).astype(np.int64), 0))
+
+
+def read_tokens(bits, prob):
+    table = read_table(bits, prob)
+    need(not any(table[TOKENS:]), "a token above 30")
     return table
 
 
@@ -62,7 +66,7 @@ class Parameters:
         self.scale = Steps(bits, payload.units, recipe["columns"])
         ends.append(bits.at)
         self.thresholds = [bits.read(8) for _ in range(recipe["tables"] - 1)]
-        self.tables = [mirrored(read_table(bits, recipe["prob"] - 1)) for _ in range(recipe["tables"])]
+        self.tables = [read_tokens(bits, recipe["prob"]) for _ in range(recipe["tables"])]
         ends.append(bits.at)
         bits.finish()
         self.parts = dict(zip(("steps", "scale", "tables"), np.diff([0, *ends]).tolist()))
@@ -74,7 +78,7 @@ def read_levels(payload, parameters):
     for batch in payload.batches():
         ends = [len(chunk.data) - 4 * chunk.extra for chunk in batch]
         need(all(end > 0 for end in ends), "length of a chunk")
-        streams = Streams([c.data[:end] for c, end in zip(batch, ends)], parameters.tables, recipe["prob"])
+        streams = Streams([c.data[:end] for c, end in zip(batch, ends)], parameters.tables, recipe["prob"], RAW)
         contexts = []
         for chunk in batch:
             s = parameters.scale.of(chunk.first, chunk.count)
@@ -82,7 +86,7 @@ def read_levels(payload, parameters):
         symbols = streams.read(contexts)
         need(not any(map(any, streams.finish())), "seeds that are not 0")
         for chunk, end, symbol in zip(batch, ends, symbols):
-            level = symbol - 128
+            level = np.where(symbol % 2, -(symbol // 2), symbol // 2)
             entries = np.frombuffer(chunk.data[end:], "<u4")
             positions = (entries & 0x1FFFF).astype(np.int64)
             need((np.diff(positions) > 0).all(), "place of an escape")

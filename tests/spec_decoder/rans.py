@@ -39,12 +39,14 @@ def slots(frequency):
 
 
 class Streams:
-    """Streams of several chunks, read in lockstep: all their lanes at a time."""
+    """Streams of several chunks, read in lockstep: all their lanes at a time.
 
-    def __init__(self, parts, tables, prob):
+    With `raw`, the least symbol and the raw bits of every token, what tables hold are tokens."""
+
+    def __init__(self, parts, tables, prob, raw=None):
         if any(len(part) < 4 * LANES or len(part) % 16 for part in parts):
             raise ValueError("stream: length")
-        self.prob = prob
+        self.prob, self.raw = prob, raw
         # Tables behind each other: slot s of context c is at c * 2^prob + s.
         self.slots = [np.concatenate(column) for column in zip(*map(slots, tables))]
         self.words = np.frombuffer(b"".join(parts), "<u2").astype(np.int64)
@@ -76,8 +78,13 @@ class Streams:
         for step, k in enumerate(reading):
             x = states[:k]
             slot = (x & mask) + (grid[step, :k].astype(np.int64) << prob)
-            symbols[step, :k] = owner.take(slot)
+            symbol = owner.take(slot)
             x = frequency.take(slot) * (x >> prob) + place.take(slot)
+            if self.raw:
+                least, count = (column.take(symbol) for column in self.raw)
+                symbol = least + (x & ((1 << count) - 1))
+                x = x >> count
+            symbols[step, :k] = symbol
             wanting = x < 1 << 16
             rank = np.cumsum(wanting, axis=1)
             word = words.take(at[:k, None] + rank - 1, mode="clip")  # `finish` finds overruns

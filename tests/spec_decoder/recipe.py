@@ -36,7 +36,7 @@ def parse(text, dtype, units):
         p[name] = value
     need(1 <= p["chunk"] <= 1 << 20, "chunk")
     if "prob" in p:
-        need(8 <= p["prob"] <= 12, "prob")
+        need(8 <= p["prob"] <= (11 if method == "levels" else 12), "prob")
     columns = p.get("columns", 0)
     need(columns == 0 or units % columns == 0, "columns")
     if method == "float":

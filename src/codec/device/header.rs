@@ -24,7 +24,6 @@ pub(crate) fn text() -> String {
         ("POSITION_BITS", float::ESCAPE_POSITION_BITS.into()),
         ("ESCAPES_BITS", float::ESCAPES_BITS.into()),
         ("LEVEL_POSITION_BITS", levels::ESCAPE_POSITION_BITS.into()),
-        ("ZERO_SYMBOL", quant::ZERO_SYMBOL as u64),
         ("LEVEL_LIMIT", quant::LEVEL_LIMIT as u64),
         ("KIND_CODED", bytes::CODED),
         ("KIND_RAW", bytes::RAW),

@@ -150,7 +150,7 @@ impl Description {
     fn add_tables(&mut self, tables: &DecodeTables) {
         self.tensor.prob = tables.prob_bits();
         self.tensor.contexts = tables.count() as u32;
-        self.tables.extend(tables.all_entries());
+        self.tables.extend(tables.entries());
     }
 
     fn set_scale(&mut self, scale: &Scale) {

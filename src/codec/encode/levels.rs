@@ -8,16 +8,19 @@ use crate::codec::levels::{ESCAPE_BYTES, ESCAPE_POSITION_BITS};
 use crate::context::Classes;
 use crate::cost::{COST_BITS, entropy, log2};
 use crate::entropy::rans::{self, LANES, STATES_BYTES};
+use crate::entropy::signed::{self, MAX_MAGNITUDE, OF_MAGNITUDE, OF_TOKEN};
 use crate::entropy::{EncodeTables, Frequencies, SYMBOLS};
-use crate::format::{MAX_LEVELS_CHUNK_UNITS, MAX_PROB_BITS, Method, Recipe};
+use crate::format::{MAX_LEVELS_CHUNK_UNITS, Method, Recipe};
 use crate::plane::raw::GROUP;
 use crate::predict::{scale::Scale, scale_fit};
 #[cfg(feature = "eval")]
 use crate::quant::rates::Rates;
-use crate::quant::{LEVEL_LIMIT, Levels, MAX_MAGNITUDE, ZERO_SYMBOL};
+use crate::quant::{LEVEL_LIMIT, Levels};
 
 /// Bits of an octave in the scale of the levels.
 const FRACTION_BITS: u32 = 3;
+/// Bits of a probability.
+const PROB_BITS: u32 = 11;
 /// Tables that are searched in fast, or fit the first-level cache where symbols are looked up.
 const USUAL_TABLES: usize = 8;
 /// One more must save so much of a bit a weight, as a power of 1/2.
@@ -72,7 +75,9 @@ impl Plan {
             scale.steps(row * columns, &mut steps);
             for (&step, level) in steps.iter().zip(levels) {
                 match usize::from(level.unsigned_abs()) {
-                    magnitude @ ..=MAX_MAGNITUDE => by_step[usize::from(step)][magnitude] += 1,
+                    magnitude @ ..=MAX_MAGNITUDE => {
+                        by_step[usize::from(step)][usize::from(OF_MAGNITUDE[magnitude])] += 1
+                    }
                     _ => beyond += 1,
                 }
             }
@@ -106,9 +111,12 @@ impl Plan {
         let mut classes = [0; SYMBOLS];
         self.classes.pick(&steps, &mut classes);
         // In 2^-16 bits, exactly the same on every machine.
-        let bits = |table: &Frequencies, magnitude: usize| match table.freq()[magnitude] {
-            0 => ESCAPE_BITS << COST_BITS,
-            f => (u64::from(table.prob_bits() + u32::from(magnitude > 0)) << COST_BITS) - log2(u64::from(f)),
+        let bits = |table: &Frequencies, magnitude: usize| {
+            let token = usize::from(OF_MAGNITUDE[magnitude]);
+            match table.freq()[token] {
+                0 => ESCAPE_BITS << COST_BITS,
+                f => (u64::from(PROB_BITS + u32::from(OF_TOKEN[token].1)) << COST_BITS) - log2(u64::from(f)),
+            }
         };
         let of_table = |t: &Frequencies| std::array::from_fn(|m| bits(t, m) as f32 / (1 << COST_BITS) as f32);
         Rates::new(self.scale.clone(), classes, self.tables.iter().map(of_table).collect())
@@ -116,12 +124,7 @@ impl Plan {
 
     /// Encodes the levels that the plan was made for.
     pub(crate) fn encode(&self, backend: Backend, levels: &Levels) -> Encoded {
-        let mirrored: Vec<_> = self
-            .tables
-            .iter()
-            .filter_map(|t| t.mirrored(ZERO_SYMBOL as usize))
-            .collect();
-        let tables = EncodeTables::new(&mirrored);
+        let tables = EncodeTables::signed(&self.tables);
         let units = levels.levels.len();
         let chunk = chunk_units(units);
         let chunks = map_chunks(units, chunk, Scratch::default, |scratch, range| {
@@ -134,15 +137,12 @@ impl Plan {
             let mut escapes = Vec::new();
             for (i, &level) in levels.levels[range].iter().enumerate() {
                 let context = usize::from(scratch.contexts[i]);
-                let symbol = usize::try_from(level + ZERO_SYMBOL).unwrap_or(SYMBOLS);
-                let fits = mirrored[context].freq().get(symbol).is_some_and(|&f| f > 0);
-                scratch.symbols[i] = if fits {
-                    symbol as u8
-                } else {
+                let has_room = |&s: &u8| self.tables[context].freq()[usize::from(OF_MAGNITUDE[usize::from(s / 2)])] > 0;
+                scratch.symbols[i] = signed::symbol(level).filter(has_room).unwrap_or_else(|| {
                     let level = (level + LEVEL_LIMIT) as u32;
                     escapes.push(level << ESCAPE_POSITION_BITS | i as u32);
                     tables.likeliest(context)
-                };
+                });
             }
             let (mut out, seeds) = (Vec::new(), [0; LANES]);
             rans::encode(
@@ -160,7 +160,7 @@ impl Plan {
         let method = Method::Levels {
             columns: levels.columns() as u64,
             tables: self.tables.len() as u32,
-            prob: MAX_PROB_BITS,
+            prob: PROB_BITS,
         };
         assemble(Recipe { method, chunk }, &self.parameters, chunks)
     }
@@ -188,12 +188,12 @@ struct Scratch {
     words: Vec<[u8; 2]>,
 }
 
-/// About what counted magnitudes take with a table of their own, in 2^-16 bits; their signs, which take
-/// a bit each in any table, left out.
+/// About what counted tokens take with a table of their own, in 2^-16 bits; their raw bits, as many in any table, left
+/// out.
 fn class_cost(counts: &[u64]) -> u64 {
     let total = counts.iter().sum::<u64>().max(1);
     let bits = |&c: &u64| {
-        let frequency = (c << (MAX_PROB_BITS - 1)) / total;
+        let frequency = (c << PROB_BITS) / total;
         // A length in unary against the one before, and the bits below the leading one.
         2 + u64::from(frequency.max(1).ilog2())
     };
@@ -201,23 +201,25 @@ fn class_cost(counts: &[u64]) -> u64 {
     entropy(counts) + ((16 + table) << COST_BITS)
 }
 
-/// The table of a class, with room for every magnitude that pays for it; and what the counted levels
+/// The table of a class, with room for every token that pays for it; and what the counted levels
 /// take with it, escapes included, in 2^-16 bits.
 fn table(counts: &[u64; SYMBOLS]) -> (Frequencies, u64) {
-    const PROB: u32 = MAX_PROB_BITS - 1;
     let total: u64 = counts.iter().sum();
-    // Room for a rare level takes slots and a few bits of the table; without it each one is an escape.
+    // Room for a rare token takes a slot and a few bits of the table; without it each one is an escape.
     let pays = |count: u64| {
-        let saved = u128::from(count) * u128::from(ESCAPE_BITS + 4 - u64::from(MAX_PROB_BITS));
-        count > 0 && (saved << PROB) > u128::from(total) * 3 / 2 + (6 << PROB)
+        let saved = u128::from(count) * u128::from(ESCAPE_BITS - 4 - u64::from(PROB_BITS));
+        count > 0 && (saved << PROB_BITS) > u128::from(total) * 3 / 2 + (6 << PROB_BITS)
     };
     let kept = counts.map(|count| if pays(count) { count } else { 0 });
-    let table = Frequencies::normalise(&kept, PROB);
-    let (kept_all, escaped) = (kept.iter().sum::<u64>(), total - kept.iter().sum::<u64>());
+    let table = Frequencies::normalise(&kept, PROB_BITS);
+    let escaped = total - kept.iter().sum::<u64>();
     let likeliest = u64::from(table.freq().iter().copied().max().unwrap_or(1));
-    let stand_in = (u64::from(PROB) << COST_BITS) - log2(likeliest);
-    // A sign is a bit of its own in a mirrored table.
-    let signs = (kept_all - kept[0]) << COST_BITS;
-    let cost = table.cost(&kept) + signs + escaped * ((ESCAPE_BITS << COST_BITS) + stand_in);
+    let stand_in = (u64::from(PROB_BITS) << COST_BITS) - log2(likeliest);
+    let raw: u64 = kept
+        .iter()
+        .zip(OF_TOKEN)
+        .map(|(count, (_, bits))| count * u64::from(bits))
+        .sum();
+    let cost = table.cost(&kept) + (raw << COST_BITS) + escaped * ((ESCAPE_BITS << COST_BITS) + stand_in);
     (table, cost)
 }

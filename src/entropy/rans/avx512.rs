@@ -51,35 +51,26 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn fold(state: __m512i, bits: u32) -> __m512i {
-        // SAFETY: the caller's.
-        unsafe {
-            let lower = _mm512_testn_epi32_mask(state, _mm512_set1_epi32(1 << (bits - 1)));
-            _mm512_mask_xor_epi32(state, lower, state, _mm512_set1_epi32(-1))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn unfold(entry: __m512i, state: __m512i, zero: u8, bits: u32) -> __m512i {
-        // SAFETY: the caller's.
-        unsafe {
-            let lower = _mm512_testn_epi32_mask(state, _mm512_set1_epi32(1 << (bits - 1)));
-            let upper = _mm512_add_epi32(entry, _mm512_set1_epi32(zero.into()));
-            // `lower` is entry + ((entry >> 12 & 0xfff00) + zero - 0x100 - 2 * (entry & 0xfffff)).
-            let size = _mm512_and_si512(_mm512_srli_epi32::<12>(entry), _mm512_set1_epi32(0xf_ff00));
-            let low = _mm512_slli_epi32::<1>(_mm512_and_si512(entry, _mm512_set1_epi32(0xf_ffff)));
-            let other = _mm512_sub_epi32(_mm512_sub_epi32(size, low), _mm512_set1_epi32(0x100));
-            _mm512_mask_add_epi32(upper, lower, upper, other)
-        }
-    }
-
-    #[inline(always)]
     unsafe fn advance(state: __m512i, entry: __m512i, bits: u32) -> __m512i {
         // SAFETY: the caller's.
         unsafe {
             let quotient = _mm512_srl_epi32(state, _mm_cvtsi32_si128(bits as i32));
             let offset = _mm512_and_si512(_mm512_srli_epi32::<8>(entry), _mm512_set1_epi32(0xfff));
             _mm512_add_epi32(_mm512_mullo_epi32(quotient, _mm512_srli_epi32::<20>(entry)), offset)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn advance_signed(state: __m512i, entry: __m512i, bits: u32) -> (__m512i, __m512i) {
+        // SAFETY: the caller's.
+        unsafe {
+            let quotient = _mm512_srl_epi32(state, _mm_cvtsi32_si128(bits as i32));
+            let offset = _mm512_and_si512(_mm512_srli_epi32::<10>(entry), _mm512_set1_epi32(0x7ff));
+            let state = _mm512_add_epi32(_mm512_mullo_epi32(quotient, _mm512_srli_epi32::<21>(entry)), offset);
+            let raw = _mm512_and_si512(entry, _mm512_set1_epi32(7));
+            let low = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), raw), state);
+            let least = _mm512_and_si512(_mm512_srli_epi32::<2>(entry), _mm512_set1_epi32(0xfe));
+            (_mm512_srlv_epi32(state, raw), _mm512_or_si512(least, low))
         }
     }
 
@@ -104,7 +95,7 @@ unsafe impl Lanes for Avx512 {
     }
 }
 
-type Step<const CONTEXTS: bool, const MIRRORED: bool> = LookUp<Avx512, 2, CONTEXTS, MIRRORED>;
+type Step<const CONTEXTS: bool, const SIGNED: bool> = LookUp<Avx512, 2, CONTEXTS, SIGNED>;
 entry_point!(
     Step,
     Backend::Avx512.is_available(),

@@ -9,8 +9,7 @@
 //! most  = max(most, above)             in the end that less the symbol's frequency
 //! ```
 //!
-//! Mirrored tables are searched by magnitude: a slot in the lower half of the range is that of the same
-//! magnitude in the upper half, counted from the middle down.
+//! Of signed tables, what is found is a token: the symbol's low bits are those of the new state.
 //!
 //! AMD EPYC Zen 5, one core, streams of 65536 symbols out of 64 or fewer: with 4 streams in flight 5.4 G symbols/s
 //! under one table and 5.0 under four, with 8 streams 6.8 and 5.8 (looking up: 4.0 and 3.0 at best). The latency of
@@ -26,14 +25,12 @@ pub(super) fn is_available() -> bool {
     Backend::Avx512.is_available() && is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512vbmi2")
 }
 
-struct Search<'t, const CONTEXTS: bool, const MIRRORED: bool> {
+struct Search<'t, const CONTEXTS: bool, const SIGNED: bool> {
     tables: &'t SearchTables,
     prob_bits: u32,
-    /// Symbol of magnitude 0, if mirrored.
-    zero: u8,
 }
 
-impl<'t, const CONTEXTS: bool, const MIRRORED: bool> Search<'t, CONTEXTS, MIRRORED> {
+impl<'t, const CONTEXTS: bool, const SIGNED: bool> Search<'t, CONTEXTS, SIGNED> {
     fn new(tables: &'t DecodeTables) -> Self {
         let Some(search) = tables.search() else {
             unreachable!("checked by the caller")
@@ -41,7 +38,6 @@ impl<'t, const CONTEXTS: bool, const MIRRORED: bool> Search<'t, CONTEXTS, MIRROR
         Self {
             tables: search,
             prob_bits: tables.prob_bits(),
-            zero: tables.zero().unwrap_or(0),
         }
     }
 }
@@ -64,7 +60,7 @@ struct Place {
 
 // SAFETY: each method is the intrinsics that do what the trait says. The only memory that depends on data is
 // where words are read, from pointers that advance by the words taken, 32 at most.
-unsafe impl<const CONTEXTS: bool, const MIRRORED: bool, const K: usize> Step<K> for Search<'_, CONTEXTS, MIRRORED> {
+unsafe impl<const CONTEXTS: bool, const SIGNED: bool, const K: usize> Step<K> for Search<'_, CONTEXTS, SIGNED> {
     type States = States;
 
     #[inline(always)]
@@ -104,8 +100,7 @@ unsafe impl<const CONTEXTS: bool, const MIRRORED: bool, const K: usize> Step<K> 
     unsafe fn step(&self, states: &mut [States; K], streams: &mut Streams<K>) {
         // SAFETY: the caller's. Blocks are as many as the levels of `path_bits` have.
         unsafe {
-            // Slots that are searched: of a mirrored table, those of one half.
-            let slots = 1 << (self.prob_bits - u32::from(MIRRORED));
+            let slots = 1 << self.prob_bits;
             let (total, slot_mask) = (_mm512_set1_epi16(slots), _mm512_set1_epi16(slots - 1));
             let zero = _mm512_setzero_si512();
             let mut places = [Place {
@@ -115,10 +110,7 @@ unsafe impl<const CONTEXTS: bool, const MIRRORED: bool, const K: usize> Step<K> 
                 most: zero,
             }; K];
             for k in 0..K {
-                let mut slot = _mm512_and_si512(states[k].low, slot_mask);
-                if MIRRORED {
-                    slot = _mm512_mask_sub_epi16(slot, lower_half(states[k], total), slot_mask, slot);
-                }
+                let slot = _mm512_and_si512(states[k].low, slot_mask);
                 let path = match CONTEXTS {
                     true => _mm512_cvtepu8_epi16(_mm256_loadu_si256(streams.contexts[k].add(streams.done).cast())),
                     false => zero,
@@ -155,55 +147,29 @@ unsafe impl<const CONTEXTS: bool, const MIRRORED: bool, const K: usize> Step<K> 
                 .symbols()
                 .map(|symbols| _mm512_loadu_si512(symbols.as_ptr().cast()));
             for (k, place) in places.into_iter().enumerate() {
-                let mut found = match map {
-                    Some(map) => _mm512_permutexvar_epi8(place.path, map),
-                    None => _mm512_andnot_si512(place.path, _mm512_set1_epi16(self.tables.last().into())),
-                };
-                let mut run = Symbol {
+                let run = Symbol {
                     freq: _mm512_sub_epi16(place.least, place.most),
                     offset: place.least,
                 };
-                if MIRRORED {
-                    (found, run) = of_magnitude(found, run, lower_half(states[k], total), self.zero);
-                }
-                _mm256_storeu_si256(streams.symbols[k].add(streams.done).cast(), _mm512_cvtepi16_epi8(found));
+                let to = streams.symbols[k].add(streams.done).cast();
                 let taken;
-                (states[k], taken) = advance(states[k], run, self.prob_bits, streams.words[k]);
+                if SIGNED {
+                    let tokens = _mm512_load_si512(std::ptr::from_ref(self.tables.tokens()).cast());
+                    let token = _mm512_permutexvar_epi16(place.path, tokens);
+                    let found;
+                    (states[k], found, taken) = advance_signed(states[k], run, token, self.prob_bits, streams.words[k]);
+                    _mm256_storeu_si256(to, _mm512_cvtepi16_epi8(found));
+                } else {
+                    let found = match map {
+                        Some(map) => _mm512_permutexvar_epi8(place.path, map),
+                        None => _mm512_andnot_si512(place.path, _mm512_set1_epi16(self.tables.last().into())),
+                    };
+                    _mm256_storeu_si256(to, _mm512_cvtepi16_epi8(found));
+                    (states[k], taken) = advance(states[k], run, self.prob_bits, streams.words[k]);
+                }
                 streams.words[k] = streams.words[k].add(taken);
             }
         }
-    }
-}
-
-/// Lanes whose slots are in the lower half: below a middle that is a power of two.
-///
-/// # Safety
-/// The CPU has the instructions.
-#[inline(always)]
-unsafe fn lower_half(states: States, middle: __m512i) -> __mmask32 {
-    // SAFETY: the caller's.
-    unsafe { _mm512_testn_epi16_mask(states.low, middle) }
-}
-
-/// From magnitudes, in low bytes, and their slots in the upper half to symbols and their slots.
-///
-/// # Safety
-/// The CPU has the instructions.
-#[inline(always)]
-unsafe fn of_magnitude(magnitude: __m512i, half: Symbol, lower: __mmask32, zero: u8) -> (__m512i, Symbol) {
-    // SAFETY: the caller's.
-    unsafe {
-        let zero = _mm512_set1_epi16(zero.into());
-        let zeros = _mm512_testn_epi16_mask(magnitude, _mm512_set1_epi16(0xff));
-        // The last slot of a symbol in the upper half is the first of its opposite; magnitude 0 has both halves.
-        let from_last = _mm512_sub_epi16(_mm512_sub_epi16(half.freq, half.offset), _mm512_set1_epi16(1));
-        let from_first = _mm512_mask_add_epi16(half.offset, zeros, half.offset, half.freq);
-        let whole = Symbol {
-            freq: _mm512_mask_add_epi16(half.freq, zeros, half.freq, half.freq),
-            offset: _mm512_mask_mov_epi16(from_first, lower, from_last),
-        };
-        let symbol = _mm512_mask_sub_epi16(_mm512_add_epi16(zero, magnitude), lower, zero, magnitude);
-        (symbol, whole)
     }
 }
 
@@ -287,6 +253,46 @@ unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32, words: *const 
             high: _mm512_mask_mov_epi16(high, empty, low),
         };
         (states, 2 * empty.count_ones() as usize)
+    }
+}
+
+/// As `advance`, by tokens of signed integers, whose raw bits are the lowest of the state; also gives the symbols, in
+/// low bytes.
+///
+/// # Safety
+/// 64 bytes may be read; the CPU has the instructions.
+#[inline(always)]
+unsafe fn advance_signed(
+    states: States,
+    symbol: Symbol,
+    token: __m512i,
+    prob_bits: u32,
+    words: *const u8,
+) -> (States, __m512i, usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        let Symbol { freq, offset } = symbol;
+        let quotient = _mm512_shrdv_epi16(states.low, states.high, _mm512_set1_epi16(prob_bits as i16));
+        let quotient_high = _mm512_srl_epi16(states.high, _mm_cvtsi32_si128(prob_bits as i32));
+        let low = _mm512_add_epi16(_mm512_mullo_epi16(quotient, freq), offset);
+        let high = _mm512_add_epi16(
+            _mm512_mulhi_epu16(quotient, freq),
+            _mm512_mullo_epi16(quotient_high, freq),
+        );
+        let carry = _mm512_cmplt_epu16_mask(low, offset);
+        let high = _mm512_mask_add_epi16(high, carry, high, _mm512_set1_epi16(1));
+        let raw = _mm512_srli_epi16::<8>(token);
+        let above = _mm512_sllv_epi16(_mm512_set1_epi16(-1), raw);
+        // token | low & !above
+        let symbols = _mm512_ternarylogic_epi32::<0xf4>(token, low, above);
+        let (low, high) = (_mm512_shrdv_epi16(low, high, raw), _mm512_srlv_epi16(high, raw));
+        let empty = _mm512_testn_epi16_mask(high, high);
+        let filled = _mm512_mask_expand_epi16(low, empty, _mm512_loadu_si512(words.cast()));
+        let states = States {
+            low: filled,
+            high: _mm512_mask_mov_epi16(high, empty, low),
+        };
+        (states, symbols, 2 * empty.count_ones() as usize)
     }
 }
 

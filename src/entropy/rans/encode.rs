@@ -2,7 +2,7 @@
 
 use super::{LANES, STATE_LOW, STATES_BYTES, Seeds, WORDS_ALIGNMENT};
 use crate::backend::Backend;
-use crate::entropy::EncodeTables;
+use crate::entropy::{EncodeTables, SYMBOLS};
 
 /// Encodes whole steps, the last first: tables, symbols, contexts, states, words, `at`. Words, little-endian,
 /// go before `at`, where there must be room for one a symbol. Gives the new `at`.
@@ -29,7 +29,7 @@ pub(crate) fn encode(
     assert!(contexts.is_empty() || contexts.len() == symbols.len());
     let mut states = seeds.map(|seed| STATE_LOW + u32::from(seed));
     // Words are written from the end of the most room that they can take: every symbol sheds at most
-    // one, as probabilities have at most 12 bits and words 16.
+    // one, as probabilities have at most 12 bits, with raw bits 16, and words 16.
     let mut at = symbols.len().next_multiple_of(LANES);
     if room.len() < at {
         room.resize(at, [0; 2]);
@@ -43,14 +43,14 @@ pub(crate) fn encode(
         if !contexts.is_empty() {
             last_contexts[..symbols.len() - full].copy_from_slice(&contexts[full..]);
         }
-        at = scalar(tables, &last, &last_contexts, &mut states, words, at);
+        at = steps(Backend::Scalar, tables)(tables, &last, &last_contexts, &mut states, words, at);
     }
     let contexts = if contexts.is_empty() {
         contexts
     } else {
         &contexts[..full]
     };
-    at = steps(backend)(tables, &symbols[..full], contexts, &mut states, words, at);
+    at = steps(backend, tables)(tables, &symbols[..full], contexts, &mut states, words, at);
     let words = words[at..].as_flattened();
     out.reserve(STATES_BYTES + words.len().next_multiple_of(WORDS_ALIGNMENT));
     states.iter().for_each(|x| out.extend(x.to_le_bytes()));
@@ -59,9 +59,10 @@ pub(crate) fn encode(
     out.extend_from_slice(&[0; WORDS_ALIGNMENT][..padding]);
 }
 
-/// The fastest [`Steps`] of a backend.
-fn steps(backend: Backend) -> Steps {
+/// The fastest [`Steps`] of a backend for tables.
+fn steps(backend: Backend, tables: &EncodeTables) -> Steps {
     match backend {
+        _ if tables.raw().is_some() => signed,
         #[cfg(target_arch = "x86_64")]
         Backend::Avx512 if super::encode_avx512::is_available() => super::encode_avx512::steps,
         _ => scalar,
@@ -71,6 +72,37 @@ fn steps(backend: Backend) -> Steps {
 /// [`Steps`] in plain Rust.
 pub(super) fn scalar(
     tables: &EncodeTables,
+    symbols: &[u8],
+    contexts: &[u8],
+    states: &mut [u32; LANES],
+    words: &mut [[u8; 2]],
+    at: usize,
+) -> usize {
+    with(tables, |_, state| state, symbols, contexts, states, words, at)
+}
+
+/// [`Steps`] of signed integers, in plain Rust.
+pub(super) fn signed(
+    tables: &EncodeTables,
+    symbols: &[u8],
+    contexts: &[u8],
+    states: &mut [u32; LANES],
+    words: &mut [[u8; 2]],
+    at: usize,
+) -> usize {
+    let raw = tables.raw().unwrap_or(&[0; SYMBOLS]);
+    let prepare = |symbol: u8, state: u32| {
+        let bits = raw[usize::from(symbol)];
+        state << bits | u32::from(symbol) & ((1 << bits) - 1)
+    };
+    with(tables, prepare, symbols, contexts, states, words, at)
+}
+
+/// Steps of symbols whose raw bits `prepare` adds to a state that has shed.
+#[inline(always)]
+fn with(
+    tables: &EncodeTables,
+    prepare: impl Fn(u8, u32) -> u32,
     symbols: &[u8],
     contexts: &[u8],
     states: &mut [u32; LANES],
@@ -95,7 +127,7 @@ pub(super) fn scalar(
             let full = x >= s.limit;
             room[(free - 1) % LANES] = (x as u16).to_le_bytes();
             free -= usize::from(full);
-            x >>= 16 * u32::from(full);
+            x = prepare(symbols[lane], x >> (16 * u32::from(full)));
             let quotient = (u64::from(x).wrapping_mul(s.reciprocal) >> (32 + bits)) as u32;
             let complement = (1 << bits) - (s.freq_start >> 20);
             states[lane] = x

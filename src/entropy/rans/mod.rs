@@ -132,13 +132,13 @@ pub(crate) struct Run<'r, 's> {
 ///
 /// # Panics
 /// If runs differ in length, a length is not a multiple of 32, or some have contexts and some not; if there are
-/// none for mirrored tables.
+/// none for signed tables.
 pub(crate) fn decode(backend: Backend, tables: &DecodeTables, runs: &mut [Run]) {
     let Some(first) = runs.first() else { return };
     let len = first.symbols.len();
     let with_contexts = !first.contexts.is_empty();
     assert!(len.is_multiple_of(LANES) && runs.len() <= MAX_IN_FLIGHT);
-    assert!(with_contexts || len == 0 || tables.zero().is_none());
+    assert!(with_contexts || len == 0 || !tables.is_signed());
     if len == 0 {
         return;
     }

@@ -68,34 +68,26 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn fold(state: uint32x4_t, bits: u32) -> uint32x4_t {
-        // SAFETY: the caller's.
-        unsafe {
-            let upper = vtstq_u32(state, vdupq_n_u32(1 << (bits - 1)));
-            veorq_u32(state, vmvnq_u32(upper))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn unfold(entry: uint32x4_t, state: uint32x4_t, zero: u8, bits: u32) -> uint32x4_t {
-        // SAFETY: the caller's.
-        unsafe {
-            let upper = vaddq_u32(entry, vdupq_n_u32(zero.into()));
-            // `lower` is entry + ((entry >> 12 & 0xfff00) + zero - 0x100 - 2 * (entry & 0xfffff)).
-            let size = vandq_u32(vshrq_n_u32::<12>(entry), vdupq_n_u32(0xf_ff00));
-            let low = vshlq_n_u32::<1>(vandq_u32(entry, vdupq_n_u32(0xf_ffff)));
-            let other = vaddq_u32(upper, vsubq_u32(vsubq_u32(size, low), vdupq_n_u32(0x100)));
-            vbslq_u32(vtstq_u32(state, vdupq_n_u32(1 << (bits - 1))), upper, other)
-        }
-    }
-
-    #[inline(always)]
     unsafe fn advance(state: uint32x4_t, entry: uint32x4_t, bits: u32) -> uint32x4_t {
         // SAFETY: the caller's.
         unsafe {
             let quotient = vshlq_u32(state, vdupq_n_s32(-(bits as i32)));
             let offset = vandq_u32(vshrq_n_u32::<8>(entry), vdupq_n_u32(0xfff));
             vmlaq_u32(offset, quotient, vshrq_n_u32::<20>(entry))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn advance_signed(state: uint32x4_t, entry: uint32x4_t, bits: u32) -> (uint32x4_t, uint32x4_t) {
+        // SAFETY: the caller's.
+        unsafe {
+            let quotient = vshlq_u32(state, vdupq_n_s32(-(bits as i32)));
+            let offset = vandq_u32(vshrq_n_u32::<10>(entry), vdupq_n_u32(0x7ff));
+            let state = vmlaq_u32(offset, quotient, vshrq_n_u32::<21>(entry));
+            let raw = vreinterpretq_s32_u32(vandq_u32(entry, vdupq_n_u32(7)));
+            let low = vbicq_u32(state, vshlq_u32(vdupq_n_u32(u32::MAX), raw));
+            let least = vandq_u32(vshrq_n_u32::<2>(entry), vdupq_n_u32(0xfe));
+            (vshlq_u32(state, vnegq_s32(raw)), vorrq_u32(least, low))
         }
     }
 
@@ -126,5 +118,5 @@ unsafe impl Lanes for Neon {
     }
 }
 
-type Step<const CONTEXTS: bool, const MIRRORED: bool> = LookUp<Neon, 8, CONTEXTS, MIRRORED>;
+type Step<const CONTEXTS: bool, const SIGNED: bool> = LookUp<Neon, 8, CONTEXTS, SIGNED>;
 entry_point!(Step, Backend::Neon.is_available(), [1, 2], "neon");

@@ -2,8 +2,8 @@
 //! look-up, which the instruction set lacks; tests run the algorithm through it on any CPU.
 #![allow(unsafe_code)]
 
+use super::scalar::signed;
 use super::vector::{Lanes, Parameters};
-use crate::entropy::table::lower;
 
 pub(super) struct Portable;
 
@@ -41,25 +41,20 @@ unsafe impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn fold(state: [u32; 4], bits: u32) -> [u32; 4] {
-        state.map(|s| if s >> (bits - 1) & 1 == 1 { s } else { !s })
-    }
-
-    #[inline(always)]
-    unsafe fn unfold(entry: [u32; 4], state: [u32; 4], zero: u8, bits: u32) -> [u32; 4] {
-        std::array::from_fn(|i| match state[i] >> (bits - 1) & 1 {
-            1 => entry[i] + u32::from(zero),
-            _ => lower(entry[i], zero.into()),
-        })
-    }
-
-    #[inline(always)]
     unsafe fn advance(state: [u32; 4], entry: [u32; 4], bits: u32) -> [u32; 4] {
         std::array::from_fn(|i| {
             (entry[i] >> 20)
                 .wrapping_mul(state[i] >> bits)
                 .wrapping_add(entry[i] >> 8 & 0xfff)
         })
+    }
+
+    #[inline(always)]
+    unsafe fn advance_signed(mut state: [u32; 4], mut entry: [u32; 4], bits: u32) -> ([u32; 4], [u32; 4]) {
+        for (state, entry) in state.iter_mut().zip(&mut entry) {
+            (*state, *entry) = signed(*entry, *state, bits);
+        }
+        (state, entry)
     }
 
     #[inline(always)]

@@ -2,14 +2,38 @@
 
 use super::{LANES, Run, STATE_LOW};
 use crate::entropy::DecodeTables;
-use crate::entropy::table::lower;
 
 /// Decodes symbols `from..` of the run.
 pub(super) fn decode(tables: &DecodeTables, run: &mut Run, from: usize) {
-    let (entries, bits, slot_bits) = (tables.entries(), tables.prob_bits(), tables.slot_bits());
+    match tables.is_signed() {
+        false => with(tables, plain, run, from),
+        true => with(tables, signed, run, from),
+    }
+}
+
+/// The state after a symbol, and the symbol.
+#[inline(always)]
+fn plain(entry: u32, state: u32, bits: u32) -> (u32, u32) {
+    let state = (entry >> 20)
+        .wrapping_mul(state >> bits)
+        .wrapping_add(entry >> 8 & 0xfff);
+    (state, entry)
+}
+
+/// As `plain`, of signed integers: the lowest bits of the state are raw.
+#[inline(always)]
+pub(super) fn signed(entry: u32, state: u32, bits: u32) -> (u32, u32) {
+    let state = (entry >> 21)
+        .wrapping_mul(state >> bits)
+        .wrapping_add(entry >> 10 & 0x7ff);
+    let raw = entry & 7;
+    (state >> raw, entry >> 2 & 0xfe | state & ((1 << raw) - 1))
+}
+
+#[inline(always)]
+fn with(tables: &DecodeTables, advance: impl Fn(u32, u32, u32) -> (u32, u32), run: &mut Run, from: usize) {
+    let (entries, bits) = (tables.entries(), tables.prob_bits());
     let context_mask = tables.count() - 1;
-    // All ones if tables are mirrored.
-    let (mirrored, zero) = tables.zero().map_or((0, 0), |zero| (u32::MAX, u32::from(zero)));
     let mut states = run.stream.states;
     for (i, symbols) in run.symbols[from..].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let contexts = run
@@ -18,17 +42,11 @@ pub(super) fn decode(tables: &DecodeTables, run: &mut Run, from: usize) {
             .and_then(<[u8]>::first_chunk::<LANES>);
         let contexts = contexts.unwrap_or(&[0; LANES]);
         for lane in 0..LANES {
-            let state = states[lane];
-            // Which half a slot is in is a coin toss too: no branch.
-            let opposite = mirrored & (state >> slot_bits & 1).wrapping_sub(1);
-            let slot = (state ^ opposite) as usize & ((1 << slot_bits) - 1);
-            let found = entries[(usize::from(contexts[lane]) & context_mask) << slot_bits | slot];
-            let upper = found + zero;
-            let entry = upper ^ (upper ^ lower(found, zero)) & opposite;
-            symbols[lane] = entry as u8;
-            states[lane] = (entry >> 20)
-                .wrapping_mul(states[lane] >> bits)
-                .wrapping_add(entry >> 8 & 0xfff);
+            let slot = states[lane] as usize & ((1 << bits) - 1);
+            let entry = entries[(usize::from(contexts[lane]) & context_mask) << bits | slot];
+            let symbol;
+            (states[lane], symbol) = advance(entry, states[lane], bits);
+            symbols[lane] = symbol as u8;
         }
         for state in &mut states {
             // Whether a lane takes a word is a coin toss: the compiler makes this a choice, not a branch.

@@ -10,8 +10,7 @@ use crate::entropy::{Frequencies, table};
 pub(crate) fn decode(table: &Frequencies, reader: &mut BitReader, count: usize) -> Result<Vec<u8>, &'static str> {
     const SHORT: &str = "side information is cut off";
     let bits = table.prob_bits();
-    let mut entries = Vec::with_capacity(1 << table.prob_bits());
-    table::add_entries(table, &mut entries);
+    let entries = table::entries(table);
     let mut symbols = Vec::new();
     symbols
         .try_reserve_exact(count)
@@ -21,10 +20,12 @@ pub(crate) fn decode(table: &Frequencies, reader: &mut BitReader, count: usize) 
         let entry = entries[(x & ((1 << bits) - 1)) as usize];
         symbols.push(entry as u8);
         x = (entry >> 20).wrapping_mul(x >> bits).wrapping_add(entry >> 8 & 0xfff);
-        if x < STATE_LOW {
-            x = x << 16 | reader.bits(16).ok_or(SHORT)? as u32;
-        }
+        // Whether a word is taken is a coin toss: no branch.
+        let (word, empty) = (reader.peek() as u32 & 0xffff, x < STATE_LOW);
+        x = if empty { x << 16 | word } else { x };
+        reader.skip(16 * u32::from(empty));
     }
+    reader.bits(0).ok_or(SHORT)?;
     if x != STATE_LOW {
         return Err("the side information's coder does not end at its start state");
     }

@@ -1,6 +1,7 @@
 //! Every backend against the scalar one, and the coder against itself.
 
 use super::*;
+use crate::entropy::signed::OF_MAGNITUDE;
 use crate::entropy::{EncodeTables, Frequencies};
 use proptest::prelude::*;
 
@@ -16,12 +17,9 @@ struct Case {
     symbols: Vec<u8>,
     contexts: Vec<u8>,
     seeds: Seeds,
-    /// The tables that `tables` are mirrored from.
-    magnitudes: Option<Vec<Frequencies>>,
+    /// Whether tables are of tokens, and symbols of signed integers.
+    signed: bool,
 }
-
-/// Symbol of magnitude 0 in mirrored tables.
-const ZERO: u8 = 128;
 
 /// Geometric-like symbols under a few tables.
 fn case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Case {
@@ -47,52 +45,53 @@ fn case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Cas
         symbols,
         contexts,
         seeds: std::array::from_fn(|_| xorshift(&mut s) as u16),
-        magnitudes: None,
+        signed: false,
     }
 }
 
-/// As `case`, with signs: up to 2^spread magnitudes or more.
-fn mirrored_case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Case {
-    let mut case = case(seed, len, count, prob_bits - 1, spread);
+/// As `case`, of signed integers.
+fn signed_case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32) -> Case {
+    let mut case = case(seed, len, count, prob_bits.min(11), spread);
     let mut counts = vec![[0u64; 256]; count];
-    let mut s = seed | 1;
     for (&context, symbol) in case.contexts.iter().zip(&mut case.symbols) {
-        let magnitude = (*symbol).min(127);
-        counts[usize::from(context)][usize::from(magnitude)] += 1;
-        *symbol = if xorshift(&mut s) >> 32 & 1 == 0 {
-            ZERO + magnitude
-        } else {
-            ZERO - magnitude
-        };
+        // There is no 0 below 0.
+        *symbol = if *symbol == 1 { 0 } else { *symbol };
+        counts[usize::from(context)][usize::from(OF_MAGNITUDE[usize::from(*symbol / 2)])] += 1;
     }
-    let magnitudes: Vec<_> = counts
+    case.tables = counts
         .iter()
-        .map(|c| Frequencies::normalise(c, prob_bits - 1))
+        .map(|c| Frequencies::normalise(c, prob_bits.min(11)))
         .collect();
-    case.tables = magnitudes.iter().map(|m| m.mirrored(ZERO.into()).unwrap()).collect();
-    case.magnitudes = Some(magnitudes);
+    case.signed = true;
     case
 }
 
 impl Case {
     fn decode_tables(&self) -> DecodeTables {
-        match &self.magnitudes {
-            None => DecodeTables::new(&self.tables),
-            Some(magnitudes) => DecodeTables::mirrored(magnitudes, ZERO),
+        match self.signed {
+            false => DecodeTables::new(&self.tables),
+            true => DecodeTables::signed(&self.tables),
         }
         .unwrap()
     }
 
+    fn encode_tables(&self) -> EncodeTables {
+        match self.signed {
+            false => EncodeTables::new(&self.tables),
+            true => EncodeTables::signed(&self.tables),
+        }
+    }
+
     fn encode(&self) -> (Vec<u8>, usize) {
         let mut out = Vec::new();
-        let contexts = if self.tables.len() == 1 && self.magnitudes.is_none() {
+        let contexts = if self.tables.len() == 1 && !self.signed {
             &[][..]
         } else {
             &self.contexts
         };
         encode(
             Backend::Scalar,
-            &EncodeTables::new(&self.tables),
+            &self.encode_tables(),
             &self.symbols,
             contexts,
             &self.seeds,
@@ -105,7 +104,7 @@ impl Case {
 
     /// Contexts of whole steps, as `decode` takes them.
     fn padded_contexts(&self) -> Vec<u8> {
-        let mut contexts = if self.tables.len() == 1 && self.magnitudes.is_none() {
+        let mut contexts = if self.tables.len() == 1 && !self.signed {
             vec![]
         } else {
             self.contexts.clone()
@@ -154,9 +153,9 @@ proptest! {
     #[test]
     fn every_backend_decodes_what_was_encoded(
         seed: u64, len in 0usize..3000, count in 1usize..=16, prob_bits in 8u32..=12, spread in 0u32..=5,
-        copies in 1usize..=MAX_IN_FLIGHT, mirrored: bool,
+        copies in 1usize..=MAX_IN_FLIGHT, signed: bool,
     ) {
-        let case = if mirrored { mirrored_case } else { case }(seed, len, count, prob_bits, spread);
+        let case = if signed { signed_case } else { case }(seed, len, count, prob_bits, spread);
         let (bytes, words) = case.encode();
         for backend in Backend::available() {
             for out in decode_copies(backend, &case, &bytes, words, copies) {
@@ -167,9 +166,9 @@ proptest! {
 
     #[test]
     fn damaged_streams_end_alike_on_every_backend(
-        bytes in proptest::collection::vec(any::<u8>(), STATES_BYTES..2000), len in 1usize..40, mirrored: bool,
+        bytes in proptest::collection::vec(any::<u8>(), STATES_BYTES..2000), len in 1usize..40, signed: bool,
     ) {
-        let case = if mirrored { mirrored_case } else { case }(7, 4096, 4, 11, 2);
+        let case = if signed { signed_case } else { case }(7, 4096, 4, 11, 2);
         let tables = case.decode_tables();
         let contexts = vec![1u8; len * LANES];
         let mut expected = None;
@@ -195,15 +194,15 @@ proptest! {
 #[test]
 fn the_vector_algorithm_runs_on_a_plain_array() {
     #[allow(unsafe_code)]
-    fn run<const CONTEXTS: bool, const MIRRORED: bool>(tables: &DecodeTables, run: Run) {
-        let step = vector::LookUp::<portable::Portable, 8, CONTEXTS, MIRRORED>::new(tables);
+    fn run<const CONTEXTS: bool, const SIGNED: bool>(tables: &DecodeTables, run: Run) {
+        let step = vector::LookUp::<portable::Portable, 8, CONTEXTS, SIGNED>::new(tables);
         // SAFETY: plain arrays need no special instructions.
         unsafe { vector::run::<_, 1>(&step, tables, &mut [run]) }
     }
     let cases = [
         case(11, 5000, 1, 11, 2),
         case(11, 4999, 4, 11, 2),
-        mirrored_case(11, 4999, 4, 11, 2),
+        signed_case(11, 4999, 4, 11, 2),
     ];
     for case in cases {
         let (bytes, words) = case.encode();
@@ -217,10 +216,10 @@ fn the_vector_algorithm_runs_on_a_plain_array() {
             symbols: &mut symbols,
             ahead: &[],
         };
-        match (contexts.is_empty(), tables.zero()) {
+        match (contexts.is_empty(), tables.is_signed()) {
             (true, _) => run::<false, false>(&tables, of_case),
-            (false, None) => run::<true, false>(&tables, of_case),
-            (false, Some(_)) => run::<true, true>(&tables, of_case),
+            (false, false) => run::<true, false>(&tables, of_case),
+            (false, true) => run::<true, true>(&tables, of_case),
         }
         assert_eq!(stream.finish(words).unwrap(), case.seeds);
         assert_eq!(symbols[..case.symbols.len()], case.symbols);

@@ -111,13 +111,10 @@ pub(super) unsafe trait Lanes {
     unsafe fn load_contexts(from: *const u8) -> Self::V;
     /// The entry of every lane: `entries[(context & context_mask) << bits | state & slot_mask]`.
     unsafe fn look_up(entries: *const u32, state: Self::V, context: Option<Self::V>, p: Parameters) -> Self::V;
-    /// Of mirrored tables of `bits`: a state whose slot in the upper half is that of the state, or its opposite's.
-    unsafe fn fold(state: Self::V, bits: u32) -> Self::V;
-    /// From the entries of magnitudes to those of the states' slots: as they are with `zero` added in the upper
-    /// half, [`lower`](crate::entropy::table::lower) in the lower.
-    unsafe fn unfold(entry: Self::V, state: Self::V, zero: u8, bits: u32) -> Self::V;
     /// The state after the symbol that `entry` names, before refill.
     unsafe fn advance(state: Self::V, entry: Self::V, bits: u32) -> Self::V;
+    /// As `advance`, and the symbol, of an entry of [`signed`](crate::entropy::signed) tables.
+    unsafe fn advance_signed(state: Self::V, entry: Self::V, bits: u32) -> (Self::V, Self::V);
     /// Writes the low byte of every lane to `to`, `G * WIDTH` bytes.
     unsafe fn store_symbols<const G: usize>(entries: [Self::V; G], to: *mut u8);
     /// Refills in lane order from the words at `from`, of which `2 * WIDTH` bytes may be read;
@@ -141,26 +138,21 @@ pub(super) struct Parameters {
 /// where state < 2^16: state = state << 16 | next word           expand, advance
 /// ```
 ///
-/// Of mirrored tables the state is folded before that, and the entry unfolded.
-pub(super) struct LookUp<L, const G: usize, const CONTEXTS: bool, const MIRRORED: bool> {
+/// With signed tables the symbol's low bits are those of the new state, before words.
+pub(super) struct LookUp<L, const G: usize, const CONTEXTS: bool, const SIGNED: bool> {
     entries: *const u32,
-    /// Of a probability.
-    bits: u32,
-    zero: u8,
     parameters: Parameters,
     lanes: std::marker::PhantomData<L>,
 }
 
-impl<L, const G: usize, const CONTEXTS: bool, const MIRRORED: bool> LookUp<L, G, CONTEXTS, MIRRORED> {
+impl<L, const G: usize, const CONTEXTS: bool, const SIGNED: bool> LookUp<L, G, CONTEXTS, SIGNED> {
     pub(super) fn new(tables: &DecodeTables) -> Self {
         let parameters = Parameters {
-            bits: tables.slot_bits(),
+            bits: tables.prob_bits(),
             context_mask: tables.count() as u32 - 1,
         };
         Self {
             entries: tables.entries().as_ptr(),
-            bits: tables.prob_bits(),
-            zero: tables.zero().unwrap_or(0),
             parameters,
             lanes: std::marker::PhantomData,
         }
@@ -170,7 +162,7 @@ impl<L, const G: usize, const CONTEXTS: bool, const MIRRORED: bool> LookUp<L, G,
 // SAFETY: vectors are `G * WIDTH` states, 32. Entries exist for every masked context and slot (invariant of
 // `DecodeTables`). Each refill reads no further than `2 * WIDTH` bytes beyond the words of the vectors before it,
 // so within the 64 of the step.
-unsafe impl<L: Lanes, const G: usize, const C: bool, const M: bool, const K: usize> Step<K> for LookUp<L, G, C, M> {
+unsafe impl<L: Lanes, const G: usize, const C: bool, const S: bool, const K: usize> Step<K> for LookUp<L, G, C, S> {
     type States = [L::V; G];
 
     #[inline(always)]
@@ -196,30 +188,28 @@ unsafe impl<L: Lanes, const G: usize, const C: bool, const M: bool, const K: usi
 
     #[inline(always)]
     unsafe fn step(&self, states: &mut [[L::V; G]; K], streams: &mut Streams<K>) {
+        let bits = self.parameters.bits;
         for (k, states) in states.iter_mut().enumerate() {
-            let mut entries = *states;
-            for (g, entry) in entries.iter_mut().enumerate() {
+            let mut found = *states;
+            for (g, (found, state)) in found.iter_mut().zip(&mut *states).enumerate() {
                 let at = streams.done + g * L::WIDTH;
                 // SAFETY: the caller's.
-                *entry = unsafe {
+                unsafe {
                     let context = C.then(|| L::load_contexts(streams.contexts[k].add(at)));
-                    match M {
-                        false => L::look_up(self.entries, *entry, context, self.parameters),
-                        true => {
-                            let folded = L::fold(*entry, self.bits);
-                            let found = L::look_up(self.entries, folded, context, self.parameters);
-                            L::unfold(found, *entry, self.zero, self.bits)
-                        }
+                    *found = L::look_up(self.entries, *state, context, self.parameters);
+                    match S {
+                        false => *state = L::advance(*state, *found, bits),
+                        true => (*state, *found) = L::advance_signed(*state, *found, bits),
                     }
-                };
+                }
             }
             // SAFETY: the caller's.
-            unsafe { L::store_symbols(entries, streams.symbols[k].add(streams.done)) };
-            for (state, entry) in states.iter_mut().zip(entries) {
+            unsafe { L::store_symbols(found, streams.symbols[k].add(streams.done)) };
+            for state in states.iter_mut() {
                 // SAFETY: the caller's.
                 unsafe {
                     let taken;
-                    (*state, taken) = L::refill(L::advance(*state, entry, self.bits), streams.words[k]);
+                    (*state, taken) = L::refill(*state, streams.words[k]);
                     streams.words[k] = streams.words[k].add(taken);
                 }
             }
@@ -228,7 +218,7 @@ unsafe impl<L: Lanes, const G: usize, const C: bool, const M: bool, const K: usi
 }
 
 /// Writes the entry point of a step, `decode(tables, runs)`, over the streams in flight, whether there are
-/// contexts, and whether tables are mirrored, which needs contexts: `entry_point!(Step, is available, [numbers in flight], "instructions", ...)`. Runs are taken in
+/// contexts, and whether tables are signed, which needs contexts: `entry_point!(Step, is available, [numbers in flight], "instructions", ...)`. Runs are taken in
 /// groups of the largest number; that and what is left must be among the numbers.
 macro_rules! entry_point {
     ($step:ident, $available:expr, [$($in_flight:literal),+], $($feature:literal),+) => {
@@ -237,7 +227,7 @@ macro_rules! entry_point {
             for group in runs.chunks_mut(WIDEST) {
                 assert!($available);
                 // SAFETY: the assertion shows that the CPU has the instructions.
-                match (group.len(), group[0].contexts.is_empty(), tables.zero().is_some()) {
+                match (group.len(), group[0].contexts.is_empty(), tables.is_signed()) {
                     $(($in_flight, true, false) => unsafe { in_flight::<$in_flight, false, false>(tables, group) },)+
                     $(($in_flight, false, false) => unsafe { in_flight::<$in_flight, true, false>(tables, group) },)+
                     $(($in_flight, false, true) => unsafe { in_flight::<$in_flight, true, true>(tables, group) },)+
@@ -249,12 +239,12 @@ macro_rules! entry_point {
         /// # Safety
         /// The CPU must have the instructions named here.
         $(#[target_feature(enable = $feature)])+
-        unsafe fn in_flight<const K: usize, const CONTEXTS: bool, const MIRRORED: bool>(
+        unsafe fn in_flight<const K: usize, const CONTEXTS: bool, const SIGNED: bool>(
             tables: &$crate::entropy::DecodeTables,
             runs: &mut [super::Run],
         ) {
             // SAFETY: the instructions of the step are those enabled here.
-            unsafe { super::vector::run::<_, K>(&$step::<CONTEXTS, MIRRORED>::new(tables), tables, runs) }
+            unsafe { super::vector::run::<_, K>(&$step::<CONTEXTS, SIGNED>::new(tables), tables, runs) }
         }
     };
 }

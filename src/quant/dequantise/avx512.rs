@@ -16,18 +16,21 @@ pub(super) fn is_available() -> bool {
 ///
 /// # Panics
 /// If the CPU lacks the instructions, or lengths differ.
-pub(super) fn row(factor: f32, columns: &[u16], symbols: &[u8], zero: u8, out: &mut [[u8; 2]]) -> usize {
+pub(super) fn row(factor: f32, columns: &[u16], symbols: &[u8], out: &mut [[u8; 2]]) -> usize {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2")]
-    fn compiled(factor: f32, columns: &[u16], symbols: &[u8], zero: u8, out: &mut [[u8; 2]]) {
-        let (factor, zero) = (_mm512_set1_ps(factor), _mm_set1_epi8(zero as i8));
+    fn compiled(factor: f32, columns: &[u16], symbols: &[u8], out: &mut [[u8; 2]]) {
+        let (factor, ones) = (_mm512_set1_ps(factor), _mm256_set1_epi8(1));
         let (columns, symbols) = (columns.as_chunks::<LANES>().0, symbols.as_chunks::<LANES>().0);
         for ((to, columns), symbols) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(columns).zip(symbols) {
             // SAFETY: each array has the 64 or 32 bytes that are loaded from it or stored to it.
             unsafe {
+                let symbols = _mm256_loadu_si256(symbols.as_ptr().cast());
+                let negative = _mm256_test_epi8_mask(symbols, ones);
+                let magnitudes = _mm256_and_si256(_mm256_srli_epi16::<1>(symbols), _mm256_set1_epi8(0x7f));
+                let levels = _mm256_mask_sub_epi8(magnitudes, negative, _mm256_setzero_si256(), magnitudes);
+                let levels = [_mm256_castsi256_si128(levels), _mm256_extracti128_si256::<1>(levels)];
                 let half = |i: usize| {
-                    // Less the zero's symbol, modulo 256, a byte is the level.
-                    let symbols = _mm_loadu_si128(symbols.as_ptr().add(16 * i).cast());
-                    let levels = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_sub_epi8(symbols, zero)));
+                    let levels = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(levels[i]));
                     let columns = _mm512_cvtepu16_epi32(_mm256_loadu_si256(columns.as_ptr().add(16 * i).cast()));
                     let columns = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(columns));
                     _mm512_mul_ps(levels, _mm512_mul_ps(factor, columns))
@@ -39,6 +42,6 @@ pub(super) fn row(factor: f32, columns: &[u16], symbols: &[u8], zero: u8, out: &
     }
     assert!(is_available() && columns.len() == symbols.len() && symbols.len() == out.len());
     // SAFETY: the assertion shows that the CPU has the instructions.
-    unsafe { compiled(factor, columns, symbols, zero, out) }
+    unsafe { compiled(factor, columns, symbols, out) }
     symbols.len() / LANES * LANES
 }
