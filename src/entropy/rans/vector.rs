@@ -191,25 +191,28 @@ unsafe impl<L: Lanes, const G: usize, const C: bool, const S: bool, const K: usi
         let bits = self.parameters.bits;
         for (k, states) in states.iter_mut().enumerate() {
             let mut found = *states;
-            for (g, (found, state)) in found.iter_mut().zip(&mut *states).enumerate() {
+            for (g, found) in found.iter_mut().enumerate() {
                 let at = streams.done + g * L::WIDTH;
                 // SAFETY: the caller's.
-                unsafe {
+                *found = unsafe {
                     let context = C.then(|| L::load_contexts(streams.contexts[k].add(at)));
-                    *found = L::look_up(self.entries, *state, context, self.parameters);
-                    match S {
-                        false => *state = L::advance(*state, *found, bits),
-                        true => (*state, *found) = L::advance_signed(*state, *found, bits),
-                    }
+                    L::look_up(self.entries, *found, context, self.parameters)
+                };
+            }
+            if S {
+                for (state, found) in states.iter_mut().zip(&mut found) {
+                    // SAFETY: the caller's.
+                    (*state, *found) = unsafe { L::advance_signed(*state, *found, bits) };
                 }
             }
             // SAFETY: the caller's.
             unsafe { L::store_symbols(found, streams.symbols[k].add(streams.done)) };
-            for state in states.iter_mut() {
+            for (state, found) in states.iter_mut().zip(found) {
                 // SAFETY: the caller's.
                 unsafe {
+                    let moved = if S { *state } else { L::advance(*state, found, bits) };
                     let taken;
-                    (*state, taken) = L::refill(*state, streams.words[k]);
+                    (*state, taken) = L::refill(moved, streams.words[k]);
                     streams.words[k] = streams.words[k].add(taken);
                 }
             }
