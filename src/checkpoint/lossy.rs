@@ -64,7 +64,7 @@ const NARROWEST: usize = 32;
 /// the bits a weight that are asked for. Decoding gives a checkpoint of the same tensors and types.
 ///
 /// # Errors
-/// As [`encode`](super::encode); [`Error::Usage`] if there is nothing to quantise, or the bits cannot be met.
+/// As [`encode`](super::encode); [`Error::Usage`](crate::Error::Usage) if there is nothing to quantise, or the bits cannot be met.
 pub fn encode_lossy(
     input: &Path,
     output: &Path,
