@@ -167,47 +167,59 @@ impl Run<'_> {
         std::fs::create_dir_all(folder).map_err(Error::io(format!("making folder {}", display(folder))))?;
         let blank = certify::blank(self)?;
         let identity = self.identity(&blank);
-        let (mut journal, mut probes) = Probes::open(folder, &identity)?;
+        let (mut journal, mut known) = Probes::open(folder, &identity)?;
         let mut models = Measuring {
             models: None,
             saved: journal::reference(folder, &identity),
         };
         let room = certify::room(&blank, self.suite, self.files);
-        let (mut known, mut left) = (probes.len(), MOST_PROBES);
+        let mut probes: Vec<Probe> = Vec::new();
         let best = loop {
             let points: Vec<_> = probes.iter().map(|p| p.point(&limits, accept_uncertain)).collect();
-            let (aim, wanted) = match self.request.goal {
-                Goal::Bits(_) if left == MOST_PROBES => (Aim::Bits, None),
-                Goal::Bits(_) => break Some(probes.len() - 1),
-                _ if points.is_empty() => (Aim::Near(first_bits(&limits)), None),
-                _ => match search::next(&points, left) {
-                    Next::At(strength) => (Aim::Strength(strength), None),
+            let aim = match self.request.goal {
+                Goal::Bits(_) if points.is_empty() => Aim::Bits,
+                Goal::Bits(_) => break Some(0),
+                _ if points.is_empty() => Aim::Near(first_bits(&limits)),
+                _ => match search::next(&points, MOST_PROBES - points.len()) {
+                    Next::At(strength) => Aim::Strength(strength),
                     Next::Never(_) => break None,
                     Next::Done(best) if probes[best].made.is_some() => break Some(best),
                     // Of an earlier run, which left no files.
-                    Next::Done(best) => (Aim::Strength(probes[best].strength()), Some(best)),
+                    Next::Done(best) => {
+                        if self.make_again(&mut probes[best], room, best)? {
+                            break Some(best);
+                        }
+                        // Made by another build of this version, perhaps: what was found before is of no use.
+                        known.clear();
+                        self.drop_all(&mut probes)?;
+                        continue;
+                    }
                 },
             };
-            let (began, path) = (Instant::now(), self.place.probe(MOST_PROBES - left));
-            let mut probe = self.make_one(aim, room, &path)?;
-            left = left.saturating_sub(1);
-            if let Some(same) = probes.iter().position(|p| p.files == probe.files) {
-                let same = probes.remove(same);
-                known = known.min(probes.len());
-                (probe.texts, probe.tasks) = (same.texts, same.tasks);
-            } else {
-                if wanted.is_some() {
-                    // Made by another build of this version, perhaps: what was found before is of no use.
-                    probes.drain(..known);
-                    known = 0;
+            // Probes of earlier runs answer what is asked; what is asked next does not depend on them.
+            let began = Instant::now();
+            let answer = known.iter().rev().find(|p| p.answers(aim, room)).cloned();
+            let is_known = answer.is_some();
+            let mut probe = match answer {
+                Some(probe) => probe,
+                None => {
+                    let path = self.place.probe(probes.len());
+                    let mut probe = self.make_one(aim, room, &path)?;
+                    match known.iter().rev().find(|p| p.files == probe.files) {
+                        Some(same) => (probe.texts, probe.tasks) = (same.texts.clone(), same.tasks.clone()),
+                        None => {
+                            (probe.texts, probe.tasks) =
+                                self.suite.measure(models.of(self.reference, &path)?, self.watch)?;
+                        }
+                    }
+                    probe.seconds = began.elapsed().as_secs_f64();
+                    journal.add(&probe)?;
+                    probe
                 }
-                (probe.texts, probe.tasks) = self.suite.measure(models.of(self.reference, &path)?, self.watch)?;
-                probe.seconds = began.elapsed().as_secs_f64();
-                journal.add(&probe)?;
-            }
+            };
             probe.seconds = began.elapsed().as_secs_f64();
             probes.push(probe);
-            self.tell(&probes, &limits, accept_uncertain);
+            self.tell(&probes, &limits, accept_uncertain, is_known);
             self.drop_others(&mut probes, &limits, accept_uncertain)?;
         };
         models.finish()?;
@@ -272,6 +284,11 @@ impl Run<'_> {
         let made = Made::of(&checkpoint::encoded_files(path)?)?;
         Ok(Probe {
             strength: strength.to_bits(),
+            near: match aim {
+                Aim::Near(bits) => Some(bits.to_bits()),
+                _ => None,
+            },
+            room,
             files: made.files,
             bytes: made.bytes,
             bits: made.bits,
@@ -283,7 +300,16 @@ impl Run<'_> {
         })
     }
 
-    fn tell(&self, probes: &[Probe], limits: &Limits, accept_uncertain: bool) {
+    /// Makes the files of a probe that is known from an earlier run; whether they are what they were then.
+    fn make_again(&self, probe: &mut Probe, room: usize, number: usize) -> Result<bool> {
+        let path = self.place.probe(number);
+        let again = self.make_one(Aim::Strength(probe.strength()), room, &path)?;
+        let same = again.files == probe.files;
+        probe.made = again.made;
+        Ok(same)
+    }
+
+    fn tell(&self, probes: &[Probe], limits: &Limits, accept_uncertain: bool, known: bool) {
         let Some(probe) = probes.last() else { return };
         let points: Vec<_> = probes.iter().map(|p| p.point(limits, accept_uncertain)).collect();
         let checks = probe.checks(limits);
@@ -294,10 +320,17 @@ impl Run<'_> {
         (self.watch.probed)(&Probed {
             probe,
             number: probes.len(),
+            known,
             holds: holds(&checks, accept_uncertain),
             checks: &checks,
             left: Duration::from_secs_f64(probe.seconds.min(1e6)) * left as u32,
         });
+    }
+
+    /// Forgets all probes, with their files.
+    fn drop_all(&self, probes: &mut Vec<Probe>) -> Result<()> {
+        let mut made = probes.drain(..).filter_map(|probe| probe.made);
+        made.try_for_each(|(path, _)| self.place.delete(&path))
     }
 
     /// Deletes the files of all probes but the one that would be written now.

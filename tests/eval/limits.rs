@@ -224,6 +224,23 @@ fn a_stopped_search_goes_on() {
 }
 
 #[test]
+fn what_was_found_for_other_goals_changes_no_file() {
+    let folder = setting();
+    let encode = |to: &str, goal: &str, kept: &str| {
+        let order = format!("encode model/model.safetensors -o {to} --text text.txt --windows 2 --statistics {kept}");
+        let (status, value) = json(&folder, &format!("{order} --accept-uncertain {goal}"));
+        assert_eq!(status, 0, "{value}");
+        fs::read(folder.path().join(to)).unwrap()
+    };
+    let alone = encode("alone.wcodec", "--max-kl 0.03", "empty");
+    for (i, kl) in ["0.032", "0.029"].iter().enumerate() {
+        encode(&format!("{i}.wcodec"), &format!("--max-kl {kl}"), "kept");
+    }
+    assert!(encode("behind.wcodec", "--max-kl 0.03", "kept") == alone);
+    assert!(encode("again.wcodec", "--max-kl 0.03", "kept") == alone);
+}
+
+#[test]
 fn a_rate_is_measured_where_it_is_asked_for() {
     let folder = setting();
     let goal = "--bits 6 --text text.txt --task task.jsonl --windows 2";

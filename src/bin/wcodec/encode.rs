@@ -38,7 +38,9 @@ relative error, for no more than they themselves is known: expect a far larger l
 what they do to its predictions. Calibrating and measuring need config.json and tokenizer.json beside the weights.
 
 For limits and qualities the smallest file that holds them is searched for: up to 8 are made, decoded and measured \
-as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. Without --text the last \
+as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. The search ends when \
+the next file would be smaller by less than 1 %; the smallest that was made and holds is the output. What was found before \
+(--statistics, or by a run that was killed) saves time and changes no byte. Without --text the last \
 eighth of the calibration's text is held out: it is measured on and never calibrated on. A limit is held if the upper bound \
 of the figure is within it. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
 the file, as a certificate that `wcodec verify --certificate` checks.

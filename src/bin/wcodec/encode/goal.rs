@@ -228,6 +228,9 @@ fn line(probed: &Probed) -> String {
     if !probed.checks.is_empty() {
         let left = output::duration(probed.left);
         text += if probed.holds { ": holds" } else { ": does not hold" };
+        if probed.known {
+            text += ", as was found before";
+        }
         text += &format!(" (about {left} left)");
     }
     text
