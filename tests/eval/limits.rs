@@ -224,6 +224,34 @@ fn a_stopped_search_goes_on() {
 }
 
 #[test]
+fn what_is_lost_is_said() {
+    let folder = setting();
+    let output = program(&folder, "encode model -o plain --bits 5");
+    let [said, noted] = [&output.stdout, &output.stderr].map(|s| String::from_utf8_lossy(s).into_owned());
+    for what in ["quantised: ", "bits a weight", "not measured"] {
+        assert!(said.contains(what), "{said}");
+    }
+    assert!(noted.contains("not calibrated"), "{noted}");
+    let calibrated = "--calibrate calibration.txt --calibration-tokens 1024";
+    let (_, value) = json(&folder, &format!("encode model -o good --bits 5 {calibrated}"));
+    assert_eq!(
+        (value["measured"].as_bool(), &value["warnings"]),
+        (Some(false), &serde_json::json!([]))
+    );
+    assert!(
+        value["expected_loss"].as_f64().is_some_and(|loss| loss > 0.0),
+        "{value}"
+    );
+    assert!(
+        (value["bits_per_weight"].as_f64().unwrap() - 5.0).abs() < 0.05,
+        "{value}"
+    );
+    // Of a lossless file there is nothing to say.
+    let said = program(&folder, "encode model -o lossless").stdout;
+    assert!(!String::from_utf8(said).unwrap().contains("quantised"));
+}
+
+#[test]
 fn what_was_found_for_other_goals_changes_no_file() {
     let folder = setting();
     let encode = |to: &str, goal: &str, kept: &str| {

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::input::{self, Input};
 use crate::output::{self, count};
 use crate::progress::Display;
+use crate::quantised::Quantised;
 use crate::{Global, decode};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -184,8 +185,8 @@ impl Encode {
         let encoded: u64 = reports.iter().map(|r| r.encoded).sum();
         let tensors = reports.iter().map(|r| r.tensors.len()).sum();
         let saved = output::saved(bytes, encoded);
+        let quantised = Quantised::of_output(&to)?;
         if global.json {
-            #[cfg_attr(not(feature = "eval"), allow(unused_mut))]
             let mut value = json!({
                 "command": "encode",
                 "input": self.input.to_string_lossy(),
@@ -199,6 +200,9 @@ impl Encode {
                 "seconds": time.as_secs_f64(),
                 "warnings": warnings,
             });
+            if quantised.is_some() {
+                quantised.add_to(&mut value);
+            }
             #[cfg(feature = "eval")]
             if let Some(searched) = &searched {
                 searched.add_to(&mut value);
@@ -219,6 +223,9 @@ impl Encode {
             output::duration(time),
             output::rate(bytes, time.as_secs_f64()),
         ))?;
+        if quantised.is_some() {
+            output::print(&format!("  {}\n", quantised.text()))?;
+        }
         #[cfg(feature = "eval")]
         if let Some(searched) = &searched {
             output::print(&searched.text(&to))?;

@@ -22,6 +22,7 @@ mod progress;
 mod publish;
 #[cfg(feature = "hub")]
 mod pull;
+mod quantised;
 #[cfg(feature = "run")]
 mod run;
 mod synth;

@@ -158,6 +158,10 @@ impl GoalArguments {
                 }
             },
         };
+        if self.calibrate.is_none() {
+            let what = "not calibrated: far more is lost than need be at the same bits (--calibrate TEXT)";
+            remark(&warnings, what, global);
+        }
         let outcome = rate_control::encode(input, to, options, &request, &watch, wanted)?;
         let warnings = warnings.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let searched = Searched {
@@ -171,6 +175,14 @@ impl GoalArguments {
             output::print_json(&value)?;
         }
         Ok(searched)
+    }
+}
+
+/// Says what is of no single step.
+fn remark(warnings: &Mutex<Vec<String>>, what: &str, global: &Global) {
+    warnings.lock().unwrap_or_else(|e| e.into_inner()).push(what.to_owned());
+    if !global.quiet {
+        eprintln!("note: {what}");
     }
 }
 
@@ -280,7 +292,10 @@ impl Searched {
     }
 
     pub(super) fn add_to(&self, value: &mut Value) {
+        value["measured"] = json!(self.outcome.certificate.is_some());
         let Some((best, ..)) = self.best() else { return };
+        value["bits_per_weight"] = best.bits.into();
+        value["quantised_bits_per_weight"] = best.quantised_bits.into();
         let probes = self.outcome.probes.iter().map(|(probe, checks, holds)| {
             json!({
                 "bytes": probe.bytes,
@@ -293,8 +308,6 @@ impl Searched {
                 "seconds": probe.seconds,
             })
         });
-        value["bits_per_weight"] = best.bits.into();
-        value["quantised_bits_per_weight"] = best.quantised_bits.into();
         value["probes"] = probes.collect();
         value["best"] = json!(self.outcome.best);
         value["certificate"] = json!(self.outcome.certificate);
@@ -302,10 +315,10 @@ impl Searched {
 
     /// For people, behind the summary.
     pub(super) fn text(&self, to: &Path) -> String {
-        let (Some((best, checks, _)), Some(certificate)) = (self.best(), &self.outcome.certificate) else {
-            return String::new();
+        let (Some((_, checks, _)), Some(certificate)) = (self.best(), &self.outcome.certificate) else {
+            return "  not measured: what it costs is not known (--text FILE or --task FILE measures it)\n".into();
         };
-        let mut text = format!("  {:.3} bits a weight", best.bits);
+        let mut text = "  measured".to_owned();
         checks.iter().for_each(|c| text += &format!("; {}", figure(c)));
         for t in certificate.texts.iter().filter(|_| checks.is_empty()) {
             let [before, after] = t.perplexity;

@@ -9,6 +9,7 @@ use crate::Global;
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{self, count};
+use crate::quantised::expected_loss;
 use crate::table::{Align, Table};
 use clap::Args;
 use serde_json::{Value, json};
@@ -137,7 +138,7 @@ fn header_text(name: &str, decoder: &Decoder) -> String {
             if let Some(original) = &source.original {
                 line("quantised", format!("from a file of SHA-256 {original}"));
             }
-            if let Some(loss) = expected_loss(decoder) {
+            if let Some(loss) = expected_loss(index.tensors()) {
                 line("loss", format!("{loss:.2e} nats a token expected, all tensors"));
             }
         }
@@ -167,15 +168,9 @@ fn header_json(name: &str, decoder: &Decoder) -> Value {
         "data_bytes": data,
         "payload_bytes": payload,
         "saved_percent": output::saved(original, decoder.file_len()),
-        "expected_loss": expected_loss(decoder),
+        "expected_loss": expected_loss(index.tensors()),
         "tensor_count": index.tensors().len(),
     })
-}
-
-/// The sum of the losses that are expected of tensors; `None` if nothing is known of any.
-fn expected_loss(decoder: &Decoder) -> Option<f64> {
-    let losses = decoder.index().tensors().iter().filter_map(TensorInfo::loss);
-    losses.reduce(|a, b| a + b)
 }
 
 /// Encoded bits per element. `None` if there are no elements.
