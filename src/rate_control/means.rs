@@ -29,9 +29,12 @@ pub(super) fn fits(reference: &ModelFiles, limit: u64) -> Result<()> {
     Err(Error::input(&reference.name, what))
 }
 
-/// The text of which the last eighth is held out, if there is one.
+/// The text of which the last eighth is held out, if there is one: where a limit needs a text and none is named.
 pub(super) fn held_out(request: &Request) -> Option<&Path> {
-    let limits = matches!(request.goal, Goal::Limits { .. });
+    let limits = match request.goal {
+        Goal::Limits { limits, .. } => limits.divergence.or(limits.perplexity_increase).is_some(),
+        Goal::Bits(_) => false,
+    };
     let calibration = request.calibration.as_ref();
     calibration
         .filter(|_| limits && request.evaluation.texts.is_empty())

@@ -19,6 +19,7 @@ mod search;
 mod suite;
 mod verify;
 
+pub use claims::claimed_checks;
 pub use encode::encode;
 pub use probe::Probe;
 pub use quality::Quality;

@@ -94,6 +94,26 @@ fn without_calibration_and_within_several_limits() {
     );
     assert!(value["certificate"]["calibration"].is_null());
     assert_eq!(value["certificate"]["options"]["accept_uncertain"], true);
+    let shown = String::from_utf8(program(&folder, "inspect plain/model.wcodec --summary").stdout).unwrap();
+    assert!(
+        shown.contains("perplexity increase") && shown.contains("limit 3") && shown.contains("--accept-uncertain"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_bound_that_decided_is_shown() {
+    let folder = setting();
+    let goal = "--max-accuracy-drop 60 --task task.jsonl --calibrate calibration.txt --calibration-tokens 1024";
+    let (status, value) = json(&folder, &format!("encode model -o out {goal}"));
+    assert_eq!(status, 0, "{value}");
+    // Nothing but the task was asked for.
+    assert_eq!(value["certificate"]["texts"], serde_json::json!([]));
+    let check = &value["probes"][value["best"].as_u64().unwrap() as usize]["checks"][0];
+    let upper = check["upper"].as_f64().unwrap();
+    assert!(upper > 40.0, "six items tell little: {check}");
+    let shown = String::from_utf8(program(&folder, "inspect out/model.wcodec --summary").stdout).unwrap();
+    assert!(shown.contains(&format!("up to {upper:.4}, limit 60")), "{shown}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Instant;
 use wcodec::checkpoint::{self, Lossy};
 
 #[cfg(feature = "eval")]
-pub(crate) use goal::progress;
+pub(crate) use goal::{figure, progress};
 
 /// Encode a safetensors file, or a folder with all its files
 #[derive(Args)]
@@ -41,9 +41,11 @@ what they do to its predictions. Calibrating and measuring need config.json and 
 For limits and qualities the smallest file that holds them is searched for: up to 8 are made, decoded and measured \
 as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. The search ends when \
 the next file would be smaller by less than 1 %; the smallest that was made and holds is the output. What was found before \
-(--statistics, or by a run that was killed) saves time and changes no byte. Without --text the last \
-eighth of the calibration's text is held out: it is measured on and never calibrated on. A limit is held if the upper bound \
-of the figure is within it. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
+(--statistics, or by a run that was killed) saves time and changes no byte. Where a limit needs a \
+text and none is named, the last eighth of the calibration's is held out: it is measured on and never calibrated on. A limit \
+is held if the upper bound of the figure is within it; of an accuracy the bound is exact for few items, and the accuracy \
+normalised by length, where a task has one, must hold the limit too. --accept-uncertain takes the figure for its bound, and the \
+certificate says so. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
 the file, as a certificate that `wcodec verify --certificate` checks.
 
 Of single tensors more can be said: --lossless keeps them exactly, --keep-head embedding and head; --rate \
@@ -59,7 +61,8 @@ Examples:
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
   wcodec encode SmolLM2 -o small --max-kl 0.02 --calibrate wiki.valid.raw --text wiki.test.raw
   wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
-  wcodec encode SmolLM2 -o small --max-accuracy-drop 0.5 --calibrate wiki.valid.raw --task hellaswag.jsonl
+  wcodec encode SmolLM2 -o small --max-accuracy-drop 2 --calibrate wiki.valid.raw \
+      --task hellaswag.jsonl --limit 1000                the more items, the longer it takes: hours for all
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
   wcodec encode model.safetensors --bits 6            quantised, not calibrated

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use wcodec::calibrate::Calibration;
 use wcodec::checkpoint::Lossy;
-use wcodec::eval::{Check, Limits};
+use wcodec::eval::{Check, Limits, Outcome as Verdict};
 use wcodec::rate_control::{self, Goal, Outcome, Probe, Probed, Quality, Request, Stage, Watch};
 use wcodec::{EncodeOptions, Progress, Report};
 
@@ -225,10 +225,18 @@ impl Progress for Heard {
 }
 
 /// A figure against its limit.
-fn figure(c: &Check) -> String {
-    let name = c.figure.split(',').next().unwrap_or(c.figure);
+pub(crate) fn figure(c: &Check) -> String {
+    let (name, unit) = c.figure.split_once(", ").unwrap_or((c.figure, ""));
+    let unit = if unit == "percent" { "%" } else { unit };
     let limit = output::figure(c.limit);
-    format!("{name} {:.4}, up to {:.4}, limit {limit}", c.value, c.upper)
+    let accepted = match c.outcome {
+        Verdict::Uncertain => ", uncertain",
+        _ => "",
+    };
+    format!(
+        "{name} {:.4} {unit}, up to {:.4}, limit {limit}{accepted}",
+        c.value, c.upper
+    )
 }
 
 fn line(probed: &Probed) -> String {
@@ -320,6 +328,9 @@ impl Searched {
         };
         let mut text = "  measured".to_owned();
         checks.iter().for_each(|c| text += &format!("; {}", figure(c)));
+        if checks.iter().any(|c| c.outcome == Verdict::Uncertain) {
+            text += " (accepted: --accept-uncertain)";
+        }
         for t in certificate.texts.iter().filter(|_| checks.is_empty()) {
             let [before, after] = t.perplexity;
             let kl = t.divergence.mean;
