@@ -126,7 +126,7 @@ impl Statistics {
         let config = read_config(files)?;
         let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
         let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
-        let window = calibration.window.min(config.max_positions()).max(2);
+        let window = window(calibration, &config);
         let (tokens, text) = tokens(&encoder, calibration, window)?;
         let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
         expected::check(files, &config)?;
@@ -212,6 +212,15 @@ pub(crate) fn takes(files: &ModelFiles) -> Result<Box<Takes<'static>>> {
 /// Bytes of a token, more than most have.
 const TOKEN_BYTES: usize = 16;
 
+/// The tokens that are calibrated on.
+pub(crate) fn text_tokens(encoder: &TextEncoder, calibration: &Calibration, config: &ModelConfig) -> Result<Vec<u32>> {
+    Ok(tokens(encoder, calibration, window(calibration, config))?.0)
+}
+
+fn window(calibration: &Calibration, config: &ModelConfig) -> usize {
+    calibration.window.min(config.max_positions()).max(2)
+}
+
 /// Whole windows of the text, and how much memory is taken for it in units of tokenised bytes.
 fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<(Vec<u32>, u64)> {
     let (mut tokens, mut most) = (Vec::new(), 0);
@@ -245,7 +254,8 @@ fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Re
             false => "",
         };
         let what = format!(
-            "{} tokens{behind} are too few to calibrate on: {least} are needed at least, 16384 are good",
+            "{} tokens{behind} are too few to calibrate on: {least} are needed at least, which is {LEAST_WINDOWS} windows of \
+             {window}, and 16384 are good",
             got.min(calibration.tokens)
         );
         return Err(Error::input(display(&calibration.text), what));

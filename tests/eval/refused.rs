@@ -1,6 +1,6 @@
 //! What is asked for and cannot be had: said before the work, and nothing is left behind.
 
-use super::limits::{json, program, setting};
+use super::limits::{CALIBRATION, json, program, setting};
 use super::*;
 use serde_json::Value;
 
@@ -84,8 +84,37 @@ fn wrong_orders_are_refused_before_the_work() {
         "short.txt",
         "In the beginning God created the heaven and the earth.",
     );
-    fails(&folder, &encode("--bits 5 --text short.txt"), 1, "two at least");
+    fails(&folder, &encode("--bits 5 --text short.txt"), 1, "1024 are needed");
     fs::remove_file(folder.path().join("short.txt")).unwrap();
+    // A part of what is calibrated on, but not of what is behind that.
+    let part = file(&folder, "part.txt", &CALIBRATION[600..]);
+    let refused = "--text part.txt --windows 4";
+    fails(
+        &folder,
+        &encode(&format!("--max-kl 0.1 {refused}")),
+        1,
+        "% of what would be measured",
+    );
+    fails(&folder, &encode(&format!("--bits 5 {refused}")), 1, "calibrated on");
+    let later = CALIBRATION.len() / 2 + CALIBRATION[CALIBRATION.len() / 2..].find('\n').unwrap();
+    fs::write(part, &CALIBRATION[later..]).unwrap();
+    let order = encode(&format!("--bits 5 {refused}")).replace("-o out", "-o fine");
+    assert!(program(&folder, &order).status.success());
+    // Items that are too long.
+    file(
+        &folder,
+        "long.jsonl",
+        &format!(
+            "{{\"context\": \"{}\", \"target\": \" Israel\"}}\n",
+            "And God said. ".repeat(300)
+        ),
+    );
+    fails(
+        &folder,
+        &encode("--bits 5 --task long.jsonl"),
+        1,
+        "Leave such items out of the file",
+    );
     // Less memory than the least.
     fails(&folder, &encode("--bits 5 --memory 10MB"), 1, "10000000 are allowed");
     fails(&folder, &encode("--max-kl 0.1 --memory 200MB"), 1, "measuring loads it");
