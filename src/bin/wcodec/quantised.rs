@@ -14,6 +14,7 @@ pub(crate) struct Quantised {
     quantised_weights: f64,
     bytes: u64,
     payload: u64,
+    /// The sum of what is expected of tensors, in nats a token; `None` if nothing is known of any.
     loss: Option<f64>,
 }
 
@@ -34,7 +35,8 @@ impl Quantised {
                 sum.payload += tensor.encoded_len();
             }
         }
-        sum.loss = expected_loss(decoder.index().tensors());
+        let losses = decoder.index().tensors().iter().filter_map(TensorInfo::loss);
+        sum.loss = losses.reduce(|a, b| a + b);
         sum
     }
 
@@ -90,11 +92,6 @@ impl Quantised {
         value["quantised_bits_per_weight"] = json!(self.is_some().then(|| self.quantised_bits()));
         value["expected_loss"] = json!(self.loss);
     }
-}
-
-/// The sum of the losses that are expected of tensors, in nats a token; `None` if nothing is known of any.
-pub(crate) fn expected_loss(tensors: &[TensorInfo]) -> Option<f64> {
-    tensors.iter().filter_map(TensorInfo::loss).reduce(|a, b| a + b)
 }
 
 /// The `.wcodec` files of a folder by name; of a file itself.
