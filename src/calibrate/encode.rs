@@ -60,6 +60,13 @@ impl Calibration {
     }
 }
 
+impl Calibration {
+    /// The folder for the statistics.
+    pub(crate) fn statistics(&self, output: &Path) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| beside(output))
+    }
+}
+
 /// Windows that calibration needs at least.
 const LEAST_WINDOWS: usize = 4;
 
@@ -138,9 +145,16 @@ impl Statistics {
         };
         let portions = Portions::within(calibration.memory, &sizes, files)?;
         let needs = Needs::of(portions, &sizes, files)?;
-        let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
+        let folder = calibration.statistics(output);
         let key = key(files, &tokens, window, calibration.gradients, portions)?;
         let store = Store::open(&folder, &key)?;
+        if store.replaced {
+            warnings.warn(&format!(
+                "{} had statistics of another model, text, number of tokens or way to gather them, which are replaced: a folder \
+                 has one kind at a time",
+                display(&folder)
+            ));
+        }
         let pass = Pass {
             config: &config,
             vb: vb.clone(),

@@ -3,7 +3,7 @@
 use super::certify;
 use super::journal::{self, Probes};
 use super::means::{fits, held_out, suite};
-use super::place::Place;
+use super::place::{self, Place};
 use super::probe::{Probe, holds};
 use super::request::{Goal, Outcome, Probed, Request, Stage, Watch};
 use super::search::{self, MOST_PROBES, Next};
@@ -130,6 +130,15 @@ pub fn encode(
         statistics.delete()?;
     }
     Ok(outcome)
+}
+
+/// The folders that have what a run found which did not end, of this output and request: the same order goes on with it.
+pub fn left_behind(output: &Path, request: &Request) -> Vec<PathBuf> {
+    let mut folders = vec![place::folder(output)];
+    folders.extend(request.calibration.as_ref().map(|c| c.statistics(output)));
+    folders.extend(request.folder.clone());
+    folders.retain(|folder| folder.is_dir());
+    folders
 }
 
 /// Makes a file or folder; gives the strength too.

@@ -20,7 +20,7 @@ mod suite;
 mod verify;
 
 pub use claims::claimed_checks;
-pub use encode::encode;
+pub use encode::{encode, left_behind};
 pub use probe::Probe;
 pub use quality::Quality;
 pub use request::{Evaluation, Goal, Outcome, Probed, Request, Stage, Watch};

@@ -51,7 +51,7 @@ fn the_file_holds_its_limit_and_a_smaller_one_does_not() {
     let probes = found["probes"].as_array().unwrap();
     assert!((2..=8).contains(&probes.len()), "{found}");
     // The smallest of the probes that hold.
-    let bytes = |p: &Value| p["bytes"].as_u64().unwrap();
+    let bytes = |p: &Value| p["encoded_bytes"].as_u64().unwrap();
     let smallest = probes.iter().filter(|p| p["holds"] == true).map(bytes).min().unwrap();
     assert_eq!(
         smallest,
@@ -124,6 +124,7 @@ fn what_no_file_holds_is_said_and_nothing_is_written() {
         "encode model -o none --max-kl 1e-9 --text text.txt --windows 2 --quiet",
     );
     assert_eq!(status, 1, "{value}");
+    assert_eq!(value["error"]["kind"], "limit-not-met");
     assert!(value["output"].is_null() && value["certificate"].is_null(), "{value}");
     let probes = value["probes"].as_array().unwrap();
     assert!(
@@ -266,6 +267,14 @@ fn what_is_lost_is_said() {
         (value["bits_per_weight"].as_f64().unwrap() - 5.0).abs() < 0.05,
         "{value}"
     );
+    // A folder with one file is that file.
+    let shown = String::from_utf8(program(&folder, "inspect plain").stdout).unwrap();
+    assert!(
+        shown.contains("bits a weight (") && shown.contains("noise: squared error"),
+        "{shown}"
+    );
+    let refused = program(&folder, "inspect model");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     // Of a lossless file there is nothing to say.
     let said = program(&folder, "encode model -o lossless").stdout;
     assert!(!String::from_utf8(said).unwrap().contains("quantised"));
@@ -306,7 +315,8 @@ fn a_rate_is_measured_where_it_is_asked_for() {
         (value["bits_per_weight"].as_f64().unwrap() - 6.0).abs() < 0.05,
         "{value}"
     );
-    let check = "verify six.wcodec --certificate --against model --text text.txt --task task.jsonl";
+    let check = "verify six.wcodec --certificate --against model/model.safetensors --text text.txt --task task.jsonl";
+    assert_eq!(value["check_command"], format!("wcodec {check}"));
     assert_eq!(json(&folder, check).0, 0);
     // It shows in short.
     let shown = String::from_utf8(program(&folder, "inspect six.wcodec --summary").stdout).unwrap();

@@ -64,7 +64,36 @@ fn wrong_orders_are_refused_before_the_work() {
     let encode = |arguments: &str| format!("encode model -o out {CALIBRATED} {arguments}");
     fails(&folder, &encode("--bits 5 --lossless *porj*"), 1, "porj");
     fails(&folder, &encode("--bits 1 --lossless *layers*"), 1, "cannot be met");
-    fails(&folder, &encode("--max-kl 0.1 --lossless *"), 1, "no large matrix");
+    fails(
+        &folder,
+        &encode("--max-kl 0.1 --lossless *"),
+        1,
+        "nothing is left to quantise",
+    );
+    let rates = "--rate *mlp*=4 --rate *down_proj*=5";
+    fails(
+        &folder,
+        &encode(&format!("--bits 5 {rates}")),
+        1,
+        "already taken by the rate of the pattern \"*mlp*\"",
+    );
+    let rates = "--lossless *down_proj* --rate *down_proj*=5";
+    fails(
+        &folder,
+        &encode(&format!("--bits 5 {rates}")),
+        1,
+        "already taken by the pattern \"*down_proj*\"",
+    );
+    // What would be of no use.
+    fails(&folder, &encode("--bits 5 --windows 5"), 2, "no text is measured on");
+    fails(&folder, &encode("--bits 5 --accept-uncertain"), 2, "--bits");
+    fails(&folder, &encode("--bits -1"), 2, "from 0.1 to 16");
+    let said = program(&folder, &encode("--bits 4 --max-kl 0.1")).stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(
+        said.contains("--max-kl") && !said.contains("--max-ppl-increase <"),
+        "{said}"
+    );
     // A folder that is someone else's.
     fails(
         &folder,
@@ -152,7 +181,9 @@ fn two_runs_do_not_share_statistics_that_are_being_made() {
     // Statistics of other options take their place; what is not statistics stays.
     fs::write(kept.join("letter.txt"), "mine").unwrap();
     let other = encode.replace("1024", "2048").replace("out", "other");
-    assert!(program(&folder, &other).status.success());
+    let output = program(&folder, &other);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("which are replaced"), "{said}");
     assert_eq!(fs::read(kept.join("letter.txt")).unwrap(), b"mine");
     // Damage is said, with what to do.
     let gradients = kept.join("gradients.statistics");

@@ -78,7 +78,7 @@ pub(crate) struct Encode {
     #[arg(long, value_enum, default_value_t)]
     effort: Effort,
     /// Quantise the weights, to so many bits a weight of the whole file
-    #[arg(long, value_name = "BITS", value_parser = bits)]
+    #[arg(long, value_name = "BITS", value_parser = bits, allow_negative_numbers = true)]
     bits: Option<f64>,
     /// Keep every bit of the tensors of this name, * for any characters
     #[arg(long, value_name = "PATTERN")]
@@ -168,9 +168,9 @@ impl Encode {
                 (reports, progress.warnings(), None)
             }
             Some(goal) => {
-                let searched = self
-                    .goal
-                    .encode(goal, self.lossy(), [input, &to], &options, global, &wanted)?;
+                let searched =
+                    self.goal
+                        .encode(goal, self.lossy(), [&self.input, input, &to], &options, global, &wanted)?;
                 (searched.reports()?, searched.warnings(), Some(searched))
             }
         };
@@ -231,7 +231,7 @@ impl Encode {
         }
         #[cfg(feature = "eval")]
         if let Some(searched) = &searched {
-            output::print(&searched.text(&to))?;
+            output::print(&searched.text())?;
         }
         Ok(())
     }
