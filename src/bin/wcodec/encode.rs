@@ -31,7 +31,8 @@ Of a file OUT is a file's name, of a folder a folder's. With --force files of th
 replaced. If OUT has other .wcodec files, nothing is written: they would be taken for the model's. So \
 it is with a NAME.wcodec beside NAME.safetensors in IN.
 
-With a goal the large matrices of floats are quantised; everything that loads a lossless file loads the result. One goal is \
+With a goal the large matrices of floats (of 16384 weights and 32 columns at least; with --calibrate all of the model's linear \
+layers) are quantised; everything that loads a lossless file loads the result. One goal is \
 taken: a size (--bits), a named quality (--quality), or limits on what it may cost (--max-kl, \
 --max-ppl-increase, --max-accuracy-drop: all that are given must hold). Without --calibrate all weights get the same \
 relative error, for no more than they themselves is known: expect a far larger loss at the same bits. With \
@@ -45,7 +46,8 @@ the next file would be smaller by less than 1 %; the smallest that was made and 
 text and none is named, the last eighth of the calibration's is held out: it is measured on and never calibrated on. A limit \
 is held if the upper bound of the figure is within it; of an accuracy the bound is exact for few items, and the accuracy \
 normalised by length, where a task has one, must hold the limit too. --accept-uncertain takes the figure for its bound, and the \
-certificate says so. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
+certificate says so. A text needs four windows of tokens, 2048 or four times the model's positions, and less than a tenth of \
+it among what is calibrated on. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
 the file, as a certificate that `wcodec verify --certificate` checks.
 
 Of single tensors more can be said: --lossless keeps them exactly, --keep-head embedding and head; --rate \
@@ -53,7 +55,15 @@ gives those of a name bits of their own, a weight and without the file's index, 
 
 Qualities, by the largest mean KL divergence in nats a token: near 0.003, high 0.01, medium 0.03, small 0.1.
 
-The output appears under its name only when it is complete. A run that was killed goes on where it was.")]
+The expected loss that is printed is an estimate from the calibration's text, tensor by tensor: it says what costs most, and is not \
+the KL divergence that --text measures, which may be twice or half of it.
+
+The output appears under its name only when it is complete. A run that was killed goes on where it was with the same command: what \
+it found lies in OUT.search and OUT.calibration until then, or in --statistics, which is one model's, text's and number of \
+tokens'. Progress of calibrating counts every token once a layer and pass; of encoding the bytes of every pass over the weights.
+
+In --json `bytes` are the original's and `encoded_bytes` the files', also of each of `probes`; `best` is the place in \
+`probes`, from 0, of what was written, or came nearest.")]
 #[command(after_help = "\
 Examples:
   wcodec encode model.safetensors                     write model.wcodec
