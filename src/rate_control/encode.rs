@@ -3,6 +3,7 @@
 use super::certify;
 use super::journal::{self, Probes};
 use super::means::{fits, held_out, suite};
+use super::measuring::Measuring;
 use super::place::{self, Place};
 use super::probe::{Probe, holds};
 use super::request::{Goal, Outcome, Probed, Request, Stage, Watch};
@@ -13,7 +14,7 @@ use crate::calibrate::{self, Statistics};
 use crate::checkpoint::{self, Aim, Made, Order, uncalibrated};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
-use crate::eval::{Limits, Load, ModelFiles, Models};
+use crate::eval::{Limits, ModelFiles};
 use crate::format::certificate::Certificate;
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -177,10 +178,7 @@ impl Run<'_> {
         let blank = certify::blank(self)?;
         let identity = self.identity(&blank);
         let (mut journal, mut known) = Probes::open(folder, &identity)?;
-        let mut models = Measuring {
-            models: None,
-            saved: journal::reference(folder, &identity),
-        };
+        let mut models = Measuring::new(journal::reference(folder, &identity));
         let room = certify::room(&blank, self.suite, self.files);
         let mut probes: Vec<Probe> = Vec::new();
         let best = loop {
@@ -360,42 +358,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The models, from the first probe that is measured on.
-struct Measuring {
-    models: Option<Models>,
-    /// Where the reference's states are kept.
-    saved: PathBuf,
-}
-
-impl Measuring {
-    fn of(&mut self, reference: &ModelFiles, probe: &Path) -> Result<&Models> {
-        let candidate = match probe.is_dir() {
-            true => ModelFiles::find(probe)?,
-            false => ModelFiles {
-                name: display(probe),
-                weights: vec![probe.to_owned()],
-                config: reference.config.clone(),
-                tokenizer: reference.tokenizer.clone(),
-            },
-        };
-        let models = match self.models.take() {
-            Some(models) => models.replace_candidate(&candidate)?,
-            None => {
-                let load = Load {
-                    save_reference: Some(self.saved.clone()),
-                    ..Load::default()
-                };
-                Models::of_files(reference.clone(), candidate, &load)?
-            }
-        };
-        Ok(self.models.insert(models))
-    }
-
-    fn finish(self) -> Result<()> {
-        self.models.map_or(Ok(()), Models::finish)
     }
 }
 

@@ -11,6 +11,7 @@ mod encode;
 mod held_out;
 mod journal;
 mod means;
+mod measuring;
 mod place;
 mod probe;
 mod quality;

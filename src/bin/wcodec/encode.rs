@@ -2,6 +2,8 @@
 
 #[cfg(feature = "eval")]
 mod goal;
+#[cfg(feature = "eval")]
+mod outcome;
 
 use crate::failure::Failure;
 use crate::input::{self, Input};
@@ -16,7 +18,9 @@ use std::time::Instant;
 use wcodec::checkpoint::{self, Lossy};
 
 #[cfg(feature = "eval")]
-pub(crate) use goal::{figure, progress};
+pub(crate) use goal::progress;
+#[cfg(feature = "eval")]
+pub(crate) use outcome::figure;
 
 /// Encode a safetensors file, or a folder with all its files
 #[derive(Args)]
@@ -72,7 +76,7 @@ Examples:
   wcodec encode SmolLM2 -o small --max-kl 0.02 --calibrate wiki.valid.raw --text wiki.test.raw
   wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --max-accuracy-drop 2 --calibrate wiki.valid.raw \
-      --task hellaswag.jsonl --limit 1000                the more items, the longer it takes: hours for all
+      --task hellaswag.jsonl --limit 1000             all items take hours
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
   wcodec encode model.safetensors --bits 6            quantised, not calibrated
