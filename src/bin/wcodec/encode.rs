@@ -75,8 +75,7 @@ Examples:
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
   wcodec encode SmolLM2 -o small --max-kl 0.02 --calibrate wiki.valid.raw --text wiki.test.raw
   wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
-  wcodec encode SmolLM2 -o small --max-accuracy-drop 2 --calibrate wiki.valid.raw \
-      --task hellaswag.jsonl --limit 1000             all items take hours
+  wcodec encode SmolLM2 -o small --max-accuracy-drop 2 --task hellaswag.jsonl --limit 1000
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
   wcodec encode model.safetensors --bits 6            quantised, not calibrated
