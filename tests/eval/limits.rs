@@ -45,8 +45,11 @@ pub(super) fn setting() -> TempDir {
 #[test]
 fn the_file_holds_its_limit_and_a_smaller_one_does_not() {
     let folder = setting();
-    let common = "encode model --calibrate calibration.txt --calibration-tokens 2048 --statistics kept --windows 6";
-    let (status, found) = json(&folder, &format!("{common} -o found --max-kl {LIMIT} --text text.txt"));
+    let common = "encode model --calibrate calibration.txt --calibration-tokens 2048 --statistics kept";
+    let (status, found) = json(
+        &folder,
+        &format!("{common} -o found --max-kl {LIMIT} --text text.txt --windows 6"),
+    );
     assert_eq!(status, 0, "{found}");
     let probes = found["probes"].as_array().unwrap();
     assert!((2..=8).contains(&probes.len()), "{found}");

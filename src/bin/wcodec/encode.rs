@@ -201,7 +201,11 @@ impl Encode {
         let encoded: u64 = reports.iter().map(|r| r.encoded).sum();
         let tensors = reports.iter().map(|r| r.tensors.len()).sum();
         let saved = output::saved(bytes, encoded);
-        let quantised = Quantised::of_output(&to)?;
+        let lossy = reports.iter().flat_map(|r| &r.tensors).any(|t| t.noise.is_some());
+        let quantised = match lossy {
+            true => Quantised::of_output(&to)?,
+            false => Quantised::default(),
+        };
         if global.json {
             let mut value = json!({
                 "command": "encode",
