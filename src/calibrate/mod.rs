@@ -25,4 +25,5 @@ mod store;
 
 pub use encode::{Calibration, encode};
 pub(crate) use encode::{Statistics, takes, text_tokens};
+pub(crate) use expected::check as check_shapes;
 pub(crate) use store::BESIDE;

@@ -56,6 +56,7 @@ pub(super) fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<
     };
     let needs = |name: &str| Error::input(&reference.name, format!("no {name} beside it, which measuring needs"));
     let config = ModelFiles::read_config(reference.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
+    calibrate::check_shapes(reference, &config)?;
     let tokenizer = reference.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
     let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
     let suite = Suite::read(&request.evaluation, held_out(request), &encoder, &config)?;

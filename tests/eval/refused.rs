@@ -164,6 +164,7 @@ fn wrong_orders_are_refused_before_the_work() {
         config[field] = to.into();
         fs::write(&path, config.to_string()).unwrap();
         fails(&folder, &encode("--bits 5"), 1, what);
+        fails(&folder, "encode model -o out --max-kl 0.1 --text text.txt", 1, what);
     }
 }
 
