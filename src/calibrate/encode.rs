@@ -60,6 +60,13 @@ impl Calibration {
     }
 }
 
+impl Calibration {
+    /// The folder for the statistics.
+    pub(crate) fn statistics(&self, output: &Path) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| beside(output))
+    }
+}
+
 /// Windows that calibration needs at least.
 const LEAST_WINDOWS: usize = 4;
 
@@ -126,7 +133,7 @@ impl Statistics {
         let config = read_config(files)?;
         let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
         let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
-        let window = calibration.window.min(config.max_positions()).max(2);
+        let window = window(calibration, &config);
         let (tokens, text) = tokens(&encoder, calibration, window)?;
         let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
         expected::check(files, &config)?;
@@ -138,9 +145,16 @@ impl Statistics {
         };
         let portions = Portions::within(calibration.memory, &sizes, files)?;
         let needs = Needs::of(portions, &sizes, files)?;
-        let folder = calibration.folder.clone().unwrap_or_else(|| beside(output));
+        let folder = calibration.statistics(output);
         let key = key(files, &tokens, window, calibration.gradients, portions)?;
         let store = Store::open(&folder, &key)?;
+        if store.replaced {
+            warnings.warn(&format!(
+                "{} had statistics of another model, text, number of tokens or way to gather them, which are replaced: a folder \
+                 has one kind at a time",
+                display(&folder)
+            ));
+        }
         let pass = Pass {
             config: &config,
             vb: vb.clone(),
@@ -212,6 +226,15 @@ pub(crate) fn takes(files: &ModelFiles) -> Result<Box<Takes<'static>>> {
 /// Bytes of a token, more than most have.
 const TOKEN_BYTES: usize = 16;
 
+/// The tokens that are calibrated on.
+pub(crate) fn text_tokens(encoder: &TextEncoder, calibration: &Calibration, config: &ModelConfig) -> Result<Vec<u32>> {
+    Ok(tokens(encoder, calibration, window(calibration, config))?.0)
+}
+
+fn window(calibration: &Calibration, config: &ModelConfig) -> usize {
+    calibration.window.min(config.max_positions()).max(2)
+}
+
 /// Whole windows of the text, and how much memory is taken for it in units of tokenised bytes.
 fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<(Vec<u32>, u64)> {
     let (mut tokens, mut most) = (Vec::new(), 0);
@@ -245,7 +268,8 @@ fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Re
             false => "",
         };
         let what = format!(
-            "{} tokens{behind} are too few to calibrate on: {least} are needed at least, 16384 are good",
+            "{} tokens{behind} are too few to calibrate on: {least} are needed at least, which is {LEAST_WINDOWS} windows of \
+             {window}, and 16384 are good",
             got.min(calibration.tokens)
         );
         return Err(Error::input(display(&calibration.text), what));

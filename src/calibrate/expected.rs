@@ -20,7 +20,7 @@ pub(super) fn matrices(config: &ModelConfig) -> impl Iterator<Item = (String, [u
 }
 
 /// Refuses weights that lack a matrix, or have one of another shape: before the model reads anything.
-pub(super) fn check(files: &ModelFiles, config: &ModelConfig) -> Result<()> {
+pub(crate) fn check(files: &ModelFiles, config: &ModelConfig) -> Result<()> {
     let file = SafetensorsBackend::open(&files.weights)?;
     let there: HashMap<String, Vec<usize>> = file.tensors().map(|(name, _, shape, _)| (name, shape)).collect();
     let tied = config.shares_embedding(there.contains_key(HEAD));

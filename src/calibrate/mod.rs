@@ -24,5 +24,6 @@ mod quantiser;
 mod store;
 
 pub use encode::{Calibration, encode};
-pub(crate) use encode::{Statistics, takes};
+pub(crate) use encode::{Statistics, takes, text_tokens};
+pub(crate) use expected::check as check_shapes;
 pub(crate) use store::BESIDE;

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Store {
     folder: PathBuf,
     lock: FolderLock,
+    /// Whether statistics of another key were there, and went.
+    pub(super) replaced: bool,
 }
 
 /// Kept in a folder of statistics, so that those of another model or text are not taken for ours.
@@ -51,6 +53,7 @@ impl Store {
         let store = Self {
             folder: folder.to_owned(),
             lock: FolderLock::take(folder)?,
+            replaced: !there.is_empty() && there != key.as_bytes(),
         };
         if there == key.as_bytes() {
             store.sweep(&is_unfinished)?;

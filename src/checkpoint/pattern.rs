@@ -36,6 +36,21 @@ impl Lossy {
         }
     }
 
+    /// What has decided on a tensor of this name.
+    fn taken_by(&self, name: &str) -> Option<String> {
+        match self.fate(name) {
+            Fate::Shared => None,
+            Fate::Own(rate) => Some(format!("the rate of the pattern {:?}", self.rates[rate].0)),
+            Fate::Kept => {
+                let pattern = self.lossless.iter().find(|pattern| matches(pattern, name));
+                Some(match pattern {
+                    Some(pattern) => format!("the pattern {pattern:?} of what is kept (--lossless)"),
+                    None => "embedding and head, which are kept (--keep-head)".to_owned(),
+                })
+            }
+        }
+    }
+
     /// Whether every bit of a tensor of this name is kept, whatever it is.
     #[cfg(feature = "eval")]
     pub(crate) fn keeps(&self, name: &str) -> bool {
@@ -62,9 +77,15 @@ impl Lossy {
         for (number, (pattern, _)) in self.rates.iter().enumerate() {
             let own = |t: &OriginalTensor| takes(&t.spec) && self.fate(&t.spec.name) == Fate::Own(number);
             if !tensors().any(own) {
+                let mut named = tensors().filter(|t| takes(&t.spec) && matches(pattern, &t.spec.name));
+                if let Some(taken) = named.find_map(|t| self.taken_by(&t.spec.name)) {
+                    return Err(format!(
+                        "the pattern {pattern:?} has a rate, but all that it names is already taken by {taken}"
+                    ));
+                }
                 return Err(format!(
-                    "the pattern {pattern:?} has a rate, but names nothing that is quantised: large matrices of \
-                     floats are, of which no pattern before says something else"
+                    "the pattern {pattern:?} has a rate, but names nothing that is quantised: matrices of floats are, \
+                     of 16384 weights and 32 columns at least"
                 ));
             }
         }

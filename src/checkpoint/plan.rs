@@ -87,7 +87,8 @@ impl Plan {
     /// for the model's.
     pub(super) fn check(&self, output: &Path) -> Result<()> {
         if let Some(step) = self.colliding().next() {
-            let what = "a file of this name is made of another one here: move one of them away";
+            let what = "a file of this name would be made of another one in this folder, and both cannot be the model's: move \
+                        one of them out of the folder, or name the file to take instead of the folder";
             return Err(Error::input(display(&step.from), what));
         }
         if !output.is_dir() {

@@ -65,7 +65,13 @@ impl<'a> Parts<'a> {
         lossy.check(originals, &*quantising.takes).map_err(wrong)?;
         let (taken, kept): (Vec<_>, Vec<_>) = all(originals).partition(|(_, t)| lossy.takes(&t.spec, quantising));
         if taken.is_empty() {
-            return Err(wrong("it has no large matrix of floats to quantise".into()));
+            let what = match all(originals).any(|(_, t)| (quantising.takes)(&t.spec)) {
+                true => "all that could be quantised is kept (--lossless, --keep-head): nothing is left to quantise",
+                false => {
+                    "it has no matrix of floats that is large enough to quantise: 16384 weights and 32 columns at least"
+                }
+            };
+            return Err(wrong(what.into()));
         }
         let is_shared = |(_, t): &Taken| lossy.fate(&t.spec.name) == Fate::Shared;
         let (shared, own): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_shared);

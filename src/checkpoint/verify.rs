@@ -120,7 +120,8 @@ pub fn verify_decoder(decoder: &Decoder, against: Option<&Path>, progress: &dyn 
             });
             if !same {
                 return Err(at().differs(match info.noise() {
-                    Some(_) => "it was quantised, and is not the original's",
+                    Some(_) => "it was quantised on purpose, and is not the original's: what that costs is checked by --certificate, and \
+                     that the file is whole without --against",
                     None => "it is missing from the original, or differs from it",
                 }));
             }

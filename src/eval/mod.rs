@@ -48,6 +48,7 @@ pub use kept::{Spent, Times};
 pub use models::{Load, Models};
 pub use paired::{Paired, mcnemar};
 pub use prompt::TooLong;
+pub(crate) use prompt::check_items;
 pub use setting::Setting;
 pub use stats::{Decades, Distribution, Estimate, Z95, quantile};
 pub use task::{Accuracy, Answer, Answered, TaskReport, measure_task};

@@ -77,8 +77,9 @@ impl<'a> Prompts<'a> {
                 n => format!("; {n} items of {} are longer, up to {longest}", items.len()),
             };
             let what = format!(
-                "a sequence of {tokens} tokens: the model has {most} positions{more}. --too-long skip leaves such items \
-                 out, --too-long truncate their first tokens, as lm-evaluation-harness does"
+                "a sequence of {tokens} tokens: the model has {most} positions{more}. Leave such items out of the file; \
+                 `wcodec eval` can (--too-long skip), or leave out their first tokens as lm-evaluation-harness does \
+                 (--too-long truncate)"
             );
             return Err(Error::input(item.at.to_string(), what));
         }
@@ -92,6 +93,14 @@ impl<'a> Prompts<'a> {
         }
         Ok(found)
     }
+}
+
+/// Refuses items that cannot be asked, or are longer than the model has positions.
+///
+/// # Errors
+/// [`Error::Input`] with the item.
+pub(crate) fn check_items(items: &[Item], encoder: &TextEncoder, config: &ModelConfig) -> Result<()> {
+    Prompts::new(items, encoder, config, TooLong::Refuse, &()).map(drop)
 }
 
 /// The tokens of an item's continuations, each behind its context, with what they share once.

@@ -247,7 +247,7 @@ impl Certificate {
     /// and tasks, not taken from what the file says.
     pub fn check_command(&self) -> String {
         let texts = self.texts.iter().map(|t| &*t.file);
-        check_command(texts, self.tasks.iter().map(|t| &*t.file))
+        check_command(["FILE", "REFERENCE"], texts, self.tasks.iter().map(|t| &*t.file))
     }
 }
 
@@ -283,9 +283,13 @@ impl Task {
     }
 }
 
-/// The command that repeats a measurement on these files.
-pub(crate) fn check_command<'a>(texts: impl Iterator<Item = &'a str>, tasks: impl Iterator<Item = &'a str>) -> String {
-    let quoted = |file: &str| match file.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+/// The command that repeats the measurement of a model against its reference on these files, for a shell.
+pub fn check_command<'a>(
+    [file, reference]: [&str; 2],
+    texts: impl Iterator<Item = &'a str>,
+    tasks: impl Iterator<Item = &'a str>,
+) -> String {
+    let quoted = |file: &str| match file.chars().all(|c| c.is_alphanumeric() || "._-/:@".contains(c)) {
         true => file.to_owned(),
         false => format!("'{}'", file.replace('\'', r"'\''")),
     };
@@ -293,7 +297,8 @@ pub(crate) fn check_command<'a>(texts: impl Iterator<Item = &'a str>, tasks: imp
     let flags: String = texts
         .chain(tasks.map(|file| format!(" --task {}", quoted(file))))
         .collect();
-    format!("wcodec verify FILE --certificate --against REFERENCE{flags}")
+    let [file, reference] = [file, reference].map(quoted);
+    format!("wcodec verify {file} --certificate --against {reference}{flags}")
 }
 
 /// A figure as certificates have it: with twelve digits. More would be noise, and a number of so few is read as it was

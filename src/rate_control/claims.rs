@@ -87,16 +87,27 @@ pub(super) fn checks(texts: &[Text], tasks: &[Task], limits: &Limits) -> Vec<Che
     checks
 }
 
+/// The figures of a certificate against the limits that it was made for, each with the bound that decided. Empty if there
+/// were none. They are claims: nothing is measured.
+pub fn claimed_checks(certificate: &Certificate) -> Vec<Check> {
+    checks(&certificate.texts, &certificate.tasks, &limits(certificate))
+}
+
+fn limits(certificate: &Certificate) -> Limits {
+    let options = &certificate.options;
+    Limits {
+        divergence: options.max_kl,
+        perplexity_increase: options.max_ppl_increase,
+        accuracy_drop: options.max_accuracy_drop,
+    }
+}
+
 /// Whether a certificate's figures are as its options ask, and not of a text that it was calibrated on. What is wrong
 /// is said in words.
 pub(super) fn agree(certificate: &Certificate) -> Result<(), String> {
     let options = &certificate.options;
-    let limits = Limits {
-        divergence: options.max_kl,
-        perplexity_increase: options.max_ppl_increase,
-        accuracy_drop: options.max_accuracy_drop,
-    };
-    let checks = checks(&certificate.texts, &certificate.tasks, &limits);
+    let limits = limits(certificate);
+    let checks = claimed_checks(certificate);
     let uncertain = options.accept_uncertain;
     if let Some(c) = checks.iter().find(|c| !holds(std::slice::from_ref(*c), uncertain)) {
         return Err(format!(

@@ -3,7 +3,8 @@
 use super::certify;
 use super::journal::{self, Probes};
 use super::means::{fits, held_out, suite};
-use super::place::Place;
+use super::measuring::Measuring;
+use super::place::{self, Place};
 use super::probe::{Probe, holds};
 use super::request::{Goal, Outcome, Probed, Request, Stage, Watch};
 use super::search::{self, MOST_PROBES, Next};
@@ -13,7 +14,7 @@ use crate::calibrate::{self, Statistics};
 use crate::checkpoint::{self, Aim, Made, Order, uncalibrated};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
-use crate::eval::{Limits, Load, ModelFiles, Models};
+use crate::eval::{Limits, ModelFiles};
 use crate::format::certificate::Certificate;
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -132,6 +133,15 @@ pub fn encode(
     Ok(outcome)
 }
 
+/// The folders that have what a run found which did not end, of this output and request: the same order goes on with it.
+pub fn left_behind(output: &Path, request: &Request) -> Vec<PathBuf> {
+    let mut folders = vec![place::folder(output)];
+    folders.extend(request.calibration.as_ref().map(|c| c.statistics(output)));
+    folders.extend(request.folder.clone());
+    folders.retain(|folder| folder.is_dir());
+    folders
+}
+
 /// Makes a file or folder; gives the strength too.
 type Make<'a> = dyn Fn(Aim, usize, &Path) -> Result<(Vec<Report>, f64)> + 'a;
 
@@ -167,47 +177,56 @@ impl Run<'_> {
         std::fs::create_dir_all(folder).map_err(Error::io(format!("making folder {}", display(folder))))?;
         let blank = certify::blank(self)?;
         let identity = self.identity(&blank);
-        let (mut journal, mut probes) = Probes::open(folder, &identity)?;
-        let mut models = Measuring {
-            models: None,
-            saved: journal::reference(folder, &identity),
-        };
+        let (mut journal, mut known) = Probes::open(folder, &identity)?;
+        let mut models = Measuring::new(journal::reference(folder, &identity));
         let room = certify::room(&blank, self.suite, self.files);
-        let (mut known, mut left) = (probes.len(), MOST_PROBES);
+        let mut probes: Vec<Probe> = Vec::new();
         let best = loop {
             let points: Vec<_> = probes.iter().map(|p| p.point(&limits, accept_uncertain)).collect();
-            let (aim, wanted) = match self.request.goal {
-                Goal::Bits(_) if left == MOST_PROBES => (Aim::Bits, None),
-                Goal::Bits(_) => break Some(probes.len() - 1),
-                _ if points.is_empty() => (Aim::Near(first_bits(&limits)), None),
-                _ => match search::next(&points, left) {
-                    Next::At(strength) => (Aim::Strength(strength), None),
+            let aim = match self.request.goal {
+                Goal::Bits(_) if points.is_empty() => Aim::Bits,
+                Goal::Bits(_) => break Some(0),
+                _ if points.is_empty() => Aim::Near(first_bits(&limits)),
+                _ => match search::next(&points, MOST_PROBES - points.len()) {
+                    Next::At(strength) => Aim::Strength(strength),
                     Next::Never(_) => break None,
                     Next::Done(best) if probes[best].made.is_some() => break Some(best),
                     // Of an earlier run, which left no files.
-                    Next::Done(best) => (Aim::Strength(probes[best].strength()), Some(best)),
+                    Next::Done(best) => {
+                        if self.make_again(&mut probes[best], room, best)? {
+                            break Some(best);
+                        }
+                        // Made by another build of this version, perhaps: what was found before is of no use.
+                        known.clear();
+                        self.drop_all(&mut probes)?;
+                        continue;
+                    }
                 },
             };
-            let (began, path) = (Instant::now(), self.place.probe(MOST_PROBES - left));
-            let mut probe = self.make_one(aim, room, &path)?;
-            left = left.saturating_sub(1);
-            if let Some(same) = probes.iter().position(|p| p.files == probe.files) {
-                let same = probes.remove(same);
-                known = known.min(probes.len());
-                (probe.texts, probe.tasks) = (same.texts, same.tasks);
-            } else {
-                if wanted.is_some() {
-                    // Made by another build of this version, perhaps: what was found before is of no use.
-                    probes.drain(..known);
-                    known = 0;
+            // Probes of earlier runs answer what is asked; what is asked next does not depend on them.
+            let began = Instant::now();
+            let answer = known.iter().rev().find(|p| p.answers(aim, room)).cloned();
+            let is_known = answer.is_some();
+            let mut probe = match answer {
+                Some(probe) => probe,
+                None => {
+                    let path = self.place.probe(probes.len());
+                    let mut probe = self.make_one(aim, room, &path)?;
+                    match known.iter().rev().find(|p| p.files == probe.files) {
+                        Some(same) => (probe.texts, probe.tasks) = (same.texts.clone(), same.tasks.clone()),
+                        None => {
+                            (probe.texts, probe.tasks) =
+                                self.suite.measure(models.of(self.reference, &path)?, self.watch)?;
+                        }
+                    }
+                    probe.seconds = began.elapsed().as_secs_f64();
+                    journal.add(&probe)?;
+                    probe
                 }
-                (probe.texts, probe.tasks) = self.suite.measure(models.of(self.reference, &path)?, self.watch)?;
-                probe.seconds = began.elapsed().as_secs_f64();
-                journal.add(&probe)?;
-            }
+            };
             probe.seconds = began.elapsed().as_secs_f64();
             probes.push(probe);
-            self.tell(&probes, &limits, accept_uncertain);
+            self.tell(&probes, &limits, accept_uncertain, is_known);
             self.drop_others(&mut probes, &limits, accept_uncertain)?;
         };
         models.finish()?;
@@ -272,6 +291,11 @@ impl Run<'_> {
         let made = Made::of(&checkpoint::encoded_files(path)?)?;
         Ok(Probe {
             strength: strength.to_bits(),
+            near: match aim {
+                Aim::Near(bits) => Some(bits.to_bits()),
+                _ => None,
+            },
+            room,
             files: made.files,
             bytes: made.bytes,
             bits: made.bits,
@@ -283,7 +307,16 @@ impl Run<'_> {
         })
     }
 
-    fn tell(&self, probes: &[Probe], limits: &Limits, accept_uncertain: bool) {
+    /// Makes the files of a probe that is known from an earlier run; whether they are what they were then.
+    fn make_again(&self, probe: &mut Probe, room: usize, number: usize) -> Result<bool> {
+        let path = self.place.probe(number);
+        let again = self.make_one(Aim::Strength(probe.strength()), room, &path)?;
+        let same = again.files == probe.files;
+        probe.made = again.made;
+        Ok(same)
+    }
+
+    fn tell(&self, probes: &[Probe], limits: &Limits, accept_uncertain: bool, known: bool) {
         let Some(probe) = probes.last() else { return };
         let points: Vec<_> = probes.iter().map(|p| p.point(limits, accept_uncertain)).collect();
         let checks = probe.checks(limits);
@@ -294,10 +327,17 @@ impl Run<'_> {
         (self.watch.probed)(&Probed {
             probe,
             number: probes.len(),
+            known,
             holds: holds(&checks, accept_uncertain),
             checks: &checks,
             left: Duration::from_secs_f64(probe.seconds.min(1e6)) * left as u32,
         });
+    }
+
+    /// Forgets all probes, with their files.
+    fn drop_all(&self, probes: &mut Vec<Probe>) -> Result<()> {
+        let mut made = probes.drain(..).filter_map(|probe| probe.made);
+        made.try_for_each(|(path, _)| self.place.delete(&path))
     }
 
     /// Deletes the files of all probes but the one that would be written now.
@@ -318,42 +358,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The models, from the first probe that is measured on.
-struct Measuring {
-    models: Option<Models>,
-    /// Where the reference's states are kept.
-    saved: PathBuf,
-}
-
-impl Measuring {
-    fn of(&mut self, reference: &ModelFiles, probe: &Path) -> Result<&Models> {
-        let candidate = match probe.is_dir() {
-            true => ModelFiles::find(probe)?,
-            false => ModelFiles {
-                name: display(probe),
-                weights: vec![probe.to_owned()],
-                config: reference.config.clone(),
-                tokenizer: reference.tokenizer.clone(),
-            },
-        };
-        let models = match self.models.take() {
-            Some(models) => models.replace_candidate(&candidate)?,
-            None => {
-                let load = Load {
-                    save_reference: Some(self.saved.clone()),
-                    ..Load::default()
-                };
-                Models::of_files(reference.clone(), candidate, &load)?
-            }
-        };
-        Ok(self.models.insert(models))
-    }
-
-    fn finish(self) -> Result<()> {
-        self.models.map_or(Ok(()), Models::finish)
     }
 }
 

@@ -1,12 +1,15 @@
 //! What is measured on, and goals that it cannot answer: refused before the work.
 
 use super::request::{Goal, Request};
-use super::suite::{self, Suite, WINDOW};
+use super::suite::{self, Suite};
+use crate::calibrate;
 use crate::error::display;
 use crate::eval::{Bos, Limits, ModelFiles, TextEncoder};
 use crate::{Error, Result};
 use std::path::Path;
 
+/// The part of a text that may be in what is calibrated on: licences and headings are in many texts.
+const OVERLAP: f64 = 0.1;
 /// Bytes that measuring takes besides the weights.
 const MEASURING: u64 = 256 << 20;
 
@@ -29,9 +32,12 @@ pub(super) fn fits(reference: &ModelFiles, limit: u64) -> Result<()> {
     Err(Error::input(&reference.name, what))
 }
 
-/// The text of which the last eighth is held out, if there is one.
+/// The text of which the last eighth is held out, if there is one: where a limit needs a text and none is named.
 pub(super) fn held_out(request: &Request) -> Option<&Path> {
-    let limits = matches!(request.goal, Goal::Limits { .. });
+    let limits = match request.goal {
+        Goal::Limits { limits, .. } => limits.divergence.or(limits.perplexity_increase).is_some(),
+        Goal::Bits(_) => false,
+    };
     let calibration = request.calibration.as_ref();
     calibration
         .filter(|_| limits && request.evaluation.texts.is_empty())
@@ -50,10 +56,10 @@ pub(super) fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<
     };
     let needs = |name: &str| Error::input(&reference.name, format!("no {name} beside it, which measuring needs"));
     let config = ModelFiles::read_config(reference.config.as_ref().ok_or_else(|| needs("config.json"))?)?;
+    calibrate::check_shapes(reference, &config)?;
     let tokenizer = reference.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
     let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
-    let window = WINDOW.min(config.max_positions());
-    let suite = Suite::read(&request.evaluation, held_out(request), &encoder, window)?;
+    let suite = Suite::read(&request.evaluation, held_out(request), &encoder, &config)?;
     if let Some((limits, accept_uncertain)) = limits {
         can_tell(&suite, &limits, accept_uncertain)?;
     }
@@ -63,6 +69,21 @@ pub(super) fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<
         let what = "it is the text that is calibrated on: what is measured on it would be too good. Name another one, or \
                     none: for a limit the last eighth of it is held out then";
         return Err(Error::input(display(&calibration.text), what));
+    }
+    if let Some(calibration) = request
+        .calibration
+        .as_ref()
+        .filter(|_| !request.evaluation.texts.is_empty())
+        && let Some((file, part)) = suite.overlap(&calibrate::text_tokens(&encoder, calibration, &config)?, &encoder)?
+        && part > OVERLAP
+    {
+        let what = format!(
+            "{:.0} % of what would be measured of it is in the part of {} that is calibrated on: what is measured on it would \
+             be too good. Name another text",
+            100.0 * part,
+            display(&calibration.text)
+        );
+        return Err(Error::input(file, what));
     }
     match suite.is_empty() {
         true => Err(Error::usage(

@@ -11,6 +11,7 @@ mod encode;
 mod held_out;
 mod journal;
 mod means;
+mod measuring;
 mod place;
 mod probe;
 mod quality;
@@ -19,7 +20,8 @@ mod search;
 mod suite;
 mod verify;
 
-pub use encode::encode;
+pub use claims::claimed_checks;
+pub use encode::{encode, left_behind};
 pub use probe::Probe;
 pub use quality::Quality;
 pub use request::{Evaluation, Goal, Outcome, Probed, Request, Stage, Watch};

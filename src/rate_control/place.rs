@@ -20,6 +20,13 @@ pub(super) struct Place {
     lock: FolderLock,
 }
 
+/// Where probes of an output lie.
+pub(super) fn folder(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(".search");
+    output.with_file_name(name)
+}
+
 /// Begins the names of probes' files.
 const PROBE: &str = "probe-";
 /// Begins the names of probes' files that are not whole.
@@ -30,9 +37,7 @@ pub(super) const REFERENCE: &str = BESIDE[1];
 
 impl Place {
     pub(super) fn beside(output: &Path, many: bool) -> Result<Self> {
-        let mut name = output.file_name().unwrap_or_default().to_owned();
-        name.push(".search");
-        let folder = output.with_file_name(name);
+        let folder = folder(output);
         fs::create_dir_all(&folder).map_err(Error::io(format!("making folder {}", display(&folder))))?;
         let place = Self {
             lock: FolderLock::take(&folder)?,

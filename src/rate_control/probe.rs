@@ -2,6 +2,7 @@
 
 use super::claims::checks;
 use super::search::Point;
+use crate::checkpoint::Aim;
 use crate::encoder::Report;
 use crate::eval::{Check, Limits, Outcome};
 use crate::format::certificate::{File, Task, Text};
@@ -14,6 +15,12 @@ use std::path::PathBuf;
 pub struct Probe {
     /// Of the quantiser: the bits of an F64, as text would not keep all of them.
     pub(super) strength: u64,
+    /// The bits a weight near which the strength was to be, likewise, if it was not given.
+    #[serde(default)]
+    pub(super) near: Option<u64>,
+    /// Bytes that were left free for the certificate.
+    #[serde(default)]
+    pub(super) room: usize,
     /// Files, by what they decode to.
     pub(super) files: Vec<File>,
     /// Bytes of the files.
@@ -36,6 +43,16 @@ pub struct Probe {
 impl Probe {
     pub(super) fn strength(&self) -> f64 {
         f64::from_bits(self.strength)
+    }
+
+    /// Whether it is what making a file with this aim would give.
+    pub(super) fn answers(&self, aim: Aim, room: usize) -> bool {
+        self.room == room
+            && match aim {
+                Aim::Bits => false,
+                Aim::Near(bits) => self.near == Some(bits.to_bits()),
+                Aim::Strength(strength) => self.strength == strength.to_bits(),
+            }
     }
 
     pub(super) fn checks(&self, limits: &Limits) -> Vec<Check> {

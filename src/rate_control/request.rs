@@ -94,8 +94,10 @@ pub struct Watch<'a> {
 pub struct Probed<'a> {
     /// The probe.
     pub probe: &'a Probe,
-    /// From 1.
+    /// From 1, of this run.
     pub number: usize,
+    /// Whether an earlier run made and measured it.
+    pub known: bool,
     /// Its figures against the limits.
     pub checks: &'a [Check],
     /// Whether it holds them.

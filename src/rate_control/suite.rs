@@ -10,14 +10,18 @@ use crate::eval::{
     split_last_eighth,
 };
 use crate::format::certificate::{Task, Text};
+use crate::model::ModelConfig;
 use crate::{Error, Result};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Windows of a text, if nothing else is asked for.
 const WINDOWS: usize = 16;
+/// Tokens in a row that are taken for the same text, about a sentence.
+const RUN: usize = 32;
 /// Tokens of a window, if the model has as many positions.
-pub(super) const WINDOW: usize = 512;
+const WINDOW: usize = 512;
 
 #[derive(Default)]
 pub(super) struct Suite {
@@ -45,7 +49,7 @@ const ONE: &str = "of one window, or one document of a .jsonl file, nobody can s
                    least (--windows), of a text that is long enough";
 
 /// Refuses a text that [`Suite::measure`] would refuse, before the work.
-fn check_length(
+fn check_parts(
     path: &Path,
     documents: &[(At, String)],
     encoder: &TextEncoder,
@@ -87,8 +91,9 @@ impl Suite {
         evaluation: &Evaluation,
         held_out: Option<&Path>,
         encoder: &TextEncoder,
-        window: usize,
+        config: &ModelConfig,
     ) -> Result<Self> {
+        let window = WINDOW.min(config.max_positions());
         let windows = evaluation.windows.unwrap_or(WINDOWS);
         if windows < 2 {
             return Err(Error::usage(format!("windows to measure on: {windows}. {ONE}")));
@@ -107,7 +112,8 @@ impl Suite {
         let mut texts: Vec<_> = texts
             .map(|path| {
                 let documents = read_text(path)?;
-                check_length(path, &documents, encoder, window, windows)?;
+                held_out::check_length(path, &documents, encoder, window)?;
+                check_parts(path, &documents, encoder, window, windows)?;
                 source(path, documents, false)
             })
             .collect::<Result<_>>()?;
@@ -115,7 +121,11 @@ impl Suite {
             texts.push(source(path, held_out::read(path, encoder, window)?, true)?);
         }
         let most = evaluation.items.unwrap_or(usize::MAX);
-        let tasks = evaluation.tasks.iter().map(|path| TaskSource::read(path, most));
+        let tasks = evaluation.tasks.iter().map(|path| {
+            let task = TaskSource::read(path, most)?;
+            eval::check_items(&task.items, encoder, config)?;
+            Ok::<_, Error>(task)
+        });
         Ok(Self {
             texts,
             tasks: tasks.collect::<Result<_>>()?,
@@ -190,6 +200,31 @@ impl Suite {
     /// Whether a text of this digest is measured on as a whole.
     pub(super) fn reads_all_of(&self, sha256: &str) -> bool {
         self.texts.iter().any(|t| t.sha256 == sha256 && !t.held_out)
+    }
+
+    /// The text of which the largest part of what is measured is among `read`, tokens that were calibrated on, and that
+    /// part.
+    pub(super) fn overlap(&self, read: &[u32], encoder: &TextEncoder) -> Result<Option<(&str, f64)>> {
+        let known: HashSet<&[u32]> = read.windows(RUN).collect();
+        let mut most: Option<(&str, f64)> = None;
+        for text in &self.texts {
+            let (mut left, mut runs, mut same) = (text.windows * text.window, 0, 0);
+            for (at, document) in &text.documents {
+                let mut tokens = encoder.encode(document, at)?;
+                tokens.truncate(left);
+                left -= tokens.len();
+                runs += tokens.len() / RUN;
+                same += tokens.chunks_exact(RUN).filter(|run| known.contains(run)).count();
+                if left == 0 {
+                    break;
+                }
+            }
+            let part = same as f64 / runs.max(1) as f64;
+            if most.is_none_or(|(_, other)| part > other) {
+                most = Some((&text.file, part));
+            }
+        }
+        Ok(most)
     }
 
     /// What its results depend on.

@@ -134,5 +134,9 @@ fn the_folder_at_hand_has_a_name() {
         .expect("the program starts");
     assert_eq!(status(&output), 0, "{}", text(&output.stderr));
     assert!(folder.path().join("model.v1.wcodec/model.wcodec").is_file());
+    // A folder with one file is that file, with two it is to be said which.
+    assert!(fine(&folder, "inspect model.v1.wcodec").contains("model.v1.wcodec"));
+    let out = folder.path().join("model.v1.wcodec");
+    fs::copy(out.join("model.wcodec"), out.join("other.wcodec")).expect("a copy");
     fails(&folder, "inspect model.v1.wcodec", 2, "usage");
 }

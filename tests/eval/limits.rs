@@ -45,13 +45,16 @@ pub(super) fn setting() -> TempDir {
 #[test]
 fn the_file_holds_its_limit_and_a_smaller_one_does_not() {
     let folder = setting();
-    let common = "encode model --calibrate calibration.txt --calibration-tokens 2048 --statistics kept --windows 6";
-    let (status, found) = json(&folder, &format!("{common} -o found --max-kl {LIMIT} --text text.txt"));
+    let common = "encode model --calibrate calibration.txt --calibration-tokens 2048 --statistics kept";
+    let (status, found) = json(
+        &folder,
+        &format!("{common} -o found --max-kl {LIMIT} --text text.txt --windows 6"),
+    );
     assert_eq!(status, 0, "{found}");
     let probes = found["probes"].as_array().unwrap();
     assert!((2..=8).contains(&probes.len()), "{found}");
     // The smallest of the probes that hold.
-    let bytes = |p: &Value| p["bytes"].as_u64().unwrap();
+    let bytes = |p: &Value| p["encoded_bytes"].as_u64().unwrap();
     let smallest = probes.iter().filter(|p| p["holds"] == true).map(bytes).min().unwrap();
     assert_eq!(
         smallest,
@@ -94,6 +97,26 @@ fn without_calibration_and_within_several_limits() {
     );
     assert!(value["certificate"]["calibration"].is_null());
     assert_eq!(value["certificate"]["options"]["accept_uncertain"], true);
+    let shown = String::from_utf8(program(&folder, "inspect plain/model.wcodec --summary").stdout).unwrap();
+    assert!(
+        shown.contains("perplexity increase") && shown.contains("limit 3") && shown.contains("--accept-uncertain"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_bound_that_decided_is_shown() {
+    let folder = setting();
+    let goal = "--max-accuracy-drop 60 --task task.jsonl --calibrate calibration.txt --calibration-tokens 1024";
+    let (status, value) = json(&folder, &format!("encode model -o out {goal}"));
+    assert_eq!(status, 0, "{value}");
+    // Nothing but the task was asked for.
+    assert_eq!(value["certificate"]["texts"], serde_json::json!([]));
+    let check = &value["probes"][value["best"].as_u64().unwrap() as usize]["checks"][0];
+    let upper = check["upper"].as_f64().unwrap();
+    assert!(upper > 40.0, "six items tell little: {check}");
+    let shown = String::from_utf8(program(&folder, "inspect out/model.wcodec --summary").stdout).unwrap();
+    assert!(shown.contains(&format!("up to {upper:.4}, limit 60")), "{shown}");
 }
 
 #[test]
@@ -104,6 +127,7 @@ fn what_no_file_holds_is_said_and_nothing_is_written() {
         "encode model -o none --max-kl 1e-9 --text text.txt --windows 2 --quiet",
     );
     assert_eq!(status, 1, "{value}");
+    assert_eq!(value["error"]["kind"], "limit-not-met");
     assert!(value["output"].is_null() && value["certificate"].is_null(), "{value}");
     let probes = value["probes"].as_array().unwrap();
     assert!(
@@ -224,6 +248,59 @@ fn a_stopped_search_goes_on() {
 }
 
 #[test]
+fn what_is_lost_is_said() {
+    let folder = setting();
+    let output = program(&folder, "encode model -o plain --bits 5");
+    let [said, noted] = [&output.stdout, &output.stderr].map(|s| String::from_utf8_lossy(s).into_owned());
+    for what in ["quantised: ", "bits a weight", "not measured"] {
+        assert!(said.contains(what), "{said}");
+    }
+    assert!(noted.contains("not calibrated"), "{noted}");
+    let calibrated = "--calibrate calibration.txt --calibration-tokens 1024";
+    let (_, value) = json(&folder, &format!("encode model -o good --bits 5 {calibrated}"));
+    assert_eq!(
+        (value["measured"].as_bool(), &value["warnings"]),
+        (Some(false), &serde_json::json!([]))
+    );
+    assert!(
+        value["expected_loss"].as_f64().is_some_and(|loss| loss > 0.0),
+        "{value}"
+    );
+    assert!(
+        (value["bits_per_weight"].as_f64().unwrap() - 5.0).abs() < 0.05,
+        "{value}"
+    );
+    // A folder with one file is that file.
+    let shown = String::from_utf8(program(&folder, "inspect plain").stdout).unwrap();
+    assert!(
+        shown.contains("bits a weight (") && shown.contains("noise: squared error"),
+        "{shown}"
+    );
+    let refused = program(&folder, "inspect model");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    // Of a lossless file there is nothing to say.
+    let said = program(&folder, "encode model -o lossless").stdout;
+    assert!(!String::from_utf8(said).unwrap().contains("quantised"));
+}
+
+#[test]
+fn what_was_found_for_other_goals_changes_no_file() {
+    let folder = setting();
+    let encode = |to: &str, goal: &str, kept: &str| {
+        let order = format!("encode model/model.safetensors -o {to} --text text.txt --windows 2 --statistics {kept}");
+        let (status, value) = json(&folder, &format!("{order} --accept-uncertain {goal}"));
+        assert_eq!(status, 0, "{value}");
+        fs::read(folder.path().join(to)).unwrap()
+    };
+    let alone = encode("alone.wcodec", "--max-kl 0.03", "empty");
+    for (i, kl) in ["0.032", "0.029"].iter().enumerate() {
+        encode(&format!("{i}.wcodec"), &format!("--max-kl {kl}"), "kept");
+    }
+    assert!(encode("behind.wcodec", "--max-kl 0.03", "kept") == alone);
+    assert!(encode("again.wcodec", "--max-kl 0.03", "kept") == alone);
+}
+
+#[test]
 fn a_rate_is_measured_where_it_is_asked_for() {
     let folder = setting();
     let goal = "--bits 6 --text text.txt --task task.jsonl --windows 2";
@@ -241,7 +318,8 @@ fn a_rate_is_measured_where_it_is_asked_for() {
         (value["bits_per_weight"].as_f64().unwrap() - 6.0).abs() < 0.05,
         "{value}"
     );
-    let check = "verify six.wcodec --certificate --against model --text text.txt --task task.jsonl";
+    let check = "verify six.wcodec --certificate --against model/model.safetensors --text text.txt --task task.jsonl";
+    assert_eq!(value["check_command"], format!("wcodec {check}"));
     assert_eq!(json(&folder, check).0, 0);
     // It shows in short.
     let shown = String::from_utf8(program(&folder, "inspect six.wcodec --summary").stdout).unwrap();

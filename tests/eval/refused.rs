@@ -1,6 +1,6 @@
 //! What is asked for and cannot be had: said before the work, and nothing is left behind.
 
-use super::limits::{json, program, setting};
+use super::limits::{CALIBRATION, json, program, setting};
 use super::*;
 use serde_json::Value;
 
@@ -64,7 +64,37 @@ fn wrong_orders_are_refused_before_the_work() {
     let encode = |arguments: &str| format!("encode model -o out {CALIBRATED} {arguments}");
     fails(&folder, &encode("--bits 5 --lossless *porj*"), 1, "porj");
     fails(&folder, &encode("--bits 1 --lossless *layers*"), 1, "cannot be met");
-    fails(&folder, &encode("--max-kl 0.1 --lossless *"), 1, "no large matrix");
+    fails(
+        &folder,
+        &encode("--max-kl 0.1 --lossless *"),
+        1,
+        "nothing is left to quantise",
+    );
+    let rates = "--rate *mlp*=4 --rate *down_proj*=5";
+    fails(
+        &folder,
+        &encode(&format!("--bits 5 {rates}")),
+        1,
+        "already taken by the rate of the pattern \"*mlp*\"",
+    );
+    let rates = "--lossless *down_proj* --rate *down_proj*=5";
+    fails(
+        &folder,
+        &encode(&format!("--bits 5 {rates}")),
+        1,
+        "already taken by the pattern \"*down_proj*\"",
+    );
+    // What would be of no use.
+    fails(&folder, &encode("--bits 5 --windows 5"), 2, "no text is measured on");
+    fails(&folder, &encode("--bits 5 --accept-uncertain"), 2, "--bits");
+    fails(&folder, &encode("--bits -1"), 2, "from 0.1 to 16");
+    let said = program(&folder, &encode("--bits 4 --max-kl 0.1")).stderr;
+    let said = String::from_utf8(said).unwrap();
+    let first = said.lines().next().unwrap();
+    assert!(
+        first.contains("--max-kl") && !first.contains("--max-ppl-increase"),
+        "{said}"
+    );
     // A folder that is someone else's.
     fails(
         &folder,
@@ -84,8 +114,37 @@ fn wrong_orders_are_refused_before_the_work() {
         "short.txt",
         "In the beginning God created the heaven and the earth.",
     );
-    fails(&folder, &encode("--bits 5 --text short.txt"), 1, "two at least");
+    fails(&folder, &encode("--bits 5 --text short.txt"), 1, "1024 are needed");
     fs::remove_file(folder.path().join("short.txt")).unwrap();
+    // A part of what is calibrated on, but not of what is behind that.
+    let part = file(&folder, "part.txt", &CALIBRATION[600..]);
+    let refused = "--text part.txt --windows 4";
+    fails(
+        &folder,
+        &encode(&format!("--max-kl 0.1 {refused}")),
+        1,
+        "% of what would be measured",
+    );
+    fails(&folder, &encode(&format!("--bits 5 {refused}")), 1, "calibrated on");
+    let later = CALIBRATION.len() / 2 + CALIBRATION[CALIBRATION.len() / 2..].find('\n').unwrap();
+    fs::write(part, &CALIBRATION[later..]).unwrap();
+    let order = encode(&format!("--bits 5 {refused}")).replace("-o out", "-o fine");
+    assert!(program(&folder, &order).status.success());
+    // Items that are too long.
+    file(
+        &folder,
+        "long.jsonl",
+        &format!(
+            "{{\"context\": \"{}\", \"target\": \" Israel\"}}\n",
+            "And God said. ".repeat(300)
+        ),
+    );
+    fails(
+        &folder,
+        &encode("--bits 5 --task long.jsonl"),
+        1,
+        "Leave such items out of the file",
+    );
     // Less memory than the least.
     fails(&folder, &encode("--bits 5 --memory 10MB"), 1, "10000000 are allowed");
     fails(&folder, &encode("--max-kl 0.1 --memory 200MB"), 1, "measuring loads it");
@@ -105,6 +164,7 @@ fn wrong_orders_are_refused_before_the_work() {
         config[field] = to.into();
         fs::write(&path, config.to_string()).unwrap();
         fails(&folder, &encode("--bits 5"), 1, what);
+        fails(&folder, "encode model -o out --max-kl 0.1 --text text.txt", 1, what);
     }
 }
 
@@ -123,7 +183,9 @@ fn two_runs_do_not_share_statistics_that_are_being_made() {
     // Statistics of other options take their place; what is not statistics stays.
     fs::write(kept.join("letter.txt"), "mine").unwrap();
     let other = encode.replace("1024", "2048").replace("out", "other");
-    assert!(program(&folder, &other).status.success());
+    let output = program(&folder, &other);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("which are replaced"), "{said}");
     assert_eq!(fs::read(kept.join("letter.txt")).unwrap(), b"mine");
     // Damage is said, with what to do.
     let gradients = kept.join("gradients.statistics");

@@ -17,7 +17,8 @@ use wcodec::checkpoint;
 Restore the original of a .wcodec file, or of a folder of them.
 
 The restored file is the original byte for byte, and its SHA-256 is compared with the original's \
-before it gets its name. In a folder every NAME.wcodec becomes NAME.safetensors, the index of \
+before it gets its name. Of quantised weights it is not the original, but a file of the same tensors, shapes and types with \
+the weights that the file has; its SHA-256 is held against the one that encoding noted. In a folder every NAME.wcodec becomes NAME.safetensors, the index of \
 shards follows, and all other files are copied.
 
 Of a file OUT is a file's name, of a folder a folder's. With --force files of the same names are \

@@ -2,11 +2,14 @@
 
 #[cfg(feature = "eval")]
 mod goal;
+#[cfg(feature = "eval")]
+mod outcome;
 
 use crate::failure::Failure;
 use crate::input::{self, Input};
 use crate::output::{self, count};
 use crate::progress::Display;
+use crate::quantised::Quantised;
 use crate::{Global, decode};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -16,6 +19,8 @@ use wcodec::checkpoint::{self, Lossy};
 
 #[cfg(feature = "eval")]
 pub(crate) use goal::progress;
+#[cfg(feature = "eval")]
+pub(crate) use outcome::figure;
 
 /// Encode a safetensors file, or a folder with all its files
 #[derive(Args)]
@@ -30,7 +35,8 @@ Of a file OUT is a file's name, of a folder a folder's. With --force files of th
 replaced. If OUT has other .wcodec files, nothing is written: they would be taken for the model's. So \
 it is with a NAME.wcodec beside NAME.safetensors in IN.
 
-With a goal the large matrices of floats are quantised; everything that loads a lossless file loads the result. One goal is \
+With a goal the large matrices of floats (of 16384 weights and 32 columns at least; with --calibrate all of the model's linear \
+layers) are quantised; everything that loads a lossless file loads the result. One goal is \
 taken: a size (--bits), a named quality (--quality), or limits on what it may cost (--max-kl, \
 --max-ppl-increase, --max-accuracy-drop: all that are given must hold). Without --calibrate all weights get the same \
 relative error, for no more than they themselves is known: expect a far larger loss at the same bits. With \
@@ -38,9 +44,14 @@ relative error, for no more than they themselves is known: expect a far larger l
 what they do to its predictions. Calibrating and measuring need config.json and tokenizer.json beside the weights.
 
 For limits and qualities the smallest file that holds them is searched for: up to 8 are made, decoded and measured \
-as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. Without --text the last \
-eighth of the calibration's text is held out: it is measured on and never calibrated on. A limit is held if the upper bound \
-of the figure is within it. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
+as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. The search ends when \
+the next file would be smaller by less than 1 %; the smallest that was made and holds is the output. What was found before \
+(--statistics, or by a run that was killed) saves time and changes no byte. Where a limit needs a \
+text and none is named, the last eighth of the calibration's is held out: it is measured on and never calibrated on. A limit \
+is held if the upper bound of the figure is within it; of an accuracy the bound is exact for few items, and the accuracy \
+normalised by length, where a task has one, must hold the limit too. --accept-uncertain takes the figure for its bound, and the \
+certificate says so. A text needs four windows of tokens, 2048 or four times the model's positions, and less than a tenth of \
+it among what is calibrated on. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
 the file, as a certificate that `wcodec verify --certificate` checks.
 
 Of single tensors more can be said: --lossless keeps them exactly, --keep-head embedding and head; --rate \
@@ -48,7 +59,15 @@ gives those of a name bits of their own, a weight and without the file's index, 
 
 Qualities, by the largest mean KL divergence in nats a token: near 0.003, high 0.01, medium 0.03, small 0.1.
 
-The output appears under its name only when it is complete. A run that was killed goes on where it was.")]
+The expected loss that is printed is an estimate from the calibration's text, tensor by tensor: it says what costs most, and is not \
+the KL divergence that --text measures, which may be twice or half of it.
+
+The output appears under its name only when it is complete. A run that was killed goes on where it was with the same command: what \
+it found lies in OUT.search and OUT.calibration until then, or in --statistics, which is one model's, text's and number of \
+tokens'. Progress of calibrating counts every token once a layer and pass; of encoding the bytes of every pass over the weights.
+
+In --json `bytes` are the original's and `encoded_bytes` the files', also of each of `probes`; `best` is the place in \
+`probes`, from 0, of what was written, or came nearest.")]
 #[command(after_help = "\
 Examples:
   wcodec encode model.safetensors                     write model.wcodec
@@ -56,7 +75,7 @@ Examples:
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
   wcodec encode SmolLM2 -o small --max-kl 0.02 --calibrate wiki.valid.raw --text wiki.test.raw
   wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
-  wcodec encode SmolLM2 -o small --max-accuracy-drop 0.5 --calibrate wiki.valid.raw --task hellaswag.jsonl
+  wcodec encode SmolLM2 -o small --max-accuracy-drop 2 --task hellaswag.jsonl --limit 1000
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw
   wcodec encode model.safetensors --bits 6            quantised, not calibrated
@@ -72,7 +91,7 @@ pub(crate) struct Encode {
     #[arg(long, value_enum, default_value_t)]
     effort: Effort,
     /// Quantise the weights, to so many bits a weight of the whole file
-    #[arg(long, value_name = "BITS", value_parser = bits)]
+    #[arg(long, value_name = "BITS", value_parser = bits, allow_negative_numbers = true)]
     bits: Option<f64>,
     /// Keep every bit of the tensors of this name, * for any characters
     #[arg(long, value_name = "PATTERN")]
@@ -162,9 +181,9 @@ impl Encode {
                 (reports, progress.warnings(), None)
             }
             Some(goal) => {
-                let searched = self
-                    .goal
-                    .encode(goal, self.lossy(), [input, &to], &options, global, &wanted)?;
+                let searched =
+                    self.goal
+                        .encode(goal, self.lossy(), [&self.input, input, &to], &options, global, &wanted)?;
                 (searched.reports()?, searched.warnings(), Some(searched))
             }
         };
@@ -182,8 +201,12 @@ impl Encode {
         let encoded: u64 = reports.iter().map(|r| r.encoded).sum();
         let tensors = reports.iter().map(|r| r.tensors.len()).sum();
         let saved = output::saved(bytes, encoded);
+        let lossy = reports.iter().flat_map(|r| &r.tensors).any(|t| t.noise.is_some());
+        let quantised = match lossy {
+            true => Quantised::of_output(&to)?,
+            false => Quantised::default(),
+        };
         if global.json {
-            #[cfg_attr(not(feature = "eval"), allow(unused_mut))]
             let mut value = json!({
                 "command": "encode",
                 "input": self.input.to_string_lossy(),
@@ -197,6 +220,9 @@ impl Encode {
                 "seconds": time.as_secs_f64(),
                 "warnings": warnings,
             });
+            if quantised.is_some() {
+                quantised.add_to(&mut value);
+            }
             #[cfg(feature = "eval")]
             if let Some(searched) = &searched {
                 searched.add_to(&mut value);
@@ -217,9 +243,12 @@ impl Encode {
             output::duration(time),
             output::rate(bytes, time.as_secs_f64()),
         ))?;
+        if quantised.is_some() {
+            output::print(&format!("  {}\n", quantised.text()))?;
+        }
         #[cfg(feature = "eval")]
         if let Some(searched) = &searched {
-            output::print(&searched.text(&to))?;
+            output::print(&searched.text())?;
         }
         Ok(())
     }

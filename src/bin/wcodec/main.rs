@@ -22,6 +22,7 @@ mod progress;
 mod publish;
 #[cfg(feature = "hub")]
 mod pull;
+mod quantised;
 #[cfg(feature = "run")]
 mod run;
 mod synth;
@@ -33,14 +34,15 @@ use failure::Failure;
 use std::process::ExitCode;
 use wcodec::{Backend, DecodeOptions, EncodeOptions};
 
-const ABOUT: &str = "Make checkpoints of large language models smaller, with every bit kept";
+const ABOUT: &str =
+    "Make checkpoints of large language models smaller, with every bit kept or within limits on what is lost";
 
 const LONG_ABOUT: &str = "\
-Make checkpoints of large language models smaller, with every bit kept.
+Make checkpoints of large language models smaller, with every bit kept, or within limits on what is lost.
 
 wcodec turns safetensors files, and folders of them, into .wcodec files that are about a third \
 smaller for BF16 weights. Every byte of the original comes back on decoding, and a program can load \
-tensors straight from the .wcodec file.";
+tensors straight from the .wcodec file. Where a goal is given, weights are quantised: files are far smaller, and decode to other weights.";
 
 const EXAMPLES: &str = "\
 Examples:

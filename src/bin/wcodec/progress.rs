@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
+/// What is done so soon was not done now.
+const AT_ONCE: Duration = Duration::from_millis(20);
 /// Characters of a tensor's name beside the bar.
 const NAME_WIDTH: usize = 40;
 
@@ -36,6 +38,8 @@ enum View {
 struct Lines {
     total: u64,
     done: u64,
+    /// What was done before, by a run that this one goes on with: it came at once.
+    before: u64,
     begun: Instant,
     last: Instant,
 }
@@ -74,6 +78,7 @@ impl Display {
             View::Lines(Mutex::new(Lines {
                 total: 0,
                 done: 0,
+                before: 0,
                 begun: now,
                 last: now,
             }))
@@ -120,6 +125,9 @@ impl wcodec::Progress for Display {
             View::Lines(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(|e| e.into_inner());
                 lines.done += bytes;
+                if lines.begun.elapsed() < AT_ONCE {
+                    lines.before = lines.done;
+                }
                 if lines.last.elapsed() >= LINE_EVERY {
                     lines.last = Instant::now();
                     eprintln!("{}", lines.text(self.action, self.noun));
@@ -144,6 +152,11 @@ impl wcodec::Progress for Display {
 }
 
 impl Lines {
+    /// What this run has done itself.
+    fn here(&self) -> u64 {
+        self.done - self.before
+    }
+
     fn text(&self, action: &str, noun: Option<&str>) -> String {
         let percent = (100 * self.done).checked_div(self.total).unwrap_or(100);
         let elapsed = self.begun.elapsed().as_secs_f64();
@@ -151,16 +164,16 @@ impl Lines {
         let left = match percent {
             0 => String::new(),
             _ => {
-                let left = elapsed * self.total.saturating_sub(self.done) as f64 / self.done.max(1) as f64;
+                let left = elapsed * self.total.saturating_sub(self.done) as f64 / self.here().max(1) as f64;
                 format!(", {} left", output::duration(Duration::from_secs_f64(left)))
             }
         };
         if let Some(noun) = noun {
-            let rate = self.done as f64 / elapsed.max(1e-9);
+            let rate = self.here() as f64 / elapsed.max(1e-9);
             return format!("{action}: {percent}% of {} {noun}, {rate:.0}/s{left}", self.total);
         }
         let (done, total) = (output::bytes(self.done), output::bytes(self.total));
-        let rate = output::rate(self.done, elapsed);
+        let rate = output::rate(self.here(), elapsed);
         format!("{action}: {percent}% of {total} ({done}), {rate}{left}")
     }
 }

@@ -99,11 +99,16 @@ impl Verify {
         if verified.sources == verified.files {
             text += match verified.quantised {
                 0 => ", SHA-256 is the original's",
-                _ => ", SHA-256 is as it must be; weights were quantised, so it is not the original's",
+                _ => {
+                    ", SHA-256 is as it must be; weights were quantised on purpose, so it is not that of what was encoded"
+                }
             };
         }
         if verified.compared == verified.files {
-            text += ", every byte is the original's";
+            text += &match (&self.against, verified.quantised) {
+                (Some(against), 1..) => format!(", every byte is that of {}", against.display()),
+                _ => ", every byte is the original's".to_owned(),
+            };
         }
         output::print(&format!("{text} ({})\n", output::duration(time)))
     }

@@ -1,43 +1,43 @@
-//! Goals of `wcodec encode`, and what becomes of them.
+//! Goals of `wcodec encode`.
 
+use super::outcome::{Searched, UNMET, line};
 use crate::Global;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Display;
 use clap::{ArgGroup, Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use wcodec::calibrate::Calibration;
 use wcodec::checkpoint::Lossy;
-use wcodec::eval::{Check, Limits};
-use wcodec::rate_control::{self, Goal, Outcome, Probe, Probed, Quality, Request, Stage, Watch};
-use wcodec::{EncodeOptions, Progress, Report};
+use wcodec::eval::Limits;
+use wcodec::format::certificate::check_command;
+use wcodec::rate_control::{self, Goal, Quality, Request, Stage, Watch};
+use wcodec::{EncodeOptions, Progress};
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("goal").multiple(true).args(
     ["bits", "quality", "max_kl", "max_ppl_increase", "max_accuracy_drop"]
 )))]
-#[command(group(ArgGroup::new("limits").multiple(true).args(
-    ["max_kl", "max_ppl_increase", "max_accuracy_drop"]
-).conflicts_with_all(["bits", "quality"])))]
 #[command(next_help_heading = "Quantised files")]
 pub(crate) struct GoalArguments {
     /// As small as a named quality allows
-    #[arg(long, value_enum, conflicts_with = "bits")]
+    #[arg(long, value_enum, conflicts_with_all = ["bits", "max_kl", "max_ppl_increase", "max_accuracy_drop"])]
     quality: Option<QualityArgument>,
     /// Largest mean KL divergence of a text, in nats a token
-    #[arg(long, value_name = "NATS", value_parser = limit)]
+    #[arg(long, value_name = "NATS", value_parser = limit, conflicts_with = "bits", allow_negative_numbers = true)]
     max_kl: Option<f64>,
     /// Most that a text's perplexity may rise, in percent
-    #[arg(long, value_name = "PERCENT", value_parser = limit)]
+    #[arg(long, value_name = "PERCENT", value_parser = limit, conflicts_with = "bits", allow_negative_numbers = true)]
     max_ppl_increase: Option<f64>,
     /// Most that a task's accuracy may fall, in percentage points
-    #[arg(long, value_name = "POINTS", value_parser = limit, requires = "task")]
+    #[arg(long, value_name = "POINTS", value_parser = limit, requires = "task", conflicts_with = "bits")]
+    #[arg(allow_negative_numbers = true)]
     max_accuracy_drop: Option<f64>,
     /// Take a figure within its limit as met, however wide its interval is
-    #[arg(long, requires = "goal")]
+    #[arg(long, requires = "goal", conflicts_with = "bits")]
     accept_uncertain: bool,
     /// Calibrate on a text like those that the model is for
     #[arg(long, value_name = "TEXT", requires = "goal")]
@@ -57,9 +57,9 @@ pub(crate) struct GoalArguments {
     /// Measure on a task: JSON lines, as `wcodec eval` takes them
     #[arg(long, value_name = "FILE", requires = "goal")]
     task: Vec<PathBuf>,
-    /// First windows of each text that are measured on, of 512 tokens or the model's positions if fewer
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = crate::eval::at_least_one, requires = "goal")]
-    windows: usize,
+    /// First windows of each text that are measured on, of 512 tokens or the model's positions if fewer [default: 16]
+    #[arg(long, value_name = "N", value_parser = crate::eval::at_least_one, requires = "goal")]
+    windows: Option<usize>,
     /// First items of each task only
     #[arg(long, value_name = "N", value_parser = crate::eval::at_least_one, requires = "task")]
     limit: Option<usize>,
@@ -122,15 +122,41 @@ impl GoalArguments {
         })
     }
 
+    /// The command that checks the certificate of what is encoded.
+    fn check_command(&self, input: &Path, to: &Path) -> String {
+        // Without a text of its own it is the calibration's of which a part is held out.
+        let held_out = self
+            .calibrate
+            .iter()
+            .filter(|_| self.text.is_empty() && self.needs_text());
+        let texts: Vec<String> = self.text.iter().chain(held_out).map(|path| shown(path)).collect();
+        let tasks: Vec<String> = self.task.iter().map(|path| shown(path)).collect();
+        check_command(
+            [&shown(to), &shown(input)],
+            texts.iter().map(String::as_str),
+            tasks.iter().map(String::as_str),
+        )
+    }
+
+    /// Whether the goal is measured on a text.
+    fn needs_text(&self) -> bool {
+        self.quality.is_some() || self.max_kl.or(self.max_ppl_increase).is_some()
+    }
+
     pub(super) fn encode(
         &self,
         goal: Goal,
         lossy: Lossy,
-        [input, to]: [&Path; 2],
+        [named, input, to]: [&Path; 3],
         options: &EncodeOptions,
         global: &Global,
         wanted: &dyn Fn(&OsStr) -> bool,
     ) -> Result<Searched, Failure> {
+        if self.windows.is_some() && self.text.is_empty() && !self.needs_text() {
+            return Err(Failure::usage(
+                "--windows is of no use: no text is measured on (--text)",
+            ));
+        }
         let mut request = Request::new(goal);
         request.lossy = lossy;
         request.folder = self.statistics.clone();
@@ -143,7 +169,7 @@ impl GoalArguments {
         });
         let evaluation = &mut request.evaluation;
         (evaluation.texts, evaluation.tasks) = (self.text.clone(), self.task.clone());
-        (evaluation.windows, evaluation.items) = (Some(self.windows), self.limit);
+        (evaluation.windows, evaluation.items) = (self.windows, self.limit);
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let watch = Watch {
             progress: &|stage| {
@@ -158,26 +184,60 @@ impl GoalArguments {
                 }
             },
         };
-        let outcome = rate_control::encode(input, to, options, &request, &watch, wanted)?;
+        if self.calibrate.is_none() {
+            let what = "not calibrated: far more is lost than need be at the same bits (--calibrate TEXT)";
+            remark(&warnings, what, global);
+        }
+        let left_behind = || {
+            let folders = rate_control::left_behind(to, &request);
+            folders.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ")
+        };
+        let before = left_behind();
+        if !before.is_empty() && !global.quiet {
+            eprintln!("going on with what is kept in {before}");
+        }
+        let outcome = rate_control::encode(input, to, options, &request, &watch, wanted).map_err(|error| {
+            let failure = Failure::from(error);
+            let kept = left_behind();
+            match failure.is_cancelled() && !kept.is_empty() {
+                true => failure.and(&format!("the same command goes on; what was found is kept in {kept}")),
+                false => failure,
+            }
+        })?;
         let warnings = warnings.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let searched = Searched {
             outcome,
             goal,
             warnings,
+            check: self.check_command(named, to),
         };
         if searched.outcome.reports.is_none() && global.json {
-            let mut value = json!({ "command": "encode", "input": input.to_string_lossy(), "output": null });
+            let mut value = json!({ "command": "encode", "input": named.to_string_lossy(), "output": null });
             searched.add_to(&mut value);
+            value["error"] = json!({ "kind": UNMET, "message": searched.unmet() });
             output::print_json(&value)?;
         }
         Ok(searched)
     }
 }
 
+/// A path as a shell takes it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Says what is of no single step.
+fn remark(warnings: &Mutex<Vec<String>>, what: &str, global: &Global) {
+    warnings.lock().unwrap_or_else(|e| e.into_inner()).push(what.to_owned());
+    if !global.quiet {
+        eprintln!("note: {what}");
+    }
+}
+
 /// The display of a step.
 pub(crate) fn progress(stage: Stage, global: &Global) -> Box<dyn Progress> {
     Box::new(match stage {
-        Stage::Calibrating => Display::counting("calibrating", "tokens through layers", global),
+        Stage::Calibrating => Display::counting("calibrating", "passes of a token through a layer", global),
         Stage::Encoding => Display::new("encoding", global),
         Stage::Reading => Display::counting("reading", "tokens", global),
         Stage::Answering => Display::counting("answering", "tokens", global),
@@ -209,113 +269,5 @@ impl Progress for Heard {
 
     fn cancelled(&self) -> bool {
         self.inner.cancelled()
-    }
-}
-
-/// A figure against its limit.
-fn figure(c: &Check) -> String {
-    let name = c.figure.split(',').next().unwrap_or(c.figure);
-    let limit = output::figure(c.limit);
-    format!("{name} {:.4}, up to {:.4}, limit {limit}", c.value, c.upper)
-}
-
-fn line(probed: &Probed) -> String {
-    let probe = probed.probe;
-    let mut text = format!("probe {}: {:.3} bits a weight", probed.number, probe.bits);
-    for check in probed.checks {
-        text += &format!("; {}", figure(check));
-    }
-    if !probed.checks.is_empty() {
-        let left = output::duration(probed.left);
-        text += if probed.holds { ": holds" } else { ": does not hold" };
-        text += &format!(" (about {left} left)");
-    }
-    text
-}
-
-/// What became of a goal.
-pub(super) struct Searched {
-    outcome: Outcome,
-    goal: Goal,
-    warnings: Vec<String>,
-}
-
-impl Searched {
-    /// Of the files that were written; a failure if there are none.
-    pub(super) fn reports(&self) -> Result<Vec<Report>, Failure> {
-        if let Some(reports) = &self.outcome.reports {
-            return Ok(reports.clone());
-        }
-        let mut text = "no file was found that holds the limit".to_owned();
-        if let Some((probe, checks, _)) = self.outcome.best.and_then(|i| self.outcome.probes.get(i)) {
-            let figures: Vec<String> = checks.iter().map(figure).collect();
-            let within = checks.iter().all(|c| c.value <= c.limit);
-            text += &format!(
-                ": the finest of {}, of {:.2} bits a weight, has {}: {}",
-                output::count(self.outcome.probes.len(), "probe"),
-                probe.bits,
-                figures.join("; "),
-                match within {
-                    true =>
-                        "the figures are within, their upper bounds are not: measure on more (--windows, --task), or take the \
-                         figures themselves (--accept-uncertain)",
-                    false => "allow more, or encode without a goal, which loses nothing",
-                }
-            );
-        }
-        Err(Failure::after_result("limit-not-met", text))
-    }
-
-    /// What was not as it was asked for.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
-    }
-
-    /// The best probe.
-    fn best(&self) -> Option<&(Probe, Vec<Check>, bool)> {
-        self.outcome.best.and_then(|i| self.outcome.probes.get(i))
-    }
-
-    pub(super) fn add_to(&self, value: &mut Value) {
-        let Some((best, ..)) = self.best() else { return };
-        let probes = self.outcome.probes.iter().map(|(probe, checks, holds)| {
-            json!({
-                "bytes": probe.bytes,
-                "bits_per_weight": probe.bits,
-                "quantised_bits_per_weight": probe.quantised_bits,
-                "texts": probe.texts,
-                "tasks": probe.tasks,
-                "checks": checks,
-                "holds": matches!(self.goal, Goal::Limits { .. }).then_some(holds),
-                "seconds": probe.seconds,
-            })
-        });
-        value["bits_per_weight"] = best.bits.into();
-        value["quantised_bits_per_weight"] = best.quantised_bits.into();
-        value["probes"] = probes.collect();
-        value["best"] = json!(self.outcome.best);
-        value["certificate"] = json!(self.outcome.certificate);
-    }
-
-    /// For people, behind the summary.
-    pub(super) fn text(&self, to: &Path) -> String {
-        let (Some((best, checks, _)), Some(certificate)) = (self.best(), &self.outcome.certificate) else {
-            return String::new();
-        };
-        let mut text = format!("  {:.3} bits a weight", best.bits);
-        checks.iter().for_each(|c| text += &format!("; {}", figure(c)));
-        for t in certificate.texts.iter().filter(|_| checks.is_empty()) {
-            let [before, after] = t.perplexity;
-            let kl = t.divergence.mean;
-            text += &format!(
-                "; {}: perplexity {before:.3} -> {after:.3}, KL divergence {kl:.4}",
-                t.file
-            );
-        }
-        for t in certificate.tasks.iter().filter(|_| checks.is_empty()) {
-            text += &format!("; {}: accuracy {:+.2} points", t.file, t.accuracy.delta_points);
-        }
-        let command = certificate.command.replace("FILE", &to.display().to_string());
-        format!("{text}\n  certified: {command}\n")
     }
 }

@@ -51,6 +51,15 @@ pub(super) fn lines(decoder: &Decoder) -> Result<Vec<(&'static str, String)>, Fa
             ),
         ));
     }
+    #[cfg(feature = "eval")]
+    for check in wcodec::rate_control::claimed_checks(&c) {
+        let figure = format!("{}: {} ({})", check.file, crate::encode::figure(&check), check.bound);
+        lines.push(("limit", figure));
+    }
+    if c.options.accept_uncertain {
+        let what = "the figures alone had to be within the limits, not their upper bounds (--accept-uncertain)";
+        lines.push(("accepted", what.into()));
+    }
     lines.push(("to check", c.check_command()));
     Ok(lines)
 }

@@ -9,6 +9,7 @@ use crate::Global;
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{self, count};
+use crate::quantised::{Quantised, encoded_files};
 use crate::table::{Align, Table};
 use clap::Args;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ Examples:
   wcodec inspect model.wcodec --tools --summary                    what each tool would save
   wcodec inspect model.wcodec --json | jq '.tensors[] | select(.saved_percent < 20) | .name'")]
 pub(crate) struct Inspect {
-    /// .wcodec file; or hf://ORG/MODEL[@REVISION]/FILE, of which only what is needed is read
+    /// .wcodec file, or folder with one such file; or hf://ORG/MODEL[@REVISION]/FILE, of which only what is needed is read
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Totals only, not each tensor
@@ -61,8 +62,27 @@ impl Inspect {
         self.file.display().to_string()
     }
 
+    /// The file itself, or the only one of a folder.
+    fn only_file(&self) -> Result<PathBuf, Failure> {
+        if !self.file.is_dir() {
+            return Ok(self.file.clone());
+        }
+        let files = encoded_files(&self.file);
+        let what = match &files[..] {
+            [file] => return Ok(file.clone()),
+            [] => "it has no .wcodec file".to_owned(),
+            [first, ..] => format!(
+                "it has {} .wcodec files: name one, such as {}",
+                files.len(),
+                first.display()
+            ),
+        };
+        Err(Failure::usage(format!("{}: {what}", self.file.display())))
+    }
+
     pub(crate) fn run(&self, global: &Global) -> Result<(), Failure> {
-        let decoder = input::open(&self.file, global)?;
+        let file = self.only_file()?;
+        let decoder = input::open(&file, global)?;
         if self.tools {
             return tools::run(&self.name(), &decoder, self.summary, global);
         }
@@ -85,6 +105,9 @@ impl Inspect {
         }
         if !self.summary {
             text += &format!("\n{}", tensor_table(tensors).render());
+            if tensors.iter().any(|t| t.noise().is_some()) {
+                text += COLUMNS;
+            }
         }
         text += &format!(
             "\n{}\n{}",
@@ -94,6 +117,9 @@ impl Inspect {
         output::print(&text)
     }
 }
+
+/// What the columns of quantised tensors are.
+const COLUMNS: &str = "noise: squared error against the squared weights; loss: expected, in nats a token; steps: least, middle, largest\n";
 
 /// Bytes of all tensors, before and after.
 fn sums(decoder: &Decoder) -> (u64, u64) {
@@ -138,8 +164,9 @@ fn header_text(name: &str, decoder: &Decoder) -> String {
             if let Some(original) = &source.original {
                 line("quantised", format!("from a file of SHA-256 {original}"));
             }
-            if let Some(loss) = expected_loss(decoder) {
-                line("loss", format!("{loss:.2e} nats a token expected, all tensors"));
+            let quantised = Quantised::of(decoder);
+            if quantised.is_some() {
+                line("bits", quantised.text());
             }
         }
         None => line(
@@ -157,7 +184,7 @@ fn header_json(name: &str, decoder: &Decoder) -> Value {
     let source = index.source().map(
         |s| json!({ "format": "safetensors", "bytes": s.bytes, "sha256": s.sha256, "original_sha256": s.original }),
     );
-    json!({
+    let mut value = json!({
         "command": "inspect",
         "file": name,
         "version": index.version(),
@@ -168,15 +195,10 @@ fn header_json(name: &str, decoder: &Decoder) -> Value {
         "data_bytes": data,
         "payload_bytes": payload,
         "saved_percent": output::saved(original, decoder.file_len()),
-        "expected_loss": expected_loss(decoder),
         "tensor_count": index.tensors().len(),
-    })
-}
-
-/// The sum of the losses that are expected of tensors; `None` if nothing is known of any.
-fn expected_loss(decoder: &Decoder) -> Option<f64> {
-    let losses = decoder.index().tensors().iter().filter_map(TensorInfo::loss);
-    losses.reduce(|a, b| a + b)
+    });
+    Quantised::of(decoder).add_to(&mut value);
+    value
 }
 
 /// Encoded bits per element. `None` if there are no elements.

@@ -130,7 +130,13 @@ impl Files {
         #[cfg_attr(not(feature = "hub"), allow(unused_mut))]
         let mut arrival = Arrival::default();
         let backend = match self {
-            Self::Folder(folder) if has(folder, "wcodec")? => Some(WcodecBackend::open(&[folder], options)?),
+            Self::Folder(folder) if has(folder, "wcodec")? => {
+                if has(folder, "safetensors")? && !global.quiet {
+                    let what = "has .safetensors files too: the .wcodec files are run";
+                    eprintln!("note: {} {what}", folder.display());
+                }
+                Some(WcodecBackend::open(&[folder], options)?)
+            }
             Self::Folder(folder) if !has(folder, "safetensors")? => {
                 let what = "the folder has neither .wcodec nor .safetensors files";
                 return Err(Failure::new("input", format!("{}: {what}", folder.display())));
