@@ -5,6 +5,9 @@
 //! its low `n` bits, the place in the run and the sign, are as good as random, and are coded as such. Magnitude 0 has
 //! no sign, and no raw bits.
 
+#[cfg(feature = "encode")]
+use super::{Frequencies, SYMBOLS};
+
 /// Tokens, from 0.
 pub(crate) const TOKENS: usize = 31;
 /// Largest magnitude that has a token.
@@ -61,6 +64,16 @@ pub(crate) fn symbol(integer: i16) -> Option<u8> {
     (magnitude <= MAX_MAGNITUDE).then_some((2 * magnitude) as u8 | u8::from(integer < 0))
 }
 
+/// A table of counted tokens: as [`Frequencies::normalise`], but the neighbour of a lone last token is one, too.
+#[cfg(feature = "encode")]
+pub(crate) fn normalise(counts: &[u64; SYMBOLS], prob_bits: u32) -> Frequencies {
+    let mut counts = *counts;
+    if counts[..TOKENS - 1].iter().all(|&c| c == 0) && counts[TOKENS - 1] > 0 {
+        counts[TOKENS - 2] = 1;
+    }
+    Frequencies::normalise(&counts, prob_bits)
+}
+
 /// A decode table's entry of a slot, from bit 0: raw bits (3), least magnitude of the token (7), slot less the
 /// token's first slot (11), frequency (11).
 pub(crate) fn entry(token: usize, offset: u32, frequency: u32) -> u32 {
@@ -71,6 +84,7 @@ pub(crate) fn entry(token: usize, offset: u32, frequency: u32) -> u32 {
 #[cfg(all(test, feature = "encode"))]
 mod tests {
     use super::*;
+    use crate::entropy::DecodeTables;
 
     #[test]
     fn every_small_integer_has_its_symbol_and_token() {
@@ -83,5 +97,16 @@ mod tests {
             assert!(bits <= 5 && (bits > 0 || i == 0));
         }
         assert_eq!(symbol(128), None);
+    }
+
+    #[test]
+    fn a_lone_token_has_a_table_that_decodes() {
+        for only in 0..TOKENS {
+            let mut counts = [0; SYMBOLS];
+            counts[only] = 9000;
+            let table = normalise(&counts, 11);
+            assert!(table.freq()[only] > 2000);
+            assert!(DecodeTables::signed(&[table]).is_some(), "{only}");
+        }
     }
 }

@@ -211,7 +211,7 @@ fn table(counts: &[u64; SYMBOLS]) -> (Frequencies, u64) {
         count > 0 && (saved << PROB_BITS) > u128::from(total) * 3 / 2 + (6 << PROB_BITS)
     };
     let kept = counts.map(|count| if pays(count) { count } else { 0 });
-    let table = Frequencies::normalise(&kept, PROB_BITS);
+    let table = signed::normalise(&kept, PROB_BITS);
     let escaped = total - kept.iter().sum::<u64>();
     let likeliest = u64::from(table.freq().iter().copied().max().unwrap_or(1));
     let stand_in = (u64::from(PROB_BITS) << COST_BITS) - log2(likeliest);

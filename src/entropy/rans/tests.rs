@@ -1,7 +1,7 @@
 //! Every backend against the scalar one, and the coder against itself.
 
 use super::*;
-use crate::entropy::signed::OF_MAGNITUDE;
+use crate::entropy::signed::{self, OF_MAGNITUDE};
 use crate::entropy::{EncodeTables, Frequencies};
 use proptest::prelude::*;
 
@@ -58,10 +58,7 @@ fn signed_case(seed: u64, len: usize, count: usize, prob_bits: u32, spread: u32)
         *symbol = if *symbol == 1 { 0 } else { *symbol };
         counts[usize::from(context)][usize::from(OF_MAGNITUDE[usize::from(*symbol / 2)])] += 1;
     }
-    case.tables = counts
-        .iter()
-        .map(|c| Frequencies::normalise(c, prob_bits.min(11)))
-        .collect();
+    case.tables = counts.iter().map(|c| signed::normalise(c, prob_bits.min(11))).collect();
     case.signed = true;
     case
 }
