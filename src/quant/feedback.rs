@@ -2,19 +2,19 @@
 
 use super::factor::Factor;
 use super::nearest::level;
+use super::panels::{BLOCK, DEPTH, Factors, LANES, Lanes, PANEL, accumulate, add};
 use super::rates::{MAGNITUDES, Rates};
 use super::{Float, Levels, Steps};
 use crate::backend::Backend;
 use crate::simd::{Work, vectorised};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows that are quantised side by side: a vector's lanes.
-const LANES: usize = 16;
+/// Groups of so many rows that factors are copied for.
+const GROUPS: usize = 8;
 /// What a bit is worth, in squares of a step: at high rates a bit less would be had for `ln(2) / 6 = 0.116` of them by
 /// larger steps. Some less, as a level that is not the nearest leaves more to be made up for.
 const BIT: f32 = 0.08;
-/// Columns whose targets are summed together: so many sums stay in registers.
-const PANEL: usize = 8;
 
 /// The levels of a matrix, row-major, with the error that its factor makes least; and the error of each
 /// row in units of the Hessian. With `rates`, a level is the one next to the nearest, towards 0, where it costs less,
@@ -35,28 +35,26 @@ pub(crate) fn feedback(
     let column_steps: Vec<f32> = factor.order.iter().map(|&j| steps.column(j as usize)).collect();
     let error_weights = error_weights(&column_steps, &factor.diagonal);
     let mut levels = vec![0i16; weights.len()];
-    let groups = levels
-        .par_chunks_mut(LANES * columns)
-        .zip(weights.par_chunks(LANES * columns));
-    let errors: Vec<f64> = groups
+    const ROWS: usize = GROUPS * LANES;
+    let batches = levels
+        .par_chunks_mut(ROWS * columns)
+        .zip(weights.par_chunks(ROWS * columns));
+    let errors: Vec<f64> = batches
         .enumerate()
-        .flat_map_iter(|(group, (levels, weights))| {
+        .flat_map_iter(|(batch, (levels, weights))| {
             let work = Rows {
+                backend,
                 weights,
                 float,
-                row_steps: std::array::from_fn(|i| {
-                    let row = group * LANES + i;
-                    if row < steps.row_count() { steps.row(row) } else { 1.0 }
-                }),
+                steps: &steps,
                 column_steps: &column_steps,
                 error_weights: &error_weights,
                 factor,
                 rates,
-                first_row: group * LANES,
+                first_row: batch * ROWS,
                 levels,
             };
-            let errors = vectorised(backend, work);
-            errors.into_iter().take(weights.len() / columns)
+            vectorised(backend, work)
         })
         .collect();
     Some((Levels::new(levels, steps)?, errors))
@@ -72,11 +70,12 @@ fn error_weights(steps: &[f32], diagonal: &[f32]) -> Vec<f32> {
     products.iter().map(|p| (p / middle) * (p / middle)).collect()
 }
 
-/// Up to 16 rows.
+/// Up to [`GROUPS`] groups of [`LANES`] rows.
 struct Rows<'a> {
+    backend: Backend,
     weights: &'a [f32],
     float: Float,
-    row_steps: [f32; LANES],
+    steps: &'a Steps,
     /// In the factor's order.
     column_steps: &'a [f32],
     /// As the column steps.
@@ -87,51 +86,84 @@ struct Rows<'a> {
     levels: &'a mut [i16],
 }
 
-type Lanes = [f32; LANES];
+/// One group of rows.
+struct Group {
+    row_steps: Lanes,
+    /// Errors of the columns that are done, in the weights.
+    done: Vec<Lanes>,
+    /// What those make of the block's targets.
+    sums: [Lanes; BLOCK],
+    errors: [f64; LANES],
+}
 
 impl Work for Rows<'_> {
-    type Output = [f64; LANES];
+    /// The error of each row.
+    type Output = Vec<f64>;
 
     #[inline(always)]
-    fn run(self) -> Self::Output {
+    fn run(mut self) -> Self::Output {
         let n = self.factor.columns();
         let rows = self.weights.len() / n;
-        // Errors of the columns that are done, in the weights.
-        let mut done: Vec<Lanes> = Vec::with_capacity(n);
-        let mut errors = [0f64; LANES];
-        for start in (0..n).step_by(PANEL) {
-            let end = n.min(start + PANEL);
-            let mut sums = [[0f32; LANES]; PANEL];
-            if end - start == PANEL {
-                for (i, v) in done.iter().enumerate() {
-                    let Some(factors) = self.factor.row(i, start, end).first_chunk::<PANEL>() else {
-                        unreachable!("a panel of factors")
-                    };
-                    for (sum, f) in sums.iter_mut().zip(factors) {
-                        add(sum, v, *f);
-                    }
-                }
-            } else {
-                for (i, v) in done.iter().enumerate() {
-                    for (sum, f) in sums.iter_mut().zip(self.factor.row(i, start, end)) {
-                        add(sum, v, *f);
+        let group = |first: usize| Group {
+            row_steps: std::array::from_fn(|i| match first + i < rows {
+                true => self.steps.row(self.first_row + first + i),
+                false => 1.0,
+            }),
+            done: Vec::with_capacity(n),
+            sums: [[0.0; LANES]; BLOCK],
+            errors: [0.0; LANES],
+        };
+        let mut groups: Vec<Group> = (0..rows).step_by(LANES).map(group).collect();
+        let mut factors = Factors::new();
+        for start in (0..n).step_by(BLOCK) {
+            let end = n.min(start + BLOCK);
+            groups.iter_mut().for_each(|group| group.sums = [[0.0; LANES]; BLOCK]);
+            for from in (0..start).step_by(DEPTH) {
+                let to = start.min(from + DEPTH);
+                factors.copy(self.factor, from..to, start..end);
+                for group in &mut groups {
+                    let panels = group.sums.as_chunks_mut::<PANEL>().0;
+                    for (panel, sums) in panels.iter_mut().enumerate().take((end - start).div_ceil(PANEL)) {
+                        accumulate(self.backend, sums, &group.done[from..to], factors.panel(panel));
                     }
                 }
             }
+            factors.copy(self.factor, start..end, start..end);
+            for (index, group) in groups.iter_mut().enumerate() {
+                self.block(index * LANES, group, start..end, &factors);
+            }
+        }
+        groups.into_iter().flat_map(|group| group.errors).take(rows).collect()
+    }
+}
+
+impl Rows<'_> {
+    /// The levels of a group in a block of columns.
+    #[inline(always)]
+    fn block(&mut self, first: usize, group: &mut Group, columns: Range<usize>, factors: &Factors) {
+        let n = self.factor.columns();
+        let rows = LANES.min(self.weights.len() / n - first);
+        let panels = group.sums.as_chunks_mut::<PANEL>().0;
+        for (panel, start) in columns.clone().step_by(PANEL).enumerate() {
+            let end = columns.end.min(start + PANEL);
+            let sums = &mut panels[panel];
+            let factors = factors.panel(panel);
+            accumulate(self.backend, sums, &group.done[columns.start..start], factors);
+            let own = &factors[start - columns.start..];
             for j in start..end {
                 let column = self.factor.order[j] as usize;
                 let mut weight = [0f32; LANES];
                 for (row, weight) in weight[..rows].iter_mut().enumerate() {
-                    *weight = self.weights[row * n + column];
+                    *weight = self.weights[(first + row) * n + column];
                 }
                 let (mut level_of, mut v, mut off) = ([0i16; LANES], [0f32; LANES], [0f32; LANES]);
                 let sum = &sums[j - start];
                 for lane in 0..LANES {
                     let target = weight[lane] + sum[lane];
-                    let step = self.row_steps[lane] * self.column_steps[j];
+                    let step = group.row_steps[lane] * self.column_steps[j];
                     level_of[lane] = level(target, 1.0 / step);
                     if let Some(rates) = self.rates.filter(|_| lane < rows) {
-                        let bits = rates.of(self.first_row + lane, column);
+                        let bits = rates.of(self.first_row + first + lane, column);
                         level_of[lane] = cheaper(level_of[lane], target / step, self.error_weights[j], bits);
                     }
                     let weighs = self.float.round(f32::from(level_of[lane]) * step);
@@ -139,19 +171,19 @@ impl Work for Rows<'_> {
                     off[lane] = (target - weighs) * self.factor.diagonal[j];
                 }
                 for (row, level) in level_of[..rows].iter().enumerate() {
-                    self.levels[row * n + column] = *level;
+                    self.levels[(first + row) * n + column] = *level;
                 }
-                errors
+                group
+                    .errors
                     .iter_mut()
                     .zip(off)
                     .for_each(|(e, off)| *e += f64::from(off * off));
-                for (sum, f) in sums[j - start..].iter_mut().zip(self.factor.row(j, j, end)).skip(1) {
-                    add(sum, &v, *f);
+                for k in j - start + 1..PANEL {
+                    add(&mut sums[k], &v, own[j - start][k]);
                 }
-                done.push(v);
+                group.done.push(v);
             }
         }
-        errors
     }
 }
 
@@ -169,13 +201,6 @@ fn cheaper(level: i16, exact: f32, weight: f32, bits: &[f32; MAGNITUDES]) -> i16
     let saved = BIT * (now - less);
     let cost = weight * ((off + 1.0) * (off + 1.0) - off * off);
     if cost < saved { level - level.signum() } else { level }
-}
-
-#[inline(always)]
-fn add(sum: &mut Lanes, v: &Lanes, factor: f32) {
-    for (sum, v) in sum.iter_mut().zip(v) {
-        *sum += v * factor;
-    }
 }
 
 #[cfg(test)]
@@ -231,6 +256,51 @@ mod tests {
             assert!(errors(&weights, &cheap, &hessian, n).iter().sum::<f64>() < 2.0 * fed);
             let scalar = feedback(Backend::Scalar, &weights, Float::F32, steps(), &factor, Some(&rates)).unwrap();
             assert_eq!(cheap.levels, scalar.0.levels, "{backend}");
+        }
+    }
+
+    /// Row by row and column by column, as it is defined.
+    fn one_after_another(weights: &[f32], steps: &Steps, factor: &Factor) -> Vec<i16> {
+        let n = factor.columns();
+        let mut levels = vec![0; weights.len()];
+        for (row, (weights, levels)) in weights.chunks(n).zip(levels.chunks_mut(n)).enumerate() {
+            let mut done: Vec<f32> = Vec::new();
+            for j in 0..n {
+                let column = factor.order[j] as usize;
+                let fed = |(i, v): (usize, &f32)| v * factor.row(i, j, j + 1)[0];
+                let sum = done.iter().enumerate().map(fed).fold(0.0, |a, b| a + b);
+                let step = steps.row(row) * steps.column(column);
+                levels[column] = level(weights[column] + sum, 1.0 / step);
+                done.push(weights[column] - f32::from(levels[column]) * step);
+            }
+        }
+        levels
+    }
+
+    #[test]
+    fn blocks_change_nothing() {
+        let noise = |i: usize| ((i * 2654435761) % 1009) as f32 / 504.5 - 1.0;
+        for (rows, n) in [
+            (1, 1),
+            (GROUPS * LANES + 17, BLOCK + PANEL + 3),
+            (3, DEPTH + BLOCK),
+            (2, 2 * DEPTH + 9),
+        ] {
+            let weights: Vec<f32> = (0..rows * n).map(noise).collect();
+            let factor = Factor {
+                order: (0..n as u32).rev().collect(),
+                diagonal: vec![1.0; n],
+                feedback: (0..n * (n + 1) / 2).map(|i| noise(i + 5) * 0.1).collect(),
+            };
+            let row_steps: Vec<f32> = (0..rows).map(|i| 1.0 + (i % 5) as f32).collect();
+            let steps = Steps::near(&row_steps, &vec![0.02; n]).unwrap();
+            let expected = one_after_another(&weights, &steps, &factor);
+            assert!(n == 1 || expected != nearest(&weights, steps.clone()).unwrap().levels);
+            for backend in Backend::available() {
+                let (levels, errors) = feedback(backend, &weights, Float::F32, steps.clone(), &factor, None).unwrap();
+                assert!(levels.levels == expected, "{backend}: {rows} x {n}");
+                assert_eq!(errors.len(), rows);
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ mod levels;
 #[cfg(feature = "encode")]
 pub(crate) mod nearest;
 #[cfg(feature = "eval")]
+mod panels;
+#[cfg(feature = "eval")]
 pub(crate) mod rates;
 mod steps;
 
