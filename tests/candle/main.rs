@@ -4,6 +4,8 @@ mod backend;
 mod models;
 mod sharded;
 mod shards;
+#[path = "../support/transformers.rs"]
+mod transformers;
 
 use candle_core::{DType, Device, Error, Tensor};
 use candle_nn::VarBuilder;

@@ -1,48 +1,16 @@
 //! Whole models: the same logits, bit for bit.
 
+use super::transformers::{config, logits};
 use super::{CPU, Files, Stored, bits};
-use candle_core::{DType, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::{llama, mistral, qwen2, qwen3};
+use candle_core::DType;
+use candle_transformers::models::llama;
 use serde_json::{Value, json};
 use wcodec::candle::{LoadOptions, WcodecBackend, model_tensors};
 
-fn config(model_type: &str, tied: bool) -> Value {
-    json!({
-        "model_type": model_type, "vocab_size": 96, "hidden_size": 64, "intermediate_size": 80,
-        "num_hidden_layers": 12, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 64,
-        "tie_word_embeddings": tied, "hidden_act": "silu", "attention_bias": false,
-        "sliding_window": 64, "max_window_layers": 12, "use_sliding_window": false,
-    })
-}
-
-fn logits(config: &Value, vb: VarBuilder<'static>) -> Tensor {
-    fn parse<T: serde::de::DeserializeOwned>(config: &Value) -> T {
-        serde_json::from_value(config.clone()).unwrap()
-    }
-    let dtype = vb.dtype();
-    let tokens = Tensor::new(&[[1u32, 95, 2, 40]], &CPU).unwrap();
-    match config["model_type"].as_str().unwrap() {
-        "llama" => {
-            let config = parse::<llama::LlamaConfig>(config).into_config(false);
-            let mut cache = llama::Cache::new(true, dtype, &config, &CPU).unwrap();
-            llama::Llama::load(vb, &config).unwrap().forward(&tokens, 0, &mut cache)
-        }
-        "mistral" => mistral::Model::new(&parse(config), vb).unwrap().forward(&tokens, 0),
-        "qwen2" => qwen2::ModelForCausalLM::new(&parse(config), vb)
-            .unwrap()
-            .forward(&tokens, 0),
-        "qwen3" => qwen3::ModelForCausalLM::new(&parse(config), vb)
-            .unwrap()
-            .forward(&tokens, 0),
-        other => panic!("{other}"),
-    }
-    .unwrap()
-}
+const TOKENS: [u32; 4] = [1, 95, 2, 40];
 
 fn check(model_type: &str, tied: bool) {
-    let config = config(model_type, tied);
+    let config = config(12, model_type, tied);
     let expected = model_tensors(config.to_string().as_bytes()).unwrap();
     let stored: Vec<_> = expected
         .iter()
@@ -53,7 +21,7 @@ fn check(model_type: &str, tied: bool) {
     let [even, odd] = [even, odd].map(|half| half.into_iter().map(|(_, t)| t).collect());
     let files = Files::new(&[even, odd]);
     for dtype in [DType::F32, DType::BF16] {
-        let plain = bits(&logits(&config, files.plain(dtype)));
+        let plain = bits(&logits(&config, files.plain(dtype), &TOKENS));
         assert!(plain.2.iter().any(|&b| b != 0));
         // All ahead, about three layers, one tensor at most, none.
         for ahead in [256 << 20, 200_000, 20_000, 0] {
@@ -61,18 +29,21 @@ fn check(model_type: &str, tied: bool) {
             let backend = WcodecBackend::open(&files.wcodec, options).unwrap();
             backend.require(&expected).unwrap();
             assert!(
-                bits(&logits(&config, backend.var_builder(dtype, &CPU))) == plain,
+                bits(&logits(&config, backend.var_builder(dtype, &CPU), &TOKENS)) == plain,
                 "{model_type} {dtype:?} {ahead}"
             );
         }
         let folder = wcodec::candle::var_builder(&[files.dir.path()], dtype, &CPU).unwrap();
         assert!(
-            bits(&logits(&config, folder)) == plain,
+            bits(&logits(&config, folder, &TOKENS)) == plain,
             "{model_type} {dtype:?} from the folder"
         );
         let bytes: Vec<_> = files.wcodec.iter().map(|path| std::fs::read(path).unwrap()).collect();
         let vb = wcodec::candle::var_builder_from_bytes(bytes, dtype, &CPU).unwrap();
-        assert!(bits(&logits(&config, vb)) == plain, "{model_type} {dtype:?} in memory");
+        assert!(
+            bits(&logits(&config, vb, &TOKENS)) == plain,
+            "{model_type} {dtype:?} in memory"
+        );
     }
 }
 
@@ -118,7 +89,7 @@ fn threads_of_the_pool_may_ask() {
 fn configurations_are_checked() {
     let wrong = |json: Value| model_tensors(json.to_string().as_bytes()).unwrap_err().to_string();
     assert!(wrong(json!({})).contains("model_type"));
-    let mut other = config("gpt2", false);
+    let mut other = config(12, "gpt2", false);
     assert!(wrong(other.clone()).contains("gpt2"));
     other["model_type"] = "llama".into();
     other["num_attention_heads"] = 0.into();
@@ -135,12 +106,12 @@ fn configurations_are_checked() {
         ("num_key_value_heads", 1 << 40),
     ] {
         for kind in ["llama", "qwen3"] {
-            let mut huge = config(kind, false);
+            let mut huge = config(12, kind, false);
             huge[key] = size.into();
             assert!(wrong(huge).contains("is above"), "{key} {size}");
         }
     }
-    let mut huge = config("qwen3", false);
+    let mut huge = config(12, "qwen3", false);
     huge["head_dim"] = u64::MAX.into();
     assert!(wrong(huge).contains("head's size"));
 }
@@ -148,7 +119,7 @@ fn configurations_are_checked() {
 /// `Llama::load` unwraps what its layers are given.
 #[test]
 fn what_model_code_panics_on_is_an_error() {
-    let config = config("llama", false);
+    let config = config(12, "llama", false);
     let expected = model_tensors(config.to_string().as_bytes()).unwrap();
     let stored = expected.iter().map(|(n, s)| Stored::random(n, wcodec::DType::BF16, s));
     let files = Files::new(&[stored.collect()]);

@@ -1,8 +1,8 @@
 //! The forward pass against candle-transformers' own models.
 
+use super::transformers::{self, config};
 use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::{llama, mistral, qwen2, qwen3};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use wcodec::candle::model_tensors;
@@ -10,16 +10,6 @@ use wcodec::model::{CausalModel, ModelConfig, Tree};
 
 const CPU: Device = Device::Cpu;
 const TOKENS: [u32; 9] = [1, 95, 2, 40, 40, 7, 63, 0, 12];
-
-fn config(model_type: &str, tied: bool) -> Value {
-    json!({
-        "model_type": model_type, "vocab_size": 96, "hidden_size": 64, "intermediate_size": 80,
-        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": 64,
-        "tie_word_embeddings": tied, "hidden_act": "silu", "attention_bias": false,
-        "sliding_window": 64, "max_window_layers": 3, "use_sliding_window": false,
-    })
-}
 
 /// Random weights, large enough that attention is not flat.
 fn weights(config: &Value) -> HashMap<String, Tensor> {
@@ -44,26 +34,8 @@ fn builder(weights: &HashMap<String, Tensor>) -> VarBuilder<'static> {
 }
 
 fn theirs(config: &Value, vb: VarBuilder<'static>, tokens: &[u32]) -> Vec<f32> {
-    fn parse<T: serde::de::DeserializeOwned>(config: &Value) -> T {
-        serde_json::from_value(config.clone()).unwrap()
-    }
-    let tokens = Tensor::new(tokens, &CPU).unwrap().unsqueeze(0).unwrap();
-    let logits = match config["model_type"].as_str().unwrap() {
-        "llama" => {
-            let config = parse::<llama::LlamaConfig>(config).into_config(false);
-            let mut cache = llama::Cache::new(true, DType::F32, &config, &CPU).unwrap();
-            llama::Llama::load(vb, &config).unwrap().forward(&tokens, 0, &mut cache)
-        }
-        "mistral" => mistral::Model::new(&parse(config), vb).unwrap().forward(&tokens, 0),
-        "qwen2" => qwen2::ModelForCausalLM::new(&parse(config), vb)
-            .unwrap()
-            .forward(&tokens, 0),
-        "qwen3" => qwen3::ModelForCausalLM::new(&parse(config), vb)
-            .unwrap()
-            .forward(&tokens, 0),
-        other => panic!("{other}"),
-    };
-    logits.unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    let logits = transformers::logits(config, vb, tokens);
+    logits.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn model(config: &Value, weights: &HashMap<String, Tensor>) -> CausalModel {
@@ -105,16 +77,16 @@ fn check(config: &Value) {
 #[test]
 fn every_family_agrees_with_candle_transformers() {
     for tied in [false, true] {
-        check(&config("llama", tied));
-        check(&config("qwen2", tied));
-        check(&config("qwen3", tied));
+        check(&config(3, "llama", tied));
+        check(&config(3, "qwen2", tied));
+        check(&config(3, "qwen3", tied));
     }
-    check(&config("mistral", false));
+    check(&config(3, "mistral", false));
 }
 
 #[test]
 fn llama_3_positions_agree() {
-    let mut scaled = config("llama", true);
+    let mut scaled = config(3, "llama", true);
     scaled["rope_theta"] = 500.into();
     // Some of the eight frequencies are kept, some are between, some are divided.
     scaled["rope_scaling"] = json!({
@@ -123,7 +95,7 @@ fn llama_3_positions_agree() {
     });
     check(&scaled);
     let plain = ours(
-        &model(&config("llama", true), &weights(&scaled)),
+        &model(&config(3, "llama", true), &weights(&scaled)),
         &[Tree::sequence(TOKENS.to_vec())],
     );
     let bent = ours(&model(&scaled, &weights(&scaled)), &[Tree::sequence(TOKENS.to_vec())]);
@@ -132,7 +104,7 @@ fn llama_3_positions_agree() {
 
 #[test]
 fn the_last_logits_of_a_whole_sequence_are_llamas_bit_for_bit() {
-    let config = config("llama", false);
+    let config = config(3, "llama", false);
     let weights = weights(&config);
     let model = model(&config, &weights);
     let states = model.states(&[Tree::sequence(TOKENS.to_vec())]).unwrap();
@@ -145,7 +117,7 @@ fn the_last_logits_of_a_whole_sequence_are_llamas_bit_for_bit() {
 #[test]
 fn branches_and_batches_are_as_if_alone() {
     for (kind, window) in [("llama", None), ("qwen3", None), ("mistral", Some(3))] {
-        let mut config = config(kind, false);
+        let mut config = config(3, kind, false);
         if let Some(window) = window {
             config["sliding_window"] = window.into();
         }
@@ -167,7 +139,7 @@ fn branches_and_batches_are_as_if_alone() {
 #[test]
 fn layers_have_the_windows_that_are_named() {
     for kind in ["qwen2", "qwen3"] {
-        let mut config = config(kind, false);
+        let mut config = config(3, kind, false);
         let weights = weights(&config);
         let last = |config: &Value| row(&ours(&model(config, &weights), &[Tree::sequence(TOKENS.to_vec())]), 8);
         let full = last(&config);
@@ -191,7 +163,7 @@ fn layers_have_the_windows_that_are_named() {
 
 #[test]
 fn a_head_that_is_said_to_be_there_is_needed() {
-    let mut config = config("llama", true);
+    let mut config = config(3, "llama", true);
     let weights = weights(&config);
     let load = |config: &Value| {
         let config = ModelConfig::parse(config.to_string().as_bytes(), "config.json").unwrap();
@@ -211,7 +183,7 @@ fn a_head_that_is_said_to_be_there_is_needed() {
 #[test]
 fn wrong_configurations_and_inputs_are_refused() {
     let wrong = |change: &dyn Fn(&mut Value)| {
-        let mut config = config("llama", false);
+        let mut config = config(3, "llama", false);
         change(&mut config);
         ModelConfig::parse(config.to_string().as_bytes(), "here/config.json").unwrap_err()
     };
@@ -260,7 +232,7 @@ fn wrong_configurations_and_inputs_are_refused() {
     );
     assert!(wrong(&|c| c["vocab_size"] = Value::Null).to_string().contains("usize"));
 
-    let config = config("llama", false);
+    let config = config(3, "llama", false);
     let model = model(&config, &weights(&config));
     let refused = |tokens| model.states(&[Tree::sequence(tokens)]).unwrap_err().to_string();
     assert!(refused(vec![96]).contains("token 96 is outside the vocabulary of 96"));

@@ -21,9 +21,7 @@ fn without_times(value: &mut Value) {
 fn a_killed_run_goes_on_to_the_same_json() {
     let folder = folder();
     encoded(&folder);
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.1).unwrap()
-    });
+    scaled(&folder, 1.1);
     file(&folder, "text.txt", &TEXT.repeat(12));
     file(&folder, "task.jsonl", &ITEMS.repeat(60));
     let arguments = "changed.safetensors kjv.wcodec --text text.txt --task task.jsonl --json --quiet --threads 1";

@@ -26,6 +26,8 @@ mod refused;
 mod resumed;
 mod tasks;
 mod texts;
+#[path = "../support/transformers.rs"]
+mod transformers;
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
@@ -101,6 +103,12 @@ fn changed(folder: &TempDir, tensor: &str, change: impl Fn(&Tensor) -> Tensor) -
     tensors.insert(tensor.into(), change(&old));
     candle_core::safetensors::save(&tensors, &path).unwrap();
     path
+}
+
+/// With the weights of one matrix multiplied.
+#[cfg(feature = "cli")]
+fn scaled(folder: &TempDir, by: f64) -> PathBuf {
+    changed(folder, "model.layers.3.mlp.down_proj.weight", |old| (old * by).unwrap())
 }
 
 fn models(reference: &Path, candidate: &Path) -> Models {

@@ -16,6 +16,15 @@ fn json(output: &Output) -> Value {
     serde_json::from_str(stdout).unwrap()
 }
 
+/// A folder with a [`scaled`] candidate, a text and a task.
+fn measurable(by: f64) -> TempDir {
+    let folder = folder();
+    scaled(&folder, by);
+    file(&folder, "text.txt", TEXT);
+    file(&folder, "task.jsonl", ITEMS);
+    folder
+}
+
 #[test]
 fn a_lossless_file_is_called_identical() {
     let folder = folder();
@@ -60,12 +69,7 @@ fn a_lossless_file_is_called_identical() {
 
 #[test]
 fn limits_decide_over_the_exit_status() {
-    let folder = folder();
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.1).unwrap()
-    });
-    file(&folder, "text.txt", TEXT);
-    file(&folder, "task.jsonl", ITEMS);
+    let folder = measurable(1.1);
     let status = |arguments: &str| {
         let output = run(&folder, &format!("changed.safetensors --json --quiet {arguments}"));
         let outcome = json(&output)["outcome"].as_str().unwrap_or("none").to_owned();
@@ -94,13 +98,8 @@ fn limits_decide_over_the_exit_status() {
 
 #[test]
 fn candidates_together_are_as_each_by_itself() {
-    let folder = folder();
+    let folder = measurable(1.1);
     encoded(&folder);
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.1).unwrap()
-    });
-    file(&folder, "text.txt", TEXT);
-    file(&folder, "task.jsonl", ITEMS);
     let on = "--text text.txt --task task.jsonl --max-kl 0 --json --quiet";
     let figures = |value: &Value| {
         let mut figures = value.clone();
@@ -130,13 +129,8 @@ fn candidates_together_are_as_each_by_itself() {
 
 #[test]
 fn side_by_side_stands_which_candidate_passes() {
-    let folder = folder();
+    let folder = measurable(1.1);
     encoded(&folder);
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.1).unwrap()
-    });
-    file(&folder, "text.txt", TEXT);
-    file(&folder, "task.jsonl", ITEMS);
     let on = "changed.safetensors kjv.wcodec --text text.txt --task task.jsonl --quiet";
     let output = run(&folder, &format!("{on} --max-kl 0 --markdown out.md --html out.html"));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -167,12 +161,7 @@ fn side_by_side_stands_which_candidate_passes() {
 
 #[test]
 fn the_bound_that_decided_is_named() {
-    let folder = folder();
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.01).unwrap()
-    });
-    file(&folder, "text.txt", TEXT);
-    file(&folder, "task.jsonl", ITEMS);
+    let folder = measurable(1.01);
     let on = "changed.safetensors --text text.txt --task task.jsonl --max-accuracy-drop 1 --max-kl 1";
     let output = run(&folder, on);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -380,9 +369,7 @@ fn mistakes_are_said() {
 #[test]
 fn a_reader_that_goes_away_hides_no_verdict_and_loses_no_results() {
     let folder = folder();
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.1).unwrap()
-    });
+    scaled(&folder, 1.1);
     file(&folder, "text.txt", TEXT);
     let on = "changed.safetensors --text text.txt --resume so-far";
     let unread = |more: &str| {
@@ -432,9 +419,7 @@ fn a_reference_of_ones_own_is_not_removed() {
 #[test]
 fn names_do_not_steer_the_terminal() {
     let folder = folder();
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 3.0).unwrap()
-    });
+    scaled(&folder, 3.0);
     let name = "t\u{1b}[31m\u{9b}.txt";
     file(&folder, name, TEXT);
     file(
@@ -458,9 +443,7 @@ fn names_do_not_steer_the_terminal() {
 #[test]
 fn one_window_has_no_interval() {
     let folder = folder();
-    changed(&folder, "model.layers.3.mlp.down_proj.weight", |old| {
-        (old * 1.01).unwrap()
-    });
+    scaled(&folder, 1.01);
     file(&folder, "text.txt", TEXT);
     let on = "changed.safetensors --text text.txt --windows 1 --max-kl 1 --max-ppl-increase 50";
     let output = run(&folder, &format!("{on} --html out.html --markdown out.md"));
