@@ -51,7 +51,7 @@ pub use prompt::TooLong;
 pub(crate) use prompt::check_items;
 pub use setting::Setting;
 pub use stats::{Decades, Distribution, Estimate, Z95, quantile};
-pub use task::{Accuracy, Answer, Answered, TaskReport, measure_task};
+pub use task::{Accuracy, Answer, Answered, Probability, TaskReport, measure_task};
 pub use text::{Perplexity, TextOptions, TextReport, measure_text};
 pub use tokens::{Bos, TextEncoder};
 pub use verdict::{Check, Limits, Outcome, Verdict};

@@ -24,6 +24,18 @@ pub struct Accuracy {
     pub paired: Paired,
 }
 
+/// How probable two models hold the right answers. It changes where answers do not, and so tells smaller differences
+/// than the accuracy does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Probability {
+    /// The reference's mean, 0 to 1.
+    pub reference: Estimate,
+    /// The candidate's mean, 0 to 1.
+    pub candidate: Estimate,
+    /// The candidate's less the reference's, item by item.
+    pub change: Estimate,
+}
+
 /// An item and what both models make of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answered {
@@ -69,6 +81,8 @@ pub struct TaskReport {
     pub accuracy: Accuracy,
     /// By the largest log-likelihood a character, if all items have choices.
     pub normalised: Option<Accuracy>,
+    /// Of the right choice (or context) against the others, by their likelihoods; of a cloze, of its target.
+    pub probability: Probability,
     /// The right answers' mean log-likelihood under the reference, in nats.
     pub reference_log_likelihood: Estimate,
     /// The candidate's less the reference's, in nats.
@@ -198,6 +212,15 @@ fn accuracy(answers: &[Answered], right: fn(&Answer) -> bool) -> Accuracy {
     }
 }
 
+/// The probability of the right answer, given that it is one of those that there are.
+fn probability(item: &Answered, answer: &Answer) -> f64 {
+    let likelihoods = &answer.log_likelihoods;
+    match item.gold {
+        Some(gold) => 1.0 / likelihoods.iter().map(|l| (l - likelihoods[gold]).exp()).sum::<f64>(),
+        None => likelihoods[0].exp(),
+    }
+}
+
 fn report(file: String, answers: Vec<Answered>, choices: bool, identical: bool) -> TaskReport {
     let of_gold = |a: &Answered, answer: &Answer| answer.log_likelihoods[a.gold.unwrap_or(0)];
     let column = |value: &dyn Fn(&Answered) -> f64| Estimate::of(&answers.iter().map(value).collect::<Vec<_>>());
@@ -210,6 +233,11 @@ fn report(file: String, answers: Vec<Answered>, choices: bool, identical: bool) 
         identical,
         accuracy: accuracy(&answers, |a| a.right),
         normalised: choices.then(|| accuracy(&answers, |a| a.right_normalised)),
+        probability: Probability {
+            reference: column(&|a| probability(a, &a.reference)),
+            candidate: column(&|a| probability(a, &a.candidate)),
+            change: column(&|a| probability(a, &a.candidate) - probability(a, &a.reference)),
+        },
         reference_log_likelihood: column(&|a| of_gold(a, &a.reference)),
         log_likelihood_change: column(&|a| of_gold(a, &a.candidate) - of_gold(a, &a.reference)),
         differing: differing.map(|a| a.id.clone()).collect(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use candle_core::{D, DType, Device, Tensor};
-use wcodec::eval::{Item, Question, TaskReport, measure_task, read_items};
+use wcodec::eval::{Answer, Answered, Item, Question, TaskReport, measure_task, read_items};
 use wcodec::model::{CausalModel, ModelConfig, Tree};
 
 fn items(folder: &TempDir) -> Vec<Item> {
@@ -103,6 +103,23 @@ fn log_likelihoods_are_those_of_a_plain_loop() {
         })
         .sum();
     assert!((report.log_likelihood_change.mean - change / 6.0).abs() < 1e-12);
+    // The share of the right answer's likelihood among those of all; of a cloze, its own.
+    let probability = |a: &Answered, answer: &Answer| match a.gold {
+        Some(gold) => {
+            let all: f64 = answer.log_likelihoods.iter().map(|l| l.exp()).sum();
+            answer.log_likelihoods[gold].exp() / all
+        }
+        None => answer.log_likelihoods[0].exp(),
+    };
+    let mean = |of: &dyn Fn(&Answered) -> f64| report.answers.iter().map(of).sum::<f64>() / 6.0;
+    let [reference, candidate] = [
+        mean(&|a| probability(a, &a.reference)),
+        mean(&|a| probability(a, &a.candidate)),
+    ];
+    let found = report.probability;
+    assert!((found.reference.mean - reference).abs() < 1e-12 && (found.candidate.mean - candidate).abs() < 1e-12);
+    assert!((found.change.mean - (candidate - reference)).abs() < 1e-12 && found.change.mean != 0.0);
+    assert!(found.change.standard_error > 0.0);
     let differing: Vec<&str> = report.differing.iter().map(String::as_str).collect();
     let expected = report.answers.iter().filter(|a| a.reference.pick != a.candidate.pick);
     assert_eq!(differing, expected.map(|a| a.id.as_str()).collect::<Vec<_>>());

@@ -3,8 +3,8 @@
 use super::comparison::comparison;
 use super::published::Published;
 use super::report::{
-    Candidate, Measured, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus, short,
-    too_long, values, word,
+    Candidate, Measured, PROBABILITY, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus,
+    probability_cells, probability_interval, short, too_long, values, word,
 };
 use crate::output;
 use crate::page::{Figure, Interval, Mark, Page, Plot, Scale, Section, Series, Sheet, intervals};
@@ -227,6 +227,17 @@ fn tasks(report: &Report) -> Section {
     for (colour, candidate) in report.candidates.iter().enumerate() {
         let name = candidate.label.as_str();
         let mut sheet = Sheet::new(name, &columns);
+        let interval = |label: String, value: f64, [low, high]: [f64; 2]| Interval {
+            label: match report.candidates.len() {
+                1 => label,
+                _ => format!("{name}: {label}"),
+            },
+            low,
+            value,
+            high,
+            text: format!("{value:+.2}"),
+            colour,
+        };
         for task in &candidate.tasks {
             for (kind, accuracy) in accuracies(task) {
                 let label = format!("{}, {kind}", short(&task.file));
@@ -240,20 +251,14 @@ fn tasks(report: &Report) -> Section {
                 }
                 sheet.row([label.clone(), items].into_iter().chain(cells(accuracy)));
                 let p = &accuracy.paired;
-                let [low, high] = p.interval_points;
-                let label = match report.candidates.len() {
-                    1 => label,
-                    _ => format!("{name}: {label}"),
-                };
-                let text = format!("{:+.2}", p.delta_points);
-                rows.push(Interval {
-                    label,
-                    low,
-                    value: p.delta_points,
-                    high,
-                    text,
-                    colour,
-                });
+                rows.push(interval(label, p.delta_points, p.interval_points));
+            }
+            if !task.identical {
+                let label = format!("{}, {PROBABILITY}", short(&task.file));
+                let cells = probability_cells(&task.probability);
+                sheet.row([label.clone(), task.items.to_string()].into_iter().chain(cells));
+                let change = 100.0 * task.probability.change.mean;
+                rows.extend(probability_interval(&task.probability).map(|ends| interval(label, change, ends)));
             }
         }
         section.tables.extend((!candidate.tasks.is_empty()).then_some(sheet));

@@ -1,7 +1,10 @@
 //! The report as Markdown, for model cards.
 
 use super::comparison::side_by_side;
-use super::report::{Candidate, Report, accuracies, cells, decided, perplexity, plus_minus, too_long, values, word};
+use super::report::{
+    Candidate, PROBABILITY, Report, accuracies, cells, decided, perplexity, plus_minus, probability_cells, too_long,
+    values, word,
+};
 use crate::output;
 use crate::table::Align;
 
@@ -85,6 +88,10 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
             };
             let name = if name == "accuracy" { "" } else { ", normalised" };
             out += &format!("| {}{name} | {} | {figures} |\n", code(&task.file), task.items);
+        }
+        if !task.identical {
+            let figures = probability_cells(&task.probability).join(" | ");
+            out += &format!("| {}, {PROBABILITY} | {} | {figures} |\n", code(&task.file), task.items);
         }
     }
     for task in &candidate.tasks {

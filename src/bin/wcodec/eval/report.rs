@@ -3,7 +3,9 @@
 use crate::output::{count, duration};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wcodec::eval::{Accuracy, Check, Estimate, Outcome, Perplexity, Spent, TaskReport, TextReport, Times, Verdict};
+use wcodec::eval::{
+    Accuracy, Check, Estimate, Outcome, Perplexity, Probability, Spent, TaskReport, TextReport, Times, Verdict,
+};
 
 /// All that was measured.
 pub(crate) struct Report {
@@ -229,6 +231,31 @@ pub(super) fn cells(accuracy: &Accuracy) -> [String; 7] {
         format!("{:.3}", p.mcnemar_p),
     ]
 }
+
+/// As [`cells`], of how probable the right answers are.
+pub(super) fn probability_cells(probability: &Probability) -> [String; 7] {
+    let interval =
+        probability_interval(probability).map_or("?".to_owned(), |[low, high]| format!("{low:+.3} to {high:+.3}"));
+    [
+        plus_minus(probability.reference, 100.0, 2),
+        plus_minus(probability.candidate, 100.0, 2),
+        format!("{:+.3}", 100.0 * probability.change.mean),
+        interval,
+        String::new(),
+        String::new(),
+        String::new(),
+    ]
+}
+
+/// The 95 % interval of the change, in points: of one item there is none.
+pub(super) fn probability_interval(probability: &Probability) -> Option<[f64; 2]> {
+    let change = probability.change;
+    let interval = [-1.96, 1.96].map(|z| 100.0 * (change.mean + z * change.standard_error));
+    interval.iter().all(|end| end.is_finite()).then_some(interval)
+}
+
+/// What the right answers' probability is called.
+pub(super) const PROBABILITY: &str = "right answer's probability";
 
 /// Accuracies of a task, with their names.
 pub(super) fn accuracies(task: &TaskReport) -> impl Iterator<Item = (&'static str, &Accuracy)> {

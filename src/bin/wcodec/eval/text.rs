@@ -2,8 +2,8 @@
 
 use super::comparison::side_by_side;
 use super::report::{
-    Candidate, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus, short, too_long, took,
-    values, word,
+    Candidate, PROBABILITY, Report, accuracies, cells, decided, increase_interval, perplexity, plus_minus,
+    probability_cells, short, too_long, took, values, word,
 };
 use crate::output::{count, printable};
 use crate::table::{Align, Table};
@@ -138,6 +138,11 @@ fn task(task: &TaskReport) -> String {
     for (name, accuracy) in accuracies(task) {
         table.row([name.to_owned()].into_iter().chain(cells(accuracy)));
     }
+    table.row(
+        [PROBABILITY.to_owned()]
+            .into_iter()
+            .chain(probability_cells(&task.probability)),
+    );
     out += &table.render();
     out += &format!(
         "log-likelihood of the right answer: {} nats, change {}\n",
