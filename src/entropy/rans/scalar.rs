@@ -20,6 +20,9 @@ fn plain(entry: u32, state: u32, bits: u32) -> (u32, u32) {
     (state, entry)
 }
 
+/// Of so many lowest bits.
+const MASKS: [u32; 8] = [0, 1, 3, 7, 15, 31, 63, 127];
+
 /// As `plain`, of signed integers: the lowest bits of the state are raw.
 #[inline(always)]
 pub(super) fn signed(entry: u32, state: u32, bits: u32) -> (u32, u32) {
@@ -27,7 +30,7 @@ pub(super) fn signed(entry: u32, state: u32, bits: u32) -> (u32, u32) {
         .wrapping_mul(state >> bits)
         .wrapping_add(entry >> 10 & 0x7ff);
     let raw = entry & 7;
-    (state >> raw, entry >> 2 & 0xfe | state & ((1 << raw) - 1))
+    (state >> raw, entry >> 2 & 0xfe | state & MASKS[raw as usize])
 }
 
 #[inline(always)]
