@@ -68,8 +68,8 @@ fn pages_have_all_in_them_and_need_nothing_else() {
     ] {
         assert!(eval.contains(part), "{part}");
     }
-    // Published figures are of other models.
-    assert!(!eval.contains("published"));
+    // What was measured elsewhere is of other models.
+    assert!(!eval.contains("elsewhere"));
     let parts = [
         "Targets",
         "Entropy by field",

@@ -162,11 +162,13 @@ fn distributions(found: &Found) -> Section {
                 mark: Mark::Steps,
                 points,
                 labels: Vec::new(),
+                intervals: Vec::new(),
             },
             Series {
                 mark: Mark::Line,
                 points: line.collect(),
                 labels: Vec::new(),
+                intervals: Vec::new(),
             },
         ];
         let plot = Plot {

@@ -1,7 +1,7 @@
 //! Several candidates, and what is published of others: size against cost.
 
 use super::published::Published;
-use super::report::{Candidate, Report, cells, short, word};
+use super::report::{Candidate, Report, cells, plus_minus, short, word};
 use crate::output;
 use crate::page::{Figure, Mark, Plot, Scale, Section, Series, Sheet};
 use crate::table::Align::{self, Left, Right};
@@ -92,7 +92,12 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
             let (points, labels) = members.into_iter().unzip();
             // Of several folders each is a curve.
             let mark = if name.is_some() { Mark::Rings } else { Mark::Points };
-            series.push(Series { mark, points, labels });
+            series.push(Series {
+                mark,
+                points,
+                labels,
+                intervals: Vec::new(),
+            });
             legend.push(name.unwrap_or_else(|| "measured here".into()));
         }
         let mut note = String::new();
@@ -101,8 +106,9 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
                 mark: Mark::Rings,
                 points: peer.points.iter().map(|p| (p.1, p.2)).collect(),
                 labels: peer.points.iter().map(|p| p.0.clone()).collect(),
+                intervals: Vec::new(),
             });
-            legend.push(format!("{}, published", peer.name));
+            legend.push(format!("{}, elsewhere", peer.name));
         }
         if let Some(p) = published {
             let sources = p
@@ -111,7 +117,7 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
                 .map(|s| format!("{}: {}", s.name, s.source))
                 .collect::<Vec<_>>();
             note = format!(
-                "Published for {}: {}. Sources: {}.",
+                "Measured elsewhere, not in this run, for {}: {}. Sources: {}.",
                 p.model,
                 p.conditions,
                 sources.join("; ")
@@ -140,26 +146,25 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
         section.figures.push(figure);
     }
     for (i, task) in first.iter().flat_map(|c| c.tasks.iter().enumerate()) {
-        let points = report
-            .candidates
-            .iter()
-            .map(|c| (rate(c), 100.0 * c.tasks[i].accuracy.candidate.mean));
+        let paired = |c: &Candidate| c.tasks[i].accuracy.paired;
+        let all = || report.candidates.iter();
         let series = vec![Series {
             mark: Mark::Points,
-            points: points.collect(),
-            labels: report.candidates.iter().map(label).collect(),
+            points: all().map(|c| (rate(c), paired(c).delta_points)).collect(),
+            labels: all().map(label).collect(),
+            intervals: all().map(|c| paired(c).interval_points).collect(),
         }];
-        let limit = Some(100.0 * task.accuracy.reference.mean);
-        let y = ("accuracy, %", Scale::Linear);
+        let y = ("change of the accuracy, points", Scale::Linear);
         let svg = Plot {
             x: (x, Scale::Linear),
             y,
             series,
-            limit,
+            limit: Some(0.0),
         }
-        .svg("Accuracy over bits a weight");
+        .svg("Change of the accuracy over bits a weight");
         let mut figure = Figure::new(&format!("Accuracy on {}", short(&task.file)), Vec::new(), svg);
-        figure.note = "Dashed: the reference.".into();
+        let reference = plus_minus(task.accuracy.reference, 100.0, 2);
+        figure.note = format!("With 95 % intervals. Dashed: the reference, {reference} %.");
         section.figures.push(figure);
     }
     section

@@ -54,7 +54,8 @@ fn lead(report: &Report) -> (String, &'static str) {
         return (what.into(), "good");
     }
     match report.outcome() {
-        Some(Outcome::Met) => ("All limits are met.".into(), "good"),
+        Some(Outcome::Met) if report.checks().count() == 1 => ("The limit is met.".into(), "good"),
+        Some(Outcome::Met) => (format!("All {} limits are met.", report.checks().count()), "good"),
         Some(Outcome::Uncertain) => {
             let what = "Within the limits, but an interval is too wide to tell: more text or items would.";
             (what.into(), "open")
@@ -183,6 +184,7 @@ fn divergences(texts: &[(&Candidate, &TextReport)]) -> Option<Figure> {
             mark: Mark::Steps,
             points,
             labels: Vec::new(),
+            intervals: Vec::new(),
         }
     });
     let plot = Plot {
@@ -210,7 +212,9 @@ fn divergences(texts: &[(&Candidate, &TextReport)]) -> Option<Figure> {
 
 fn tasks(report: &Report) -> Section {
     let note = "Change of the accuracy in percentage points, item by item, with the 95 % interval of a paired \
-                bootstrap (10,000 resamples) and McNemar's exact p-value.";
+                bootstrap (10,000 resamples) and McNemar's exact p-value. The right answer's probability, against the \
+                other choices' or of a cloze's target, changes on every item, and so tells smaller differences; its \
+                interval is 1.96 standard errors to each side.";
     let mut section = Section::new("Tasks", note);
     let columns = [
         ("Task", Left),

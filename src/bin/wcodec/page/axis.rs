@@ -32,6 +32,8 @@ impl Axis {
         let room = match high - low {
             0.0 if low == 0.0 || scale == Scale::Log => 1.0,
             0.0 => low.abs() * 0.2,
+            // Values that are all but the same are not drawn as if they were far apart.
+            range if scale == Scale::Linear => (range * 0.06).max(low.abs().max(high.abs()) * 0.002),
             range => range * 0.06,
         };
         Self {
@@ -146,6 +148,8 @@ mod tests {
             let axis = Axis::new(Scale::Linear, [one].into_iter(), (0.0, 10.0));
             assert!((axis.place(one) - 5.0).abs() < 1e-9 && !texts(&axis).is_empty());
         }
+        let axis = Axis::new(Scale::Linear, [5.0221, 5.0224].into_iter(), (0.0, 100.0));
+        assert!(axis.place(5.0224) - axis.place(5.0221) < 10.0);
         assert!(!texts(&Axis::new(Scale::Linear, std::iter::empty(), (0.0, 1.0))).is_empty());
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Series {
     pub(crate) mark: Mark,
     pub(crate) points: Vec<(f64, f64)>,
     pub(crate) labels: Vec<String>,
+    /// From where to where each point may be, or of none.
+    pub(crate) intervals: Vec<[f64; 2]>,
 }
 
 /// Series on common axes, in the colours `c0`, `c1`, ...
@@ -51,7 +53,9 @@ impl Plot<'_> {
     pub(crate) fn svg(&self, label: &str) -> String {
         let all = || self.series.iter().flat_map(|s| &s.points);
         let x = Axis::new(self.x.1, all().map(|p| p.0), (LEFT, WIDTH - RIGHT));
-        let y = Axis::new(self.y.1, all().map(|p| p.1).chain(self.limit), (HEIGHT - BOTTOM, TOP));
+        let ends = self.series.iter().flat_map(|s| s.intervals.iter().flatten().copied());
+        let heights = all().map(|p| p.1).chain(ends).chain(self.limit);
+        let y = Axis::new(self.y.1, heights, (HEIGHT - BOTTOM, TOP));
         let mut out = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
             escape(label)
@@ -61,6 +65,14 @@ impl Plot<'_> {
         let mut taken: Vec<(f64, f64, f64)> = Vec::new();
         for (i, series) in self.series.iter().enumerate() {
             let places: Vec<(f64, f64)> = series.points.iter().map(place).collect();
+            for ((x, _), ends) in places.iter().zip(&series.intervals) {
+                let [low, high] = ends.map(|end| y.place(end));
+                let _ = write!(
+                    out,
+                    "<path class=\"s{} thin\" d=\"M{x:.2} {low:.2}V{high:.2}\"/>",
+                    i % COLOURS
+                );
+            }
             series.draw(&mut out, &places, i % COLOURS);
             if matches!(series.mark, Mark::Points | Mark::Rings) {
                 taken.extend(places.iter().map(|(x, y)| (x - 4.0, 8.0, y + 4.0)));
@@ -206,6 +218,7 @@ mod tests {
                 mark: Mark::Points,
                 points: vec![(1.0, 2.0)],
                 labels: vec![label.into()],
+                intervals: vec![[1.0, 4.0]],
             }];
             let (x, y) = (("x", Scale::Linear), ("y", Scale::Linear));
             Plot {
@@ -217,6 +230,8 @@ mod tests {
             .svg("")
         };
         assert!(of("short").contains(">short<"));
+        // Its interval, and nothing else, is a line.
+        assert_eq!(of("").matches("class=\"s0 thin\"").count(), 1);
         let long = of("a-model-of-a-very-long-name-fine-tuned-0050");
         assert!(
             long.contains("a-model") && long.contains('…') && long.contains("0050<"),
