@@ -155,6 +155,7 @@ impl Statistics {
                 display(&folder)
             ));
         }
+        store.room_for(Needs::on_disk(&sizes))?;
         let pass = Pass {
             config: &config,
             vb: vb.clone(),

@@ -129,8 +129,7 @@ impl Needs {
         let scores = 8 * batch * of(sizes.window) * of(config.heads) + 4 * of(sizes.window).pow(2);
         let activations = 4 * (wide + scores);
         let states = 4 * batch * hidden;
-        let outputs: u64 = linear_sizes(config).iter().map(|(_, outputs, _)| of(*outputs)).sum();
-        let sums = layers * (28 * tokens + 8 * outputs) + 8 * hidden * hidden + 32 * vocab;
+        let sums = sums(sizes);
         let head = 6 * vocab * hidden + 28 * rows * vocab + 12 * states;
         let gradients = 2 * sums + 24 * hidden * hidden + (layers + 1) * states + head.max(layer + activations);
         let ends = 2 * sums + 64 * hidden * hidden;
@@ -153,6 +152,19 @@ impl Needs {
         })
     }
 
+    /// Bytes on disk that statistics take at most.
+    pub(super) fn on_disk(sizes: &Sizes) -> u64 {
+        let config = sizes.config;
+        let of = |n: usize| n as u64;
+        let [hidden, query, inner] = [config.hidden, config.heads * config.head_dim, config.intermediate].map(of);
+        // Half a matrix in F32, an order and a diagonal; a header.
+        let factor = |n: u64| 2 * n * n + 10 * n + 4096;
+        let layer = 2 * factor(hidden) + factor(query) + factor(inner);
+        // What is written anew is there twice.
+        let states = 4 * of(sizes.tokens) * hidden;
+        of(config.layers) * layer + 2 * factor(hidden) + 2 * (sums(sizes) + states)
+    }
+
     fn most(&self) -> u64 {
         self.always + self.gradients.max(self.factors).max(self.quantising)
     }
@@ -161,6 +173,14 @@ impl Needs {
     pub(super) fn left(&self, limit: u64) -> u64 {
         limit.saturating_sub(self.always + self.besides)
     }
+}
+
+/// Bytes of gradients that are summed.
+fn sums(sizes: &Sizes) -> u64 {
+    let (config, of) = (sizes.config, |n: usize| n as u64);
+    let outputs: u64 = linear_sizes(config).iter().map(|(_, outputs, _)| of(*outputs)).sum();
+    let (tokens, hidden) = (of(sizes.tokens), of(config.hidden));
+    of(config.layers) * (28 * tokens + 8 * outputs) + 8 * hidden * hidden + 32 * of(config.vocab)
 }
 
 /// Bytes that quantising a tensor takes.

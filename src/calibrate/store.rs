@@ -64,6 +64,32 @@ impl Store {
         Ok(store)
     }
 
+    /// Refuses, before the work, a disk without room for statistics of so many bytes, of which some may be there.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with how much is missing.
+    pub(super) fn room_for(&self, bytes: u64) -> Result<()> {
+        let looking = || Error::io(format!("looking for statistics in {}", display(&self.folder)));
+        let mut there = 0;
+        for entry in fs::read_dir(&self.folder).map_err(looking())? {
+            let entry = entry.map_err(looking())?;
+            if is_ours(&entry.file_name().to_string_lossy()) {
+                there += entry.metadata().map_err(looking())?.len();
+            }
+        }
+        let missing = bytes.saturating_sub(there);
+        match free(&self.folder) {
+            Some(free) if free < missing => Err(Error::input(
+                display(&self.folder),
+                format!(
+                    "statistics take up to {missing} bytes more there, and {free} are free on that disk: free some, or name a \
+                     folder elsewhere (--statistics)"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes files of such names.
     fn sweep(&self, goes: &dyn Fn(&str) -> bool) -> Result<()> {
         let deleting = || Error::io(format!("deleting statistics in {}", display(&self.folder)));
@@ -165,6 +191,19 @@ impl Store {
             fs::remove_file(&path).map_err(Error::io(format!("deleting {}", display(&path))))?;
         }
         Ok(())
+    }
+}
+
+/// Bytes that may be written where a folder is, if the system says so.
+fn free(folder: &Path) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    return rustix::fs::statvfs(folder)
+        .ok()
+        .map(|s| s.f_bavail.saturating_mul(s.f_frsize));
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        None
     }
 }
 

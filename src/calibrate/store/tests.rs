@@ -37,6 +37,20 @@ fn nothing_of_others_is_deleted() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_disk_without_room_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), "a").unwrap();
+    store.save("one", &one()).unwrap();
+    let there = fs::metadata(store.path("one")).unwrap().len() + fs::metadata(folder.path().join(KEY)).unwrap().len();
+    // What is there takes no more room.
+    store.room_for(there).unwrap();
+    let said = store.room_for(u64::MAX).unwrap_err().to_string();
+    assert!(said.contains(&(u64::MAX - there).to_string()), "{said}");
+    assert!(said.contains("--statistics"), "{said}");
+}
+
+#[test]
 fn damage_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), "a").unwrap();
