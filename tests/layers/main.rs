@@ -96,7 +96,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_transformers", &["bin"]),
     ("tokenizers", &["eval", "bin"]),
     ("minijinja", &["bin"]),
-    ("rustix", &["bin/wcodec/baseline/load.rs"]),
+    ("rustix", &["bin/wcodec/baseline/load.rs", "calibrate/store.rs"]),
     (
         "safetensors",
         &[
