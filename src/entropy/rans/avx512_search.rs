@@ -225,15 +225,15 @@ struct Symbol {
     offset: __m512i,
 }
 
-/// The states after the symbols found, refilled from `words`, and the bytes taken.
+/// `(state >> prob_bits) * freq + offset`, with the halves of states and products apart: the low half, the high one but
+/// for what is carried into it, and the lanes that carry.
 ///
 /// # Safety
-/// 64 bytes may be read; the CPU has the instructions.
+/// The CPU has the instructions.
 #[inline(always)]
-unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32, words: *const u8) -> (States, usize) {
+unsafe fn narrow(states: States, symbol: Symbol, prob_bits: u32) -> (__m512i, __m512i, __mmask32) {
     // SAFETY: the caller's.
     unsafe {
-        // (state >> prob_bits) * freq + offset, with the halves of states and products apart.
         let Symbol { freq, offset } = symbol;
         let quotient = _mm512_shrdv_epi16(states.low, states.high, _mm512_set1_epi16(prob_bits as i16));
         let quotient_high = _mm512_srl_epi16(states.high, _mm_cvtsi32_si128(prob_bits as i32));
@@ -242,10 +242,22 @@ unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32, words: *const 
             _mm512_mulhi_epu16(quotient, freq),
             _mm512_mullo_epi16(quotient_high, freq),
         );
+        (low, high, _mm512_cmplt_epu16_mask(low, offset))
+    }
+}
+
+/// The states after the symbols found, refilled from `words`, and the bytes taken.
+///
+/// # Safety
+/// 64 bytes may be read; the CPU has the instructions.
+#[inline(always)]
+unsafe fn advance(states: States, symbol: Symbol, prob_bits: u32, words: *const u8) -> (States, usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (low, high, carry) = narrow(states, symbol, prob_bits);
         // Below 2^16: no high half, and no carry into it. To test their sum instead is one wait more (four in
         // flight: 3 % slower).
-        let carry = _mm512_cmplt_epu16_mask(low, offset);
-        let empty = _mm512_mask_cmpge_epu16_mask(_mm512_testn_epi16_mask(high, high), low, offset);
+        let empty = _mm512_mask_cmpge_epu16_mask(_mm512_testn_epi16_mask(high, high), low, symbol.offset);
         let high = _mm512_mask_add_epi16(high, carry, high, _mm512_set1_epi16(1));
         let filled = _mm512_mask_expand_epi16(low, empty, _mm512_loadu_si512(words.cast()));
         let states = States {
@@ -271,15 +283,7 @@ unsafe fn advance_signed(
 ) -> (States, __m512i, usize) {
     // SAFETY: the caller's.
     unsafe {
-        let Symbol { freq, offset } = symbol;
-        let quotient = _mm512_shrdv_epi16(states.low, states.high, _mm512_set1_epi16(prob_bits as i16));
-        let quotient_high = _mm512_srl_epi16(states.high, _mm_cvtsi32_si128(prob_bits as i32));
-        let low = _mm512_add_epi16(_mm512_mullo_epi16(quotient, freq), offset);
-        let high = _mm512_add_epi16(
-            _mm512_mulhi_epu16(quotient, freq),
-            _mm512_mullo_epi16(quotient_high, freq),
-        );
-        let carry = _mm512_cmplt_epu16_mask(low, offset);
+        let (low, high, carry) = narrow(states, symbol, prob_bits);
         let high = _mm512_mask_add_epi16(high, carry, high, _mm512_set1_epi16(1));
         let raw = _mm512_srli_epi16::<8>(token);
         let above = _mm512_sllv_epi16(_mm512_set1_epi16(-1), raw);
