@@ -82,7 +82,7 @@ fn model(folder: &Path, seed: u64, [hidden, inner, vocab, layers]: [usize; 4]) {
 }
 
 fn encode(folder: &Path, memory: Option<u64>, gradients: bool) -> wcodec::Result<Vec<u8>> {
-    let mut calibration = Calibration::new(folder.join("text.txt"));
+    let mut calibration = Calibration::new([folder.join("text.txt")]);
     calibration.tokens = 4096;
     (calibration.memory, calibration.gradients) = (memory, gradients);
     let to = folder.join("out.wcodec");

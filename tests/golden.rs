@@ -283,7 +283,7 @@ fn a_certificate_is_read_field_by_field() {
             "max_ppl_increase": 40.0,
             "accept_uncertain": true,
         },
-        "calibration": { "file": "gold_calibration.txt", "sha256": text, "tokens": 2048, "window": 64 },
+        "calibration": [{ "file": "gold_calibration.txt", "sha256": text, "tokens": 2048, "window": 64 }],
         "bytes": 39088,
         "bits": 7.43117870722,
         "quantised_bits": 5.39814814815,

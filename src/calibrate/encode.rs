@@ -1,4 +1,4 @@
-//! A calibrated file, from the model and a text.
+//! A calibrated file, from the model and texts.
 
 use super::expected;
 use super::finite::finite;
@@ -20,23 +20,24 @@ use crate::{Error, Result};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// What to calibrate with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Calibration {
-    /// A text like those that the model is for.
-    pub text: PathBuf,
-    /// Tokens of it that are used, the first ones. Default 16384.
+    /// Texts like those that the model is for, each of another kind.
+    pub texts: Vec<PathBuf>,
+    /// Tokens that are used, the first ones of each text: of all as many, but where a text has fewer the longer ones
+    /// give the rest. Default 16384.
     pub tokens: usize,
     /// Tokens of a window. Default 512, or the model's positions if fewer.
     pub window: usize,
     /// Whether the loss is differentiated. Without, far less time is needed, and more is lost at the same bits.
     /// Default true.
     pub gradients: bool,
-    /// Leave the last eighth of the text out, so that it can be measured on.
+    /// Leave the last eighth of each text out, so that it can be measured on.
     pub held_out: bool,
     /// Folder for the statistics, which is kept. Default: one beside the output, deleted in the end.
     pub folder: Option<PathBuf>,
@@ -46,10 +47,10 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// By a text, with defaults.
-    pub fn new(text: impl Into<PathBuf>) -> Self {
+    /// By texts, with defaults.
+    pub fn new(texts: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         Self {
-            text: text.into(),
+            texts: texts.into_iter().map(Into::into).collect(),
             tokens: 16384,
             window: 512,
             gradients: true,
@@ -70,13 +71,13 @@ impl Calibration {
 /// Windows that calibration needs at least.
 const LEAST_WINDOWS: usize = 4;
 
-/// Encodes a safetensors file or a model's folder with quantised weights, calibrated on a text. `config.json`
+/// Encodes a safetensors file or a model's folder with quantised weights, calibrated on texts. `config.json`
 /// and `tokenizer.json` must be beside the weights. The first progress is told of tokens that go through layers,
 /// the second of bytes. Of what is not as it should be, and was made up for, the second is told (weights or a tensor
 /// that are kept, or quantised as without calibration).
 ///
 /// # Errors
-/// As [`checkpoint::encode_lossy`]; [`Error::Input`] if the text is too short, the model of no known kind, or more memory is
+/// As [`checkpoint::encode_lossy`]; [`Error::Input`] if a text is too short, the model of no known kind, or more memory is
 /// needed than is allowed, with how much;
 /// [`Error::Compute`] if a layer's outputs or gradients are not finite.
 pub fn encode(
@@ -104,13 +105,13 @@ pub fn encode(
     Ok(reports)
 }
 
-/// What a model made of a text.
+/// What a model made of texts.
 pub(crate) struct Statistics {
     store: Store,
     /// The weights, in F32; those that are not finite are 0.
     vb: VarBuilder<'static>,
-    /// Tokens that were read.
-    pub(crate) tokens: usize,
+    /// Tokens that were read of each text.
+    pub(crate) tokens: Vec<usize>,
     /// Tokens of a window.
     pub(crate) window: usize,
     /// What the statistics depend on.
@@ -122,7 +123,7 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// Has the model read the text, unless it has before. The second progress is told of what was made up for.
+    /// Has the model read the texts, unless it has before. The second progress is told of what was made up for.
     pub(crate) fn gather(
         files: &ModelFiles,
         calibration: &Calibration,
@@ -134,14 +135,15 @@ impl Statistics {
         let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
         let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
         let window = window(calibration, &config);
-        let (tokens, text) = tokens(&encoder, calibration, window)?;
+        let texts = calibration_tokens(&encoder, calibration, window)?;
+        let tokens = texts.tokens();
         let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
         expected::check(files, &config)?;
         let sizes = Sizes {
             config: &config,
             tokens: tokens.len(),
             window,
-            text,
+            text: texts.most,
         };
         let portions = Portions::within(calibration.memory, &sizes, files)?;
         let needs = Needs::of(portions, &sizes, files)?;
@@ -182,7 +184,7 @@ impl Statistics {
             ));
         }
         Ok(Self {
-            tokens: tokens.len(),
+            tokens: texts.of_text.iter().map(Vec::len).collect(),
             window,
             key,
             kept: calibration.folder.is_some(),
@@ -193,7 +195,13 @@ impl Statistics {
     }
 
     pub(crate) fn quantiser(&self, backend: Backend) -> Result<Quantiser<'_>> {
-        Quantiser::load(&self.store, self.vb.clone(), backend, self.tokens, self.room)
+        Quantiser::load(
+            &self.store,
+            self.vb.clone(),
+            backend,
+            self.tokens.iter().sum(),
+            self.room,
+        )
     }
 
     /// Deletes them, unless a folder was named for them.
@@ -229,51 +237,104 @@ const TOKEN_BYTES: usize = 16;
 
 /// The tokens that are calibrated on.
 pub(crate) fn text_tokens(encoder: &TextEncoder, calibration: &Calibration, config: &ModelConfig) -> Result<Vec<u32>> {
-    Ok(tokens(encoder, calibration, window(calibration, config))?.0)
+    Ok(calibration_tokens(encoder, calibration, window(calibration, config))?.tokens())
 }
 
 fn window(calibration: &Calibration, config: &ModelConfig) -> usize {
     calibration.window.min(config.max_positions()).max(2)
 }
 
-/// Whole windows of the text, and how much memory is taken for it in units of tokenised bytes.
-fn tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<(Vec<u32>, u64)> {
-    let (mut tokens, mut most) = (Vec::new(), 0);
-    let mut texts = read_text(&calibration.text)?;
-    let read: usize = texts.iter().map(|(_, text)| text.len()).sum();
-    if calibration.held_out {
-        texts = split_last_eighth(texts).0;
+/// What texts give.
+struct CalibrationTokens {
+    /// Whole windows of each.
+    of_text: Vec<Vec<u32>>,
+    /// How much memory reading takes, in units of tokenised bytes.
+    most: u64,
+}
+
+impl CalibrationTokens {
+    fn tokens(&self) -> Vec<u32> {
+        self.of_text.concat()
     }
-    for (at, text) in texts {
+}
+
+/// Has every text give as many windows; what a text lacks, those give that are longer.
+fn calibration_tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<CalibrationTokens> {
+    let texts = &calibration.texts;
+    let mut all = CalibrationTokens {
+        of_text: vec![Vec::new(); texts.len()],
+        most: 0,
+    };
+    let mut by_length: Vec<usize> = (0..texts.len()).collect();
+    by_length.sort_by_key(|&i| fs::metadata(&texts[i]).map_or(0, |m| m.len()));
+    let (mut windows, mut got) = (calibration.tokens / window, 0);
+    for (before, &i) in by_length.iter().enumerate() {
+        if texts[..i].contains(&texts[i]) {
+            return Err(Error::input(display(&texts[i]), "named twice to calibrate on"));
+        }
+        let share = windows / (texts.len() - before) * window;
+        let (mut tokens, most) = first_tokens(encoder, &texts[i], calibration.held_out, share)?;
+        got += tokens.len().min(calibration.tokens);
+        tokens.truncate(share.min(tokens.len()) / window * window);
+        if tokens.is_empty() && texts.len() > 1 {
+            let what = "it is too short to calibrate on: of several texts each gives a window at least, which is";
+            let more = "leave it out, or ask for more tokens (--calibration-tokens)";
+            return Err(Error::input(
+                display(&texts[i]),
+                format!("{what} {window} tokens{}: {more}", behind(calibration)),
+            ));
+        }
+        windows -= tokens.len() / window;
+        all.of_text[i] = tokens;
+        all.most = all.most.max(most);
+    }
+    let (read, least) = (all.of_text.iter().map(Vec::len).sum::<usize>(), LEAST_WINDOWS * window);
+    if read < least {
+        let what = format!(
+            "{} tokens{} are too few to calibrate on: {least} are needed at least, which is {LEAST_WINDOWS} windows of \
+             {window}, and 16384 are good",
+            got.min(calibration.tokens),
+            behind(calibration),
+        );
+        let names: Vec<String> = texts.iter().map(display).collect();
+        return Err(Error::input(names.join(", "), what));
+    }
+    Ok(all)
+}
+
+/// Where the tokens are that are counted.
+fn behind(calibration: &Calibration) -> &'static str {
+    match calibration.held_out {
+        true => " before the last eighth, which is held out",
+        false => "",
+    }
+}
+
+/// So many tokens of a text or a few more, or all that it has; and how much memory is taken for it in units of tokenised
+/// bytes.
+fn first_tokens(encoder: &TextEncoder, path: &Path, held_out: bool, wanted: usize) -> Result<(Vec<u32>, u64)> {
+    let (mut tokens, mut most) = (Vec::new(), 0);
+    let mut documents = read_text(path)?;
+    let read: usize = documents.iter().map(|(_, text)| text.len()).sum();
+    if held_out {
+        documents = split_last_eighth(documents).0;
+    }
+    for (at, text) in documents {
         tokens.extend(encoder.bos());
         // Of a long text as much as is likely to be enough: its tokens take far more memory than itself.
-        let likely = TOKEN_BYTES.saturating_mul(calibration.tokens - tokens.len().min(calibration.tokens));
+        let likely = TOKEN_BYTES.saturating_mul(wanted - tokens.len().min(wanted));
         let end = (0..=likely.min(text.len())).rev().find(|&i| text.is_char_boundary(i));
         let start = &text[..end.unwrap_or(0)];
         let mut own = encoder.encode(start, &at)?;
         most = most.max(start.len());
-        if start.len() < text.len() && tokens.len() + own.len() <= calibration.tokens {
+        if start.len() < text.len() && tokens.len() + own.len() <= wanted {
             own = encoder.encode(&text, &at)?;
             most = most.max(text.len());
         }
         tokens.extend(own);
-        if tokens.len() >= calibration.tokens {
+        if tokens.len() >= wanted {
             break;
         }
-    }
-    let (got, least) = (tokens.len(), LEAST_WINDOWS * window);
-    tokens.truncate(calibration.tokens.min(got) / window * window);
-    if tokens.len() < least {
-        let behind = match calibration.held_out {
-            true => " before the last eighth, which is held out",
-            false => "",
-        };
-        let what = format!(
-            "{} tokens{behind} are too few to calibrate on: {least} are needed at least, which is {LEAST_WINDOWS} windows of \
-             {window}, and 16384 are good",
-            got.min(calibration.tokens)
-        );
-        return Err(Error::input(display(&calibration.text), what));
     }
     Ok((tokens, (most + read / 64) as u64))
 }

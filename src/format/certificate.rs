@@ -30,9 +30,9 @@ pub struct Certificate {
     /// What was asked of the encoder.
     #[serde(deserialize_with = "object")]
     pub options: Options,
-    /// What the weights were calibrated on, if they were.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_object")]
-    pub calibration: Option<Calibration>,
+    /// Texts that the weights were calibrated on, if they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
+    pub calibration: Vec<Calibration>,
     /// Bytes of all files.
     pub bytes: u64,
     /// Bits of all files a weight.

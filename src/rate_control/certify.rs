@@ -29,13 +29,16 @@ pub(super) fn blank(run: &Run) -> Result<Certificate> {
             options.accept_uncertain = accept_uncertain;
         }
     }
-    let calibration = run.request.calibration.as_ref().zip(run.statistics);
-    let calibration = calibration.map(|(asked, statistics)| {
-        Ok::<_, crate::Error>(Calibration {
-            file: name(&asked.text),
-            sha256: sha256(&asked.text)?,
-            tokens: statistics.tokens,
-            window: statistics.window,
+    let calibration = run.request.calibration.iter().zip(run.statistics);
+    let calibration = calibration.flat_map(|(asked, statistics)| {
+        let texts = asked.texts.iter().zip(&statistics.tokens);
+        texts.map(|(text, &tokens)| {
+            Ok::<_, crate::Error>(Calibration {
+                file: name(text),
+                sha256: sha256(text)?,
+                tokens,
+                window: statistics.window,
+            })
         })
     });
     let digest = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(String::new()), sha256);
@@ -46,7 +49,7 @@ pub(super) fn blank(run: &Run) -> Result<Certificate> {
         config: digest(&run.reference.config)?,
         tokenizer: digest(&run.reference.tokenizer)?,
         options,
-        calibration: calibration.transpose()?,
+        calibration: calibration.collect::<Result<_>>()?,
         bytes: 0,
         bits: 0.0,
         quantised_bits: 0.0,

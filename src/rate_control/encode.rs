@@ -62,7 +62,7 @@ pub fn encode(
         None => None,
         Some(calibration) => {
             let mut calibration = calibration.clone();
-            calibration.held_out = held_out(request).is_some();
+            calibration.held_out = !held_out(request).is_empty();
             calibration.folder = calibration.folder.or_else(|| request.folder.clone());
             let progress = (watch.progress)(Stage::Calibrating);
             let both = [&*progress, &*progress];

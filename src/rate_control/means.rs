@@ -6,7 +6,7 @@ use crate::calibrate;
 use crate::error::display;
 use crate::eval::{Bos, Limits, ModelFiles, TextEncoder};
 use crate::{Error, Result};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The part of a text that may be in what is calibrated on: licences and headings are in many texts.
 const OVERLAP: f64 = 0.1;
@@ -32,8 +32,8 @@ pub(super) fn fits(reference: &ModelFiles, limit: u64) -> Result<()> {
     Err(Error::input(&reference.name, what))
 }
 
-/// The text of which the last eighth is held out, if there is one: where a limit needs a text and none is named.
-pub(super) fn held_out(request: &Request) -> Option<&Path> {
+/// The texts of which the last eighth is held out, if there are any: where a limit needs a text and none is named.
+pub(super) fn held_out(request: &Request) -> &[PathBuf] {
     let limits = match request.goal {
         Goal::Limits { limits, .. } => limits.divergence.or(limits.perplexity_increase).is_some(),
         Goal::Bits(_) => false,
@@ -41,7 +41,7 @@ pub(super) fn held_out(request: &Request) -> Option<&Path> {
     let calibration = request.calibration.as_ref();
     calibration
         .filter(|_| limits && request.evaluation.texts.is_empty())
-        .map(|c| &*c.text)
+        .map_or(&[], |c| &c.texts)
 }
 
 /// Reads what is measured on, and refuses goals that it cannot answer; `None` if nothing is measured.
@@ -63,12 +63,12 @@ pub(super) fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<
     if let Some((limits, accept_uncertain)) = limits {
         can_tell(&suite, &limits, accept_uncertain)?;
     }
-    if let Some(calibration) = &request.calibration
-        && suite.reads_all_of(&suite::sha256(&calibration.text)?)
-    {
-        let what = "it is the text that is calibrated on: what is measured on it would be too good. Name another one, or \
-                    none: for a limit the last eighth of it is held out then";
-        return Err(Error::input(display(&calibration.text), what));
+    for text in request.calibration.iter().flat_map(|c| &c.texts) {
+        if suite.reads_all_of(&suite::sha256(text)?) {
+            let what = "it is a text that is calibrated on: what is measured on it would be too good. Name another one, or \
+                        none: for a limit the last eighth of it is held out then";
+            return Err(Error::input(display(text), what));
+        }
     }
     if let Some(calibration) = request
         .calibration
@@ -78,10 +78,9 @@ pub(super) fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<
         && part > OVERLAP
     {
         let what = format!(
-            "{:.0} % of what would be measured of it is in the part of {} that is calibrated on: what is measured on it would \
-             be too good. Name another text",
+            "{:.0} % of what would be measured of it is among what is calibrated on: what is measured on it would be too \
+             good. Name another text",
             100.0 * part,
-            display(&calibration.text)
         );
         return Err(Error::input(file, what));
     }

@@ -14,7 +14,7 @@ use crate::model::ModelConfig;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Windows of a text, if nothing else is asked for.
 const WINDOWS: usize = 16;
@@ -86,10 +86,10 @@ pub(super) fn sha256(path: &Path) -> Result<String> {
 }
 
 impl Suite {
-    /// Reads all files; `held_out` is a text of which the last eighth is measured on.
+    /// Reads all files; `held_out` are texts of which the last eighth is measured on.
     pub(super) fn read(
         evaluation: &Evaluation,
-        held_out: Option<&Path>,
+        held_out: &[PathBuf],
         encoder: &TextEncoder,
         config: &ModelConfig,
     ) -> Result<Self> {
@@ -117,7 +117,7 @@ impl Suite {
                 source(path, documents, false)
             })
             .collect::<Result<_>>()?;
-        if let Some(path) = held_out {
+        for path in held_out {
             texts.push(source(path, held_out::read(path, encoder, window)?, true)?);
         }
         let most = evaluation.items.unwrap_or(usize::MAX);
@@ -136,8 +136,8 @@ impl Suite {
     ///
     /// # Errors
     /// [`Error::Input`] if a file is missing, or is none of the certificate's.
-    pub(super) fn of_claims(texts: &[Text], tasks: &[Task], files: [&[std::path::PathBuf]; 2]) -> Result<Self> {
-        let digests = |files: &[std::path::PathBuf]| {
+    pub(super) fn of_claims(texts: &[Text], tasks: &[Task], files: [&[PathBuf]; 2]) -> Result<Self> {
+        let digests = |files: &[PathBuf]| {
             let all = files.iter().map(|path| Ok((path.clone(), sha256(path)?)));
             all.collect::<Result<Vec<_>>>()
         };
@@ -153,7 +153,7 @@ impl Suite {
                 return Err(Error::input(display(path), what));
             }
         }
-        let find = |given: &[(std::path::PathBuf, String)], sha256: &str, file: &str, flag: &str| {
+        let find = |given: &[(PathBuf, String)], sha256: &str, file: &str, flag: &str| {
             let found = given
                 .iter()
                 .find(|(_, own)| own == sha256)

@@ -22,7 +22,7 @@ impl Progress for Warnings {
 }
 
 fn calibration(folder: &TempDir) -> Calibration {
-    let mut calibration = Calibration::new(file(folder, "genesis.txt", super::TEXT));
+    let mut calibration = Calibration::new([file(folder, "genesis.txt", super::TEXT)]);
     calibration.window = 32;
     calibration
 }

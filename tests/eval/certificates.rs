@@ -166,7 +166,7 @@ fn claims_are_repeated_and_tampering_is_seen() {
         );
     }
     let digest = certificate["texts"][0]["sha256"].clone();
-    let calibration = serde_json::json!({ "file": "text.txt", "sha256": digest, "tokens": 1024, "window": 256 });
+    let calibration = serde_json::json!([{ "file": "text.txt", "sha256": digest, "tokens": 1024, "window": 256 }]);
     let (_, mut calibrated) = index(&files.certified);
     calibrated["certificate"]["calibration"] = calibration;
     let (status, said) = files.check(&with_index(&files.certified, &calibrated), CHECK);
@@ -220,6 +220,59 @@ fn claims_are_repeated_and_tampering_is_seen() {
     let lossless = fs::read(files.folder.path().join("kjv.wcodec")).unwrap();
     let (status, said) = files.check(&lossless, CHECK);
     assert!(status == 1 && said.contains("no certificate"), "{said}");
+}
+
+#[test]
+fn of_several_texts_each_is_calibrated_on_and_held_out() {
+    let folder = setting();
+    file(&folder, "readme.txt", include_str!("../../README.md"));
+    let encode = "encode model --calibrate calibration.txt --calibrate readme.txt --calibration-tokens 2000";
+    let (status, value) = json(&folder, &format!("{encode} -o small --quality small --windows 3"));
+    assert_eq!(status, 0, "{value}");
+    let certificate = &value["certificate"];
+    let of = |part: &str, field: &str| [0, 1].map(|i| certificate[part][i][field].clone());
+    let names = ["calibration.txt", "readme.txt"];
+    assert_eq!(of("calibration", "file"), names);
+    // Whole windows: seven of them.
+    assert_eq!(of("calibration", "tokens"), [768, 1024]);
+    assert_eq!(
+        (of("texts", "file"), of("texts", "held_out")),
+        (names.map(Value::from), [true, true].map(Value::from))
+    );
+    let check = "verify small --certificate --against model --text readme.txt --text calibration.txt";
+    let (status, checked) = json(&folder, check);
+    assert_eq!(status, 0, "{checked}");
+    // In another order it is the same weights.
+    let (status, value) = json(&folder, &format!("{encode} -o this --bits 5"));
+    assert_eq!(status, 0, "{value}");
+    let turned = encode.replace(
+        "calibration.txt --calibrate readme.txt",
+        "readme.txt --calibrate calibration.txt",
+    );
+    let (status, said) = json(&folder, &format!("{turned} -o that --bits 5"));
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(value["encoded_bytes"], said["encoded_bytes"]);
+    // Each of them must have something to say, and say it once.
+    file(
+        &folder,
+        "short.txt",
+        "In the beginning God created the heaven and the earth.",
+    );
+    for (more, what) in [("short.txt", "a window at least"), ("readme.txt", "named twice")] {
+        let output = program(&folder, &format!("{encode} --calibrate {more} -o none --bits 5"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(1) && said.contains(more) && said.contains(what),
+            "{said}"
+        );
+    }
+    // One that is calibrated on is not measured on as a whole.
+    let output = program(&folder, &format!("{encode} --text readme.txt -o none --bits 5"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(1) && said.contains("readme.txt") && said.contains("calibrated on"),
+        "{said}"
+    );
 }
 
 #[test]

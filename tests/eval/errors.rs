@@ -222,7 +222,7 @@ fn quantised_weights_are_not_taken_for_plain_ones() {
         &folder.path().join("out.wcodec"),
         &EncodeOptions::default(),
         &wcodec::checkpoint::Lossy::bits(4.0),
-        &wcodec::calibrate::Calibration::new(text),
+        &wcodec::calibrate::Calibration::new([text]),
         [&(), &()],
     );
     assert!(input(calibrated).contains("quantization_config"));

@@ -210,7 +210,7 @@ fn by_library(folder: &TempDir, to: &str, stop: usize) -> (usize, wcodec::Result
         limits,
         accept_uncertain,
     });
-    let mut calibration = Calibration::new(folder.path().join("calibration.txt"));
+    let mut calibration = Calibration::new([folder.path().join("calibration.txt")]);
     calibration.tokens = 1024;
     calibration.folder = Some(folder.path().join("kept"));
     request.calibration = Some(calibration);

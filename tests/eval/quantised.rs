@@ -22,7 +22,7 @@ fn calibrated(to: &Path, text: &Path) -> wcodec::Result<()> {
 }
 
 fn calibrated_as(lossy: &Lossy, to: &Path, text: &Path) -> wcodec::Result<()> {
-    let mut calibration = Calibration::new(text);
+    let mut calibration = Calibration::new([text]);
     calibration.window = 32;
     let options = EncodeOptions::lossless();
     let model = kjv().join("model.safetensors");

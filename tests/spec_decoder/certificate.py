@@ -38,7 +38,7 @@ FIELDS = {
         "max_ppl_increase?": NUMBER,
         "max_accuracy_drop?": NUMBER,
     },
-    "calibration?": {"file": TEXT, "sha256": SHA256, "tokens": WHOLE, "window": WHOLE},
+    "calibration?": ({"file": TEXT, "sha256": SHA256, "tokens": WHOLE, "window": WHOLE},),
     "bytes": WHOLE,
     "bits": NUMBER,
     "quantised_bits": NUMBER,

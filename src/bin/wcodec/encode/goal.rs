@@ -39,10 +39,10 @@ pub(crate) struct GoalArguments {
     /// Take a figure within its limit as met, however wide its interval is
     #[arg(long, requires = "goal", conflicts_with = "bits")]
     accept_uncertain: bool,
-    /// Calibrate on a text like those that the model is for
+    /// Calibrate on texts like those that the model is for, each of another kind
     #[arg(long, value_name = "TEXT", requires = "goal")]
-    calibrate: Option<PathBuf>,
-    /// Tokens of the text that are used
+    calibrate: Vec<PathBuf>,
+    /// Tokens that are used, of each text as many
     #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
     calibration_tokens: usize,
     /// Most memory that calibrating may take, such as 8GB; mapped files do not count. Takes more time
@@ -51,7 +51,7 @@ pub(crate) struct GoalArguments {
     /// Do without gradients: half the time, but far more is lost at the same bits
     #[arg(long, requires = "calibrate")]
     no_gradients: bool,
-    /// Measure on a text [default for limits: the last eighth of the calibration's]
+    /// Measure on a text [default for limits: the last eighth of each of the calibration's]
     #[arg(long, value_name = "FILE", requires = "goal")]
     text: Vec<PathBuf>,
     /// Measure on a task: JSON lines, as `wcodec eval` takes them
@@ -124,7 +124,7 @@ impl GoalArguments {
 
     /// The command that checks the certificate of what is encoded.
     fn check_command(&self, input: &Path, to: &Path) -> String {
-        // Without a text of its own it is the calibration's of which a part is held out.
+        // Without a text of its own it is the calibration's, of each of which a part is held out.
         let held_out = self
             .calibrate
             .iter()
@@ -160,8 +160,8 @@ impl GoalArguments {
         let mut request = Request::new(goal);
         request.lossy = lossy;
         request.folder = self.statistics.clone();
-        request.calibration = self.calibrate.as_ref().map(|text| {
-            let mut calibration = Calibration::new(text);
+        request.calibration = (!self.calibrate.is_empty()).then(|| {
+            let mut calibration = Calibration::new(&self.calibrate);
             calibration.tokens = self.calibration_tokens;
             calibration.gradients = !self.no_gradients;
             calibration.memory = self.memory;
@@ -184,7 +184,7 @@ impl GoalArguments {
                 }
             },
         };
-        if self.calibrate.is_none() {
+        if self.calibrate.is_empty() {
             let what = "not calibrated: far more is lost than need be at the same bits (--calibrate TEXT)";
             remark(&warnings, what, global);
         }
