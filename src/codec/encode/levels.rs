@@ -19,8 +19,8 @@ use crate::quant::{LEVEL_LIMIT, Levels};
 
 /// Bits of an octave in the scale of the levels.
 const FRACTION_BITS: u32 = 3;
-/// Bits of a probability.
-const PROB_BITS: u32 = 11;
+/// Bits of a probability: with one more, tables take twice the cache, and files are as large.
+const PROB_BITS: u32 = 10;
 /// Tables that are searched in fast, or fit the first-level cache where symbols are looked up.
 const USUAL_TABLES: usize = 8;
 /// One more must save so much of a bit a weight, as a power of 1/2.
