@@ -7,12 +7,13 @@ use super::memory::{Needs, Portions, Sizes};
 use super::pass::Pass;
 use super::quantiser::Quantiser;
 use super::store::{KEY_MAGIC, Store};
+use super::texts::{Texts, window};
 use crate::backend::Backend;
 use crate::candle::LoadOptions;
 use crate::checkpoint::{self, Aim, Lossy, Order, Takes};
 use crate::encoder::{EncodeOptions, Report};
 use crate::error::display;
-use crate::eval::{Bos, ModelFiles, TextEncoder, read_text, split_last_eighth, weights};
+use crate::eval::{Bos, ModelFiles, TextEncoder, weights};
 use crate::model::ModelConfig;
 use crate::progress::Progress;
 use crate::quant::Float;
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// What to calibrate with.
@@ -68,9 +69,6 @@ impl Calibration {
     }
 }
 
-/// Windows that calibration needs at least.
-const LEAST_WINDOWS: usize = 4;
-
 /// Encodes a safetensors file or a model's folder with quantised weights, calibrated on texts. `config.json`
 /// and `tokenizer.json` must be beside the weights. The first progress is told of tokens that go through layers,
 /// the second of bytes. Of what is not as it should be, and was made up for, the second is told (weights or a tensor
@@ -110,8 +108,8 @@ pub(crate) struct Statistics {
     store: Store,
     /// The weights, in F32; those that are not finite are 0.
     vb: VarBuilder<'static>,
-    /// Tokens that were read of each text.
-    pub(crate) tokens: Vec<usize>,
+    /// Of each text its SHA-256 and the tokens that were read.
+    pub(crate) texts: Vec<(String, usize)>,
     /// Tokens of a window.
     pub(crate) window: usize,
     /// What the statistics depend on.
@@ -135,15 +133,16 @@ impl Statistics {
         let tokenizer = files.tokenizer.as_ref().ok_or_else(|| needs("tokenizer.json"))?;
         let encoder = TextEncoder::open(tokenizer, Bos::Auto, &config)?;
         let window = window(calibration, &config);
-        let texts = calibration_tokens(&encoder, calibration, window)?;
+        let texts = Texts::read(&encoder, calibration, window)?;
         let tokens = texts.tokens();
+        texts.warn(calibration, window, warnings);
         let (vb, odd) = finite(weights::open(files, DType::F32, &Device::Cpu, LoadOptions::default())?);
         expected::check(files, &config)?;
         let sizes = Sizes {
             config: &config,
             tokens: tokens.len(),
             window,
-            text: texts.most,
+            text: texts.bytes,
         };
         let portions = Portions::within(calibration.memory, &sizes, files)?;
         let needs = Needs::of(portions, &sizes, files)?;
@@ -184,7 +183,7 @@ impl Statistics {
             ));
         }
         Ok(Self {
-            tokens: texts.of_text.iter().map(Vec::len).collect(),
+            texts: texts.digests().collect(),
             window,
             key,
             kept: calibration.folder.is_some(),
@@ -199,7 +198,7 @@ impl Statistics {
             &self.store,
             self.vb.clone(),
             backend,
-            self.tokens.iter().sum(),
+            self.texts.iter().map(|(_, tokens)| tokens).sum(),
             self.room,
         )
     }
@@ -230,113 +229,6 @@ pub(crate) fn takes(files: &ModelFiles) -> Result<Box<Takes<'static>>> {
     Ok(Box::new(move |spec| {
         checkpoint::large_matrix(spec) || names.contains(&spec.name) && Float::of(spec.dtype).is_some()
     }))
-}
-
-/// Bytes of a token, more than most have.
-const TOKEN_BYTES: usize = 16;
-
-/// The tokens that are calibrated on.
-pub(crate) fn text_tokens(encoder: &TextEncoder, calibration: &Calibration, config: &ModelConfig) -> Result<Vec<u32>> {
-    Ok(calibration_tokens(encoder, calibration, window(calibration, config))?.tokens())
-}
-
-fn window(calibration: &Calibration, config: &ModelConfig) -> usize {
-    calibration.window.min(config.max_positions()).max(2)
-}
-
-/// What texts give.
-struct CalibrationTokens {
-    /// Whole windows of each.
-    of_text: Vec<Vec<u32>>,
-    /// How much memory reading takes, in units of tokenised bytes.
-    most: u64,
-}
-
-impl CalibrationTokens {
-    fn tokens(&self) -> Vec<u32> {
-        self.of_text.concat()
-    }
-}
-
-/// Has every text give as many windows; what a text lacks, those give that are longer.
-fn calibration_tokens(encoder: &TextEncoder, calibration: &Calibration, window: usize) -> Result<CalibrationTokens> {
-    let texts = &calibration.texts;
-    let mut all = CalibrationTokens {
-        of_text: vec![Vec::new(); texts.len()],
-        most: 0,
-    };
-    let mut by_length: Vec<usize> = (0..texts.len()).collect();
-    by_length.sort_by_key(|&i| fs::metadata(&texts[i]).map_or(0, |m| m.len()));
-    let (mut windows, mut got) = (calibration.tokens / window, 0);
-    for (before, &i) in by_length.iter().enumerate() {
-        if texts[..i].contains(&texts[i]) {
-            return Err(Error::input(display(&texts[i]), "named twice to calibrate on"));
-        }
-        let share = windows / (texts.len() - before) * window;
-        let (mut tokens, most) = first_tokens(encoder, &texts[i], calibration.held_out, share)?;
-        got += tokens.len().min(calibration.tokens);
-        tokens.truncate(share.min(tokens.len()) / window * window);
-        if tokens.is_empty() && texts.len() > 1 {
-            let what = "it is too short to calibrate on: of several texts each gives a window at least, which is";
-            let more = "leave it out, or ask for more tokens (--calibration-tokens)";
-            return Err(Error::input(
-                display(&texts[i]),
-                format!("{what} {window} tokens{}: {more}", behind(calibration)),
-            ));
-        }
-        windows -= tokens.len() / window;
-        all.of_text[i] = tokens;
-        all.most = all.most.max(most);
-    }
-    let (read, least) = (all.of_text.iter().map(Vec::len).sum::<usize>(), LEAST_WINDOWS * window);
-    if read < least {
-        let what = format!(
-            "{} tokens{} are too few to calibrate on: {least} are needed at least, which is {LEAST_WINDOWS} windows of \
-             {window}, and 16384 are good",
-            got.min(calibration.tokens),
-            behind(calibration),
-        );
-        let names: Vec<String> = texts.iter().map(display).collect();
-        return Err(Error::input(names.join(", "), what));
-    }
-    Ok(all)
-}
-
-/// Where the tokens are that are counted.
-fn behind(calibration: &Calibration) -> &'static str {
-    match calibration.held_out {
-        true => " before the last eighth, which is held out",
-        false => "",
-    }
-}
-
-/// So many tokens of a text or a few more, or all that it has; and how much memory is taken for it in units of tokenised
-/// bytes.
-fn first_tokens(encoder: &TextEncoder, path: &Path, held_out: bool, wanted: usize) -> Result<(Vec<u32>, u64)> {
-    let (mut tokens, mut most) = (Vec::new(), 0);
-    let mut documents = read_text(path)?;
-    let read: usize = documents.iter().map(|(_, text)| text.len()).sum();
-    if held_out {
-        documents = split_last_eighth(documents).0;
-    }
-    for (at, text) in documents {
-        tokens.extend(encoder.bos());
-        // Of a long text as much as is likely to be enough: its tokens take far more memory than itself.
-        let likely = TOKEN_BYTES.saturating_mul(wanted - tokens.len().min(wanted));
-        let end = (0..=likely.min(text.len())).rev().find(|&i| text.is_char_boundary(i));
-        let start = &text[..end.unwrap_or(0)];
-        let mut own = encoder.encode(start, &at)?;
-        most = most.max(start.len());
-        if start.len() < text.len() && tokens.len() + own.len() <= wanted {
-            own = encoder.encode(&text, &at)?;
-            most = most.max(text.len());
-        }
-        tokens.extend(own);
-        if tokens.len() >= wanted {
-            break;
-        }
-    }
-    Ok((tokens, (most + read / 64) as u64))
 }
 
 fn beside(output: &Path) -> PathBuf {

@@ -85,8 +85,9 @@ impl Portions {
         ];
         let (part, _) = parts.into_iter().max_by_key(|(_, bytes)| *bytes).unwrap_or_default();
         let what = format!(
-            "calibrating it takes {} bytes of memory at least ({part}), and {limit} are allowed (--memory)",
-            least.most()
+            "calibrating it takes {} bytes of memory at least ({} MB, {part}), and {limit} are allowed (--memory)",
+            least.most(),
+            least.most().div_ceil(1_000_000)
         );
         Err(Error::input(&files.name, what))
     }

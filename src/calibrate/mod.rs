@@ -22,8 +22,10 @@ mod memory;
 mod pass;
 mod quantiser;
 mod store;
+mod texts;
 
 pub use encode::{Calibration, encode};
-pub(crate) use encode::{Statistics, takes, text_tokens};
+pub(crate) use encode::{Statistics, takes};
 pub(crate) use expected::check as check_shapes;
 pub(crate) use store::BESIDE;
+pub(crate) use texts::text_tokens;

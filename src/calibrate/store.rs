@@ -44,15 +44,17 @@ impl Store {
     pub(super) fn open(folder: &Path, key: &str) -> Result<Self> {
         let at = || Error::io(format!("keeping statistics in {}", display(folder)));
         fs::create_dir_all(folder).map_err(at())?;
+        let lock = FolderLock::take(folder)?;
         let file = folder.join(KEY);
         let there = fs::read(&file).unwrap_or_default();
         if !there.starts_with(KEY_MAGIC.as_bytes()) && has_others(folder).map_err(at())? {
+            lock.remove()?;
             let what = "it has files that are no statistics: name a folder of their own (--statistics)";
             return Err(Error::input(display(folder), what));
         }
         let store = Self {
             folder: folder.to_owned(),
-            lock: FolderLock::take(folder)?,
+            lock,
             replaced: !there.is_empty() && there != key.as_bytes(),
         };
         if there == key.as_bytes() {

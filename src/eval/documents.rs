@@ -15,8 +15,12 @@ use std::path::Path;
 /// has no `text`.
 pub fn read_text(path: &Path) -> Result<Vec<(At, String)>> {
     let file = display(path);
+    if path.is_dir() {
+        return Err(Error::input(file, "it is a folder: name a text file"));
+    }
     let bytes = fs::read(path).map_err(Error::io(format!("reading {file}")))?;
-    let text = String::from_utf8(bytes).map_err(|e| Error::input(&file, format!("not UTF-8: {e}")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| Error::input(&file, format!("not UTF-8, which texts are read as: {e}")))?;
     if text.trim().is_empty() {
         return Err(Error::input(file, "the text is empty"));
     }

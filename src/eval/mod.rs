@@ -46,6 +46,7 @@ pub use files::{ModelFiles, StoredTensor};
 pub use items::{Item, Question, read_items};
 pub use kept::{Spent, Times};
 pub use models::{Load, Models};
+pub(crate) use paired::largest_drop;
 pub use paired::{Paired, mcnemar};
 pub use prompt::TooLong;
 pub(crate) use prompt::check_items;

@@ -53,31 +53,41 @@ impl Paired {
     ///
     /// It is the lower end of the interval, as a drop, unless a bound that holds for few differing items too is
     /// above it: a bootstrap draws the losses that were seen, and knows nothing of those that could have been. Where
-    /// nothing was gained, losses are a share of the items, and the bound is exact (Clopper and Pearson); else it is
+    /// nothing was gained and 1000 items at most were lost, losses are a share of the items, and the bound is exact
+    /// (Clopper and Pearson); else it is
     /// the score bound of Tango, Statistics in Medicine 17 (1998), 891.
     pub fn largest_drop(&self) -> (f64, &'static str) {
-        let (items, gained, lost) = (self.items as u64, self.gained as u64, self.lost as u64);
-        let careful = match (items, gained) {
-            (0, _) => return (100.0, "no items"),
-            (_, 0) => (
-                100.0 * most_of(items, lost),
-                "one-sided 97.5 % bound for so many losses without a gain (Clopper and Pearson), not the \
-                 bootstrap's interval",
-            ),
-            _ => (
-                100.0 * score_bound(items as f64, lost as f64, gained as f64),
-                "one-sided 97.5 % score bound for so many losses and gains (Tango), not the bootstrap's interval",
-            ),
-        };
-        let bootstrap = -self.interval_points[0];
-        if bootstrap < careful.0 {
-            return careful;
-        }
-        (
-            bootstrap,
-            "lower end of the two-sided 95 % bootstrap interval, as a drop",
-        )
+        largest_drop(self.items, [self.gained, self.lost], self.interval_points)
     }
+}
+
+/// Losses of which the bound is exact: of more it would be the score bound's within a part in a hundred.
+const EXACT: u64 = 1000;
+
+/// As [`Paired::largest_drop`], of items, those gained and lost, and the interval. Takes as long for any numbers.
+pub(crate) fn largest_drop(items: usize, changed: [usize; 2], interval_points: [f64; 2]) -> (f64, &'static str) {
+    let items = items as u64;
+    let [gained, lost] = changed.map(|n| n as u64);
+    let careful = match (items, gained) {
+        (0, _) => return (100.0, "no items"),
+        (_, 0) if lost <= EXACT => (
+            100.0 * most_of(items, lost),
+            "one-sided 97.5 % bound for so many losses without a gain (Clopper and Pearson), not the \
+                 bootstrap's interval",
+        ),
+        _ => (
+            100.0 * score_bound(items as f64, lost as f64, gained as f64),
+            "one-sided 97.5 % score bound for so many losses and gains (Tango), not the bootstrap's interval",
+        ),
+    };
+    let bootstrap = -interval_points[0];
+    if bootstrap < careful.0 {
+        return careful;
+    }
+    (
+        bootstrap,
+        "lower end of the two-sided 95 % bootstrap interval, as a drop",
+    )
 }
 
 /// The largest share of which so few of `items` are seen with a probability of [`TAIL`].

@@ -72,7 +72,8 @@ pub struct TextReport {
     pub stride: usize,
     /// The token that every window begins with.
     pub bos: Option<u32>,
-    /// How many windows, or texts if there are several, the standard errors take as independent of each other.
+    /// How many windows, or texts if there are four at least and none is more than half of all, the standard errors take as
+    /// independent of each other.
     /// Those of the tokens in one depend on each other.
     pub clusters: usize,
     /// Tokens that were predicted.
@@ -186,7 +187,7 @@ pub fn measure_text(
         found.end()?;
         progress.advance(windows.iter().map(|(_, w)| size(w) as u64).sum(), &file);
     }
-    let mut report = report(&scored, &cut.clusters(texts.len() > 1));
+    let mut report = report(&scored, &cut.clusters());
     report.file = file;
     report.windows = all.len();
     (report.window, report.stride, report.bos) = (cut.window, cut.stride, bos);
@@ -237,11 +238,11 @@ impl Cut {
         let most = options.windows.unwrap_or(usize::MAX);
         let (mut tokens, mut all) = (Vec::new(), Vec::new());
         for (i, (at, text)) in texts.iter().enumerate() {
-            // A text is one for the tokenizer: the tokens of its first part are not those of the first part alone.
             if all.len() >= most {
                 break;
             }
-            let text = encoder.encode(text, at)?;
+            let enough = (most - all.len()).saturating_mul(length);
+            let (text, _) = encoder.encode_start(text, at, enough)?;
             let of_text = windows(text.len(), length, stride, bos.is_some()).into_iter();
             all.extend(of_text.map(|w| (i, w)).take(most - all.len()));
             tokens.push(text);
@@ -257,12 +258,16 @@ impl Cut {
         })
     }
 
-    /// Scored tokens of each window, or together of each text.
-    fn clusters(&self, by_text: bool) -> Vec<usize> {
-        let clusters = self.windows.chunk_by(|a, b| by_text && a.0 == b.0);
-        clusters
-            .map(|c| c.iter().map(|(_, w)| w.end - w.scored).sum())
-            .collect()
+    /// Scored tokens of each text, if there are four at least and none is more than half of all: of fewer, or of one and
+    /// what is left, the spread says nothing. Else of each window.
+    fn clusters(&self) -> Vec<usize> {
+        let scored = |windows: &[(usize, Window)]| windows.iter().map(|(_, w)| w.end - w.scored).sum::<usize>();
+        let texts: Vec<usize> = self.windows.chunk_by(|a, b| a.0 == b.0).map(scored).collect();
+        let most = texts.iter().max().copied().unwrap_or(0);
+        match texts.len() >= 4 && most <= scored(&self.windows) / 2 {
+            true => texts,
+            false => self.windows.chunks(1).map(scored).collect(),
+        }
     }
 }
 

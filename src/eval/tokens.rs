@@ -47,6 +47,11 @@ pub struct TextEncoder {
     vocab: usize,
 }
 
+/// Bytes of a token, more than most have.
+const TOKEN_BYTES: usize = 16;
+/// Tokens before a cut that may be others than in the whole text: more than a tokenizer looks ahead.
+const CUT: usize = 64;
+
 impl TextEncoder {
     /// Reads a `tokenizer.json`.
     ///
@@ -104,6 +109,23 @@ impl TextEncoder {
         Ok(tokens)
     }
 
+    /// The first tokens of a text, `least` or more of them, or all that it has; and how many bytes of it were read at once.
+    /// They are those of the whole text. Of a long one no more is read than is likely to be enough: its tokens
+    /// take far more memory than itself.
+    pub(crate) fn encode_start(&self, text: &str, at: &At, least: usize) -> Result<(Vec<u32>, usize)> {
+        let mut likely = TOKEN_BYTES.saturating_mul(least.saturating_add(CUT));
+        while likely < text.len() {
+            let end = (0..=likely).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+            let mut tokens = self.encode(&text[..end], at)?;
+            tokens.truncate(tokens.len().saturating_sub(CUT));
+            if tokens.len() >= least {
+                return Ok((tokens, end));
+            }
+            likely = likely.saturating_mul(4);
+        }
+        Ok((self.encode(text, at)?, text.len()))
+    }
+
     fn fits(&self, tokens: &[u32], at: impl std::fmt::Display) -> Result<()> {
         match tokens.iter().find(|&&t| t as usize >= self.vocab) {
             None => Ok(()),
@@ -113,6 +135,40 @@ impl TextEncoder {
                     self.vocab
                 );
                 Err(Error::input(at.to_string(), what))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_long_text_has_the_tokens_of_the_whole() {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/kjv");
+        let config = std::fs::read(model.join("config.json")).unwrap();
+        let config = ModelConfig::parse(&config, "config.json").unwrap();
+        let encoder = TextEncoder::open(&model.join("tokenizer.json"), Bos::Auto, &config).unwrap();
+        let at = At {
+            file: "text".into(),
+            line: 0,
+        };
+        let words: Vec<String> = (0..4000u32)
+            .map(|i| format!("w\u{e9}{:x} ", i.wrapping_mul(0x9e37_79b9) >> 20))
+            .collect();
+        for text in [words.concat(), "\u{20ac}".repeat(20_000), "a".repeat(60_000)] {
+            let whole = encoder.encode(&text, &at).unwrap();
+            for least in [0, 1, 100, 500, whole.len(), usize::MAX] {
+                let (start, bytes) = encoder.encode_start(&text, &at, least).unwrap();
+                assert!(
+                    start.len() >= least.min(whole.len()) && start == whole[..start.len()],
+                    "{least}"
+                );
+                assert!(
+                    bytes <= text.len() && (least > 100 || bytes < text.len()),
+                    "{least}: {bytes}"
+                );
             }
         }
     }

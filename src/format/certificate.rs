@@ -275,7 +275,10 @@ impl Task {
         let possible = |a: &Accuracy| {
             let [low, high] = a.interval_points;
             let share = |s: f64| (0.0..=1.0).contains(&s);
-            share(a.reference) && share(a.candidate) && a.gained.saturating_add(a.lost) <= self.items && low <= high
+            share(a.reference)
+                && share(a.candidate)
+                && a.gained.checked_add(a.lost).is_some_and(|n| n <= self.items)
+                && low <= high
         };
         let good = self.items > 0 && possible(&self.accuracy) && self.normalised.as_ref().is_none_or(possible);
         good.then_some(())

@@ -2,7 +2,7 @@
 
 use super::probe::holds;
 use crate::eval::verdict::{DIVERGENCE, DROP, INCREASE, NORMALISED_DROP, TWO_SIDED, check};
-use crate::eval::{self, Check, Limits, Paired, TaskReport, TextReport, Z95, mcnemar};
+use crate::eval::{self, Check, Limits, TaskReport, TextReport, Z95, largest_drop};
 use crate::format::certificate::{Accuracy, Certificate, Divergence, Task, Text, rounded};
 
 /// A file may have this part more or less than the bits that were asked for: small ones have an index that is guessed at.
@@ -78,7 +78,8 @@ pub(super) fn checks(texts: &[Text], tasks: &[Task], limits: &Limits) -> Vec<Che
         for (figure, accuracy) in kinds {
             let both = limits.accuracy_drop.zip(accuracy);
             checks.extend(both.map(|(limit, accuracy)| {
-                let (upper, bound) = paired(task.items, &accuracy).largest_drop();
+                let (upper, bound) =
+                    largest_drop(task.items, [accuracy.gained, accuracy.lost], accuracy.interval_points);
                 let bounds = (-accuracy.delta_points, upper, bound);
                 check(&task.file, figure, limit, bounds, task.identical)
             }));
@@ -136,16 +137,5 @@ pub(super) fn agree(certificate: &Certificate) -> Result<(), String> {
             "its certificate was measured on {}, which it was calibrated on",
             text.file
         )),
-    }
-}
-
-fn paired(items: usize, of: &Accuracy) -> Paired {
-    Paired {
-        items,
-        gained: of.gained,
-        lost: of.lost,
-        delta_points: of.delta_points,
-        interval_points: of.interval_points,
-        mcnemar_p: mcnemar(of.gained, of.lost),
     }
 }

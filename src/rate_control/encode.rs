@@ -311,7 +311,7 @@ impl Run<'_> {
     fn make_again(&self, probe: &mut Probe, room: usize, number: usize) -> Result<bool> {
         let path = self.place.probe(number);
         let again = self.make_one(Aim::Strength(probe.strength()), room, &path)?;
-        let same = again.files == probe.files;
+        let same = again.files == probe.files && again.bytes == probe.bytes;
         probe.made = again.made;
         Ok(same)
     }

@@ -12,7 +12,7 @@ const LEAST_WINDOWS: usize = 4;
 fn too_few(texts: &Documents, encoder: &TextEncoder, least: usize) -> Result<Option<usize>> {
     let mut tokens = 0;
     for (at, text) in texts {
-        tokens += encoder.encode(text, at)?.len();
+        tokens += encoder.encode_start(text, at, least)?.0.len();
         if tokens >= least {
             return Ok(None);
         }

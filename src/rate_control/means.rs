@@ -2,7 +2,7 @@
 
 use super::request::{Goal, Request};
 use super::suite::{self, Suite};
-use crate::calibrate;
+use crate::calibrate::{self, Calibration};
 use crate::error::display;
 use crate::eval::{Bos, Limits, ModelFiles, TextEncoder};
 use crate::{Error, Result};
@@ -26,8 +26,9 @@ pub(super) fn fits(reference: &ModelFiles, limit: u64) -> Result<()> {
         return Ok(());
     }
     let what = format!(
-        "measuring loads it and the quantised one whole, which takes {needs} bytes of memory, and {limit} are allowed \
-         (--memory): ask for a size (--bits), without --text and --task, which measures nothing"
+        "measuring loads it and the quantised one whole, which takes {needs} bytes of memory ({} MB), and {limit} are \
+         allowed (--memory): allow more, or ask for a size (--bits), without --text and --task, which measures nothing",
+        needs.div_ceil(1_000_000)
     );
     Err(Error::input(&reference.name, what))
 }
@@ -70,11 +71,13 @@ pub(super) fn suite(reference: &ModelFiles, request: &Request) -> Result<Option<
             return Err(Error::input(display(text), what));
         }
     }
-    if let Some(calibration) = request
-        .calibration
-        .as_ref()
-        .filter(|_| !request.evaluation.texts.is_empty())
-        && let Some((file, part)) = suite.overlap(&calibrate::text_tokens(&encoder, calibration, &config)?, &encoder)?
+    let calibration = request.calibration.clone().map(|calibration| Calibration {
+        held_out: !held_out(request).is_empty(),
+        ..calibration
+    });
+    if let Some(calibration) = calibration
+        && let Some((file, part)) =
+            suite.overlap(&calibrate::text_tokens(&encoder, &calibration, &config)?, &encoder)?
         && part > OVERLAP
     {
         let what = format!(

@@ -29,8 +29,8 @@ pub enum Goal {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Texts, as [`read_text`](crate::eval::read_text) reads them. Without one, and for limits, the last eighth of the
-    /// calibration's text is held out from calibration and measured on.
+    /// Texts, as [`read_text`](crate::eval::read_text) reads them. Without one, and for limits, the last eighth of
+    /// each of the calibration's texts is held out from calibration and measured on.
     pub texts: Vec<PathBuf>,
     /// Tasks, as [`read_items`](crate::eval::read_items) reads them.
     pub tasks: Vec<PathBuf>,
@@ -72,7 +72,7 @@ impl Request {
 /// A step of the work, with a progress of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The model reads the calibration's text. In tokens that go through layers.
+    /// The model reads the calibration's texts. In tokens that go through layers.
     Calibrating,
     /// In bytes.
     Encoding,

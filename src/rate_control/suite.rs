@@ -45,29 +45,23 @@ struct TaskSource {
 }
 
 /// Why one is too few.
-const ONE: &str = "of one window, or one document of a .jsonl file, nobody can say how far off a figure is: measure on two at \
-                   least (--windows), of a text that is long enough";
+const ONE: &str = "of one window nobody can say how far off a figure is: measure on two at least (--windows), of a text that is \
+                   long enough";
 
 /// Refuses a text that [`Suite::measure`] would refuse, before the work.
-fn check_parts(
+fn check_windows(
     path: &Path,
     documents: &[(At, String)],
     encoder: &TextEncoder,
     window: usize,
     most: usize,
 ) -> Result<()> {
-    let (mut windows, mut parts) = (0, 0);
+    let (mut windows, bos) = (0, encoder.bos().is_some());
+    let length = window - usize::from(bos);
     for (at, text) in documents {
-        let (tokens, bos) = (encoder.encode(text, at)?.len(), encoder.bos().is_some());
-        let length = window - usize::from(bos);
-        let of_text = eval::windows(tokens, length, length, bos).len().min(most - windows);
-        windows += of_text;
-        parts += if documents.len() > 1 {
-            usize::from(of_text > 0)
-        } else {
-            of_text
-        };
-        if parts >= 2 {
+        let tokens = encoder.encode_start(text, at, 2 * window)?.0.len();
+        windows += eval::windows(tokens, length, length, bos).len();
+        if windows.min(most) >= 2 {
             return Ok(());
         }
     }
@@ -113,12 +107,14 @@ impl Suite {
             .map(|path| {
                 let documents = read_text(path)?;
                 held_out::check_length(path, &documents, encoder, window)?;
-                check_parts(path, &documents, encoder, window, windows)?;
+                check_windows(path, &documents, encoder, window, windows)?;
                 source(path, documents, false)
             })
             .collect::<Result<_>>()?;
         for path in held_out {
-            texts.push(source(path, held_out::read(path, encoder, window)?, true)?);
+            let documents = held_out::read(path, encoder, window)?;
+            check_windows(path, &documents, encoder, window, windows)?;
+            texts.push(source(path, documents, true)?);
         }
         let most = evaluation.items.unwrap_or(usize::MAX);
         let tasks = evaluation.tasks.iter().map(|path| {
@@ -153,17 +149,37 @@ impl Suite {
                 return Err(Error::input(display(path), what));
             }
         }
-        let find = |given: &[(PathBuf, String)], sha256: &str, file: &str, flag: &str| {
-            let found = given
+        let missing: Vec<String> = [
+            (
+                "--text",
+                &given_texts,
+                texts.iter().map(|t| (&t.file, &t.sha256)).collect::<Vec<_>>(),
+            ),
+            (
+                "--task",
+                &given_tasks,
+                tasks.iter().map(|t| (&t.file, &t.sha256)).collect(),
+            ),
+        ]
+        .iter()
+        .flat_map(|(flag, given, claimed)| {
+            let missing = claimed
                 .iter()
-                .find(|(_, own)| own == sha256)
-                .map(|(path, _)| path.clone());
-            let what = format!("it was measured on {file}, of SHA-256 {sha256}: name that file with {flag}");
-            found.ok_or_else(|| Error::input("certificate", what))
+                .filter(|(_, sha256)| !given.iter().any(|(_, own)| own == *sha256));
+            missing.map(move |(file, sha256)| format!("{file}, of SHA-256 {sha256} ({flag})"))
+        })
+        .collect();
+        if !missing.is_empty() {
+            let what = format!("it was measured on {}: name each with its option", missing.join("; "));
+            return Err(Error::input("certificate", what));
+        }
+        let find = |given: &[(PathBuf, String)], sha256: &str| {
+            let found = given.iter().find(|(_, own)| own == sha256);
+            found.map(|(path, _)| path.clone()).unwrap_or_default()
         };
         let mut suite = Self::default();
         for text in texts {
-            let path = find(&given_texts, &text.sha256, &text.file, "--text")?;
+            let path = find(&given_texts, &text.sha256);
             let mut documents = read_text(&path)?;
             if text.held_out {
                 documents = split_last_eighth(documents).1;
@@ -178,7 +194,7 @@ impl Suite {
             });
         }
         for task in tasks {
-            let path = find(&given_tasks, &task.sha256, &task.file, "--task")?;
+            let path = find(&given_tasks, &task.sha256);
             suite.tasks.push(TaskSource::read(&path, task.items)?);
         }
         Ok(suite)
@@ -208,9 +224,9 @@ impl Suite {
         let known: HashSet<&[u32]> = read.windows(RUN).collect();
         let mut most: Option<(&str, f64)> = None;
         for text in &self.texts {
-            let (mut left, mut runs, mut same) = (text.windows * text.window, 0, 0);
+            let (mut left, mut runs, mut same) = (text.windows.saturating_mul(text.window), 0, 0);
             for (at, document) in &text.documents {
-                let mut tokens = encoder.encode(document, at)?;
+                let mut tokens = encoder.encode_start(document, at, left)?.0;
                 tokens.truncate(left);
                 left -= tokens.len();
                 runs += tokens.len() / RUN;

@@ -1,6 +1,6 @@
 //! Certificates: checked, moved, and tampered with.
 
-use super::limits::{LIMIT, json, program, setting};
+use super::limits::{CALIBRATION, LIMIT, json, program, setting};
 use super::*;
 use serde_json::Value;
 
@@ -171,6 +171,18 @@ fn claims_are_repeated_and_tampering_is_seen() {
     calibrated["certificate"]["calibration"] = calibration;
     let (status, said) = files.check(&with_index(&files.certified, &calibrated), CHECK);
     assert!(status == 1 && said.contains("calibrated on"), "{said}");
+    // Numbers of items that are made up take neither time nor memory.
+    for (gained, lost) in [(1u64 << 60, 1u64 << 60), (0, 1 << 60), (u64::MAX, 1)] {
+        let (_, mut endless) = index(&files.certified);
+        endless["certificate"]["options"]["max_accuracy_drop"] = 0.1.into();
+        let task = &mut endless["certificate"]["tasks"][0];
+        task["items"] = (1u64 << 62).into();
+        (task["accuracy"]["gained"], task["accuracy"]["lost"]) = (gained.into(), lost.into());
+        let (status, said) = files.check(&with_index(&files.certified, &endless), CHECK);
+        assert!(status == 1 && !said.is_empty(), "{said}");
+        let inspected = program(&files.folder, "inspect v.wcodec --summary");
+        assert_eq!(inspected.status.success(), gained < u64::MAX);
+    }
     // The command to check it is the program's own.
     let (status, said) = spoilt("/command", "rm -rf /".into());
     assert_eq!((status, said.as_str()), (0, ""));
@@ -242,23 +254,32 @@ fn of_several_texts_each_is_calibrated_on_and_held_out() {
     let check = "verify small --certificate --against model --text readme.txt --text calibration.txt";
     let (status, checked) = json(&folder, check);
     assert_eq!(status, 0, "{checked}");
-    // In another order it is the same weights.
-    let (status, value) = json(&folder, &format!("{encode} -o this --bits 5"));
+    let inspected = String::from_utf8(program(&folder, "inspect small/model.wcodec").stdout).unwrap();
+    assert!(
+        inspected.contains("calibrated on calibration.txt (768 tokens), readme.txt (1024 tokens)"),
+        "{inspected}"
+    );
+    // In another order it is the same weights, by the same statistics.
+    let (status, value) = json(&folder, &format!("{encode} -o this --bits 5 --statistics kept"));
     assert_eq!(status, 0, "{value}");
     let turned = encode.replace(
         "calibration.txt --calibrate readme.txt",
         "readme.txt --calibrate calibration.txt",
     );
-    let (status, said) = json(&folder, &format!("{turned} -o that --bits 5"));
+    let (status, said) = json(&folder, &format!("{turned} -o that --bits 5 --statistics kept"));
     assert_eq!(status, 0, "{said}");
-    assert_eq!(value["encoded_bytes"], said["encoded_bytes"]);
+    let bytes = |name: &str| fs::read(folder.path().join(name).join("model.wcodec")).unwrap();
+    assert!(
+        said["warnings"] == value["warnings"] && bytes("this") == bytes("that"),
+        "{said}"
+    );
     // Each of them must have something to say, and say it once.
     file(
         &folder,
         "short.txt",
         "In the beginning God created the heaven and the earth.",
     );
-    for (more, what) in [("short.txt", "a window at least"), ("readme.txt", "named twice")] {
+    for (more, what) in [("short.txt", "a window, of each"), ("./readme.txt", "same text")] {
         let output = program(&folder, &format!("{encode} --calibrate {more} -o none --bits 5"));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
@@ -266,6 +287,16 @@ fn of_several_texts_each_is_calibrated_on_and_held_out() {
             "{said}"
         );
     }
+    // What is held out of one is not calibrated on as a part of another.
+    let tail: String = CALIBRATION.chars().skip(CALIBRATION.chars().count() * 6 / 7).collect();
+    file(&folder, "tail.txt", &format!("{tail}{tail}{tail}{tail}{tail}"));
+    let with_tail = "encode model --calibrate calibration.txt --calibrate tail.txt --calibration-tokens 8000 --windows 18446744073709551615";
+    let output = program(&folder, &format!("{with_tail} -o none --quality small"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(1) && said.contains("among what is calibrated on"),
+        "{said}"
+    );
     // One that is calibrated on is not measured on as a whole.
     let output = program(&folder, &format!("{encode} --text readme.txt -o none --bits 5"));
     let said = String::from_utf8(output.stderr).unwrap();

@@ -142,14 +142,27 @@ fn errors_take_windows_or_texts_as_independent() {
     let report = measure(&models, 64, None);
     assert_eq!(report.clusters, report.windows);
     assert!(report.divergence.mean.standard_error.is_finite());
-    let mut texts = text();
-    texts.push(texts[0].clone());
     let mut options = TextOptions::default();
     options.window = 64;
-    let twice = measure_text(&models, &texts, &options, &()).unwrap();
-    // The same text again: no text differs from the others.
-    assert_eq!((twice.clusters, twice.windows), (2, 2 * report.windows));
-    assert!(twice.divergence.mean.standard_error < 1e-12 && twice.divergence.mean.mean > 0.0);
+    let several = |texts: &[(At, String)]| measure_text(&models, texts, &options, &()).unwrap();
+    // The same text again and again: no text differs from the others.
+    let four = vec![text().remove(0); 4];
+    let report_of_four = several(&four);
+    assert_eq!(
+        (report_of_four.clusters, report_of_four.windows),
+        (4, 4 * report.windows)
+    );
+    let kl = &report_of_four.divergence.mean;
+    assert!(kl.standard_error < 1e-12 && kl.mean > 0.0);
+    // Of three, or of one with three crumbs, the spread says nothing.
+    assert_eq!(several(&four[..3]).clusters, 3 * report.windows);
+    let mut crumbs = four;
+    for (_, text) in &mut crumbs[1..] {
+        text.truncate(60);
+    }
+    let with_crumbs = several(&crumbs);
+    assert_eq!(with_crumbs.clusters, with_crumbs.windows);
+    assert_eq!(with_crumbs.windows, report.windows + 3);
     options.windows = Some(1);
     let one = measure_text(&models, &text(), &options, &()).unwrap();
     assert_eq!(one.divergence.mean.standard_error, f64::INFINITY);

@@ -40,14 +40,15 @@ layers) are quantised; everything that loads a lossless file loads the result. O
 taken: a size (--bits), a named quality (--quality), or limits on what it may cost (--max-kl, \
 --max-ppl-increase, --max-accuracy-drop: all that are given must hold). Without --calibrate all weights get the same \
 relative error, for no more than they themselves is known: expect a far larger loss at the same bits. With \
---calibrate the model reads that text first, and its linear layers, embedding and head get steps by \
-what they do to its predictions. Calibrating and measuring need config.json and tokenizer.json beside the weights.
+--calibrate the model reads texts first, and its linear layers, embedding and head get steps by \
+what they do to its predictions. A text of one kind teaches one kind: name several (--calibrate A --calibrate B), each of \
+which gives as many windows of tokens; what a short one lacks, the longer ones give. Calibrating and measuring need config.json and tokenizer.json beside the weights.
 
 For limits and qualities the smallest file that holds them is searched for: up to 8 are made, decoded and measured \
 as `wcodec eval` does, on --text and --task, which must be other than what is calibrated on. The search ends when \
 the next file would be smaller by less than 1 %; the smallest that was made and holds is the output. What was found before \
 (--statistics, or by a run that was killed) saves time and changes no byte. Where a limit needs a \
-text and none is named, the last eighth of the calibration's is held out: it is measured on and never calibrated on. A limit \
+text and none is named, the last eighth of each of the calibration's is held out: it is measured on and never calibrated on. A limit \
 is held if the upper bound of the figure is within it; of an accuracy the bound is exact for few items, and the accuracy \
 normalised by length, where a task has one, must hold the limit too. --accept-uncertain takes the figure for its bound, and the \
 certificate says so. A text needs four windows of tokens, 2048 or four times the model's positions, and less than a tenth of \
@@ -59,12 +60,12 @@ gives those of a name bits of their own, a weight and without the file's index, 
 
 Qualities, by the largest mean KL divergence in nats a token: near 0.003, high 0.01, medium 0.03, small 0.1.
 
-The expected loss that is printed is an estimate from the calibration's text, tensor by tensor: it says what costs most, and is not \
+The expected loss that is printed is an estimate from the calibration's texts, tensor by tensor: it says what costs most, and is not \
 the KL divergence that --text measures, which may be twice or half of it.
 
 The output appears under its name only when it is complete. A run that was killed goes on where it was with the same command: what \
-it found lies in OUT.search and OUT.calibration until then, or in --statistics, which is one model's, text's and number of \
-tokens'. Progress of calibrating counts every token once a layer and pass; of encoding the bytes of every pass over the weights.
+it found lies in OUT.search and OUT.calibration until then, or in --statistics, which is one model's, number of tokens' \
+and one set of texts'. Progress of calibrating counts every token once a layer and pass; of encoding the bytes of every pass over the weights.
 
 In --json `bytes` are the original's and `encoded_bytes` the files', also of each of `probes`; `best` is the place in \
 `probes`, from 0, of what was written, or came nearest.")]
@@ -74,7 +75,7 @@ Examples:
   wcodec encode model.safetensors -o /data/m.wcodec --effort max
   wcodec encode Llama-3.1-8B -o Llama-3.1-8B-small    a folder of shards
   wcodec encode SmolLM2 -o small --max-kl 0.02 --calibrate wiki.valid.raw --text wiki.test.raw
-  wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw
+  wcodec encode SmolLM2 -o small --quality high --calibrate wiki.valid.raw --calibrate stories.jsonl
   wcodec encode SmolLM2 -o small --max-accuracy-drop 2 --task hellaswag.jsonl --limit 1000
   wcodec encode SmolLM2 -o small --bits 5 --calibrate wiki.valid.raw
   wcodec encode SmolLM2 -o small --bits 4.5 --keep-head --rate '*.down_proj.weight=4' --calibrate wiki.valid.raw

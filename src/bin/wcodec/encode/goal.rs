@@ -39,11 +39,12 @@ pub(crate) struct GoalArguments {
     /// Take a figure within its limit as met, however wide its interval is
     #[arg(long, requires = "goal", conflicts_with = "bits")]
     accept_uncertain: bool,
-    /// Calibrate on texts like those that the model is for, each of another kind
+    /// Calibrate on a text like those that the model is for; may be repeated, for texts of other kinds
     #[arg(long, value_name = "TEXT", requires = "goal")]
     calibrate: Vec<PathBuf>,
-    /// Tokens that are used, of each text as many
+    /// Tokens that are used, the first of each text, in equal shares
     #[arg(long, value_name = "TOKENS", default_value_t = 16384, requires = "calibrate")]
+    #[arg(value_parser = crate::eval::at_least_one)]
     calibration_tokens: usize,
     /// Most memory that calibrating may take, such as 8GB; mapped files do not count. Takes more time
     #[arg(long, value_name = "SIZE", requires = "calibrate", value_parser = output::parse_size)]
@@ -194,7 +195,7 @@ impl GoalArguments {
         };
         let before = left_behind();
         if !before.is_empty() && !global.quiet {
-            eprintln!("going on with what is kept in {before}");
+            eprintln!("of what an earlier run left in {before} is used what fits");
         }
         let outcome = rate_control::encode(input, to, options, &request, &watch, wanted).map_err(|error| {
             let failure = Failure::from(error);

@@ -22,14 +22,22 @@ pub(crate) fn figure(c: &Check) -> String {
     )
 }
 
+/// All figures, each with what it was measured on where that is more than one file.
+fn figures(checks: &[Check]) -> String {
+    let several = checks.iter().any(|c| c.file != checks[0].file);
+    let figures = checks.iter().map(|c| match several {
+        true => format!("{}: {}", c.file, figure(c)),
+        false => figure(c),
+    });
+    figures.collect::<Vec<_>>().join("; ")
+}
+
 /// A probe, on a line.
 pub(super) fn line(probed: &Probed) -> String {
     let probe = probed.probe;
     let mut text = format!("probe {}: {:.3} bits a weight", probed.number, probe.bits);
-    for check in probed.checks {
-        text += &format!("; {}", figure(check));
-    }
     if !probed.checks.is_empty() {
+        text += &format!("; {}", figures(probed.checks));
         let left = output::duration(probed.left);
         text += if probed.holds { ": holds" } else { ": does not hold" };
         if probed.known {
@@ -65,13 +73,12 @@ impl Searched {
     pub(super) fn unmet(&self) -> String {
         let mut text = "no file was found that holds the limit".to_owned();
         if let Some((probe, checks, _)) = self.outcome.best.and_then(|i| self.outcome.probes.get(i)) {
-            let figures: Vec<String> = checks.iter().map(figure).collect();
             let within = checks.iter().all(|c| c.value <= c.limit);
             text += &format!(
                 ": the finest of {}, of {:.2} bits a weight, has {}: {}",
                 output::count(self.outcome.probes.len(), "probe"),
                 probe.bits,
-                figures.join("; "),
+                figures(checks),
                 match within {
                     true =>
                         "the figures are within, their upper bounds are not: measure on more (--windows, --task), or take the \
@@ -122,7 +129,9 @@ impl Searched {
             return "  not measured: what it costs is not known (--text FILE or --task FILE measures it)\n".into();
         };
         let mut text = "  measured".to_owned();
-        checks.iter().for_each(|c| text += &format!("; {}", figure(c)));
+        if !checks.is_empty() {
+            text += &format!("; {}", figures(checks));
+        }
         if checks.iter().any(|c| c.outcome == Verdict::Uncertain) {
             text += " (accepted: --accept-uncertain)";
         }

@@ -20,6 +20,13 @@ pub(super) fn lines(decoder: &Decoder) -> Result<Vec<(&'static str, String)>, Fa
             c.writer
         ),
     )];
+    if !c.calibration.is_empty() {
+        let texts = c
+            .calibration
+            .iter()
+            .map(|t| format!("{} ({})", t.file, count(t.tokens, "token")));
+        lines.push(("", format!("calibrated on {}", texts.collect::<Vec<_>>().join(", "))));
+    }
     for t in &c.texts {
         let [before, after] = t.perplexity;
         let d = &t.divergence;
