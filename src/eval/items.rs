@@ -6,11 +6,12 @@ use super::documents::json_lines;
 use crate::error::display;
 use crate::{Error, Result};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
 /// What is asked, and the right answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
     /// Which choice is most likely to follow the context.
     Choices {
@@ -169,4 +170,21 @@ fn gold(value: &Value, list: &str, len: usize) -> Result<usize, String> {
     index
         .filter(|&gold| gold < len)
         .ok_or_else(|| format!("\"gold\" is {gold}: an index of {list:?}, 0 to {}, is needed", len - 1))
+}
+
+/// Refuses tasks that have a question in common: where the items of all are taken together it would count twice.
+///
+/// # Errors
+/// [`Error::Input`] with both places.
+pub fn check_distinct<'a>(tasks: impl IntoIterator<Item = &'a Vec<Item>>) -> Result<()> {
+    let mut known: HashMap<&Question, &At> = HashMap::new();
+    for task in tasks {
+        if let Some((item, other)) = task.iter().find_map(|item| Some((item, known.get(&item.question)?))) {
+            let what =
+                format!("the same question is at {other}: of all tasks together (--pool-tasks) each counts once");
+            return Err(Error::input(item.at.to_string(), what));
+        }
+        known.extend(task.iter().map(|item| (&item.question, &item.at)));
+    }
+    Ok(())
 }

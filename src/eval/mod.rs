@@ -43,16 +43,15 @@ mod wire;
 
 pub use documents::{Documents, read_text, split_last_eighth};
 pub use files::{ModelFiles, StoredTensor};
-pub use items::{Item, Question, read_items};
+pub use items::{Item, Question, check_distinct, read_items};
 pub use kept::{Spent, Times};
 pub use models::{Load, Models};
-pub(crate) use paired::largest_drop;
 pub use paired::{Paired, mcnemar};
 pub use prompt::TooLong;
 pub(crate) use prompt::check_items;
 pub use setting::Setting;
 pub use stats::{Decades, Distribution, Estimate, Z95, quantile};
-pub use task::{Accuracy, Answer, Answered, Probability, TaskReport, measure_task};
+pub use task::{Accuracy, Answer, Answered, Probability, TaskReport, measure_task, together};
 pub use text::{Perplexity, TextOptions, TextReport, measure_text};
 pub use tokens::{Bos, TextEncoder};
 pub use verdict::{Check, Limits, Outcome, Verdict};

@@ -8,6 +8,7 @@ use super::paired::Paired;
 use super::prompt::Prompts;
 use super::score::{CANDIDATE, REFERENCE, batches};
 use super::stats::Estimate;
+use super::verdict::TOGETHER;
 use crate::{Error, Progress, Result};
 use blake3::Hasher;
 use serde::Serialize;
@@ -151,6 +152,36 @@ pub fn measure_task(models: &Models, items: &[Item], progress: &dyn Progress) ->
     let mut report = report(file, answers.collect(), choices, identical);
     (report.skipped, report.truncated, report.times) = (skipped, truncated, times);
     Ok(report)
+}
+
+/// All tasks as one of all their items, without the answers; `None` of fewer than two. The normalised accuracy is the plain
+/// one of tasks that have no other.
+pub fn together(tasks: &[TaskReport]) -> Option<TaskReport> {
+    let answers = tasks.iter().flat_map(|t| {
+        t.answers.iter().cloned().map(|mut answered| {
+            for answer in [&mut answered.reference, &mut answered.candidate] {
+                answer.right_normalised = if t.normalised.is_some() {
+                    answer.right_normalised
+                } else {
+                    answer.right
+                };
+            }
+            answered
+        })
+    });
+    let sum = |of: fn(&TaskReport) -> usize| tasks.iter().map(of).sum();
+    (tasks.len() > 1).then(|| TaskReport {
+        skipped: sum(|t| t.skipped),
+        truncated: sum(|t| t.truncated),
+        answers: Vec::new(),
+        differing: Vec::new(),
+        ..report(
+            TOGETHER.into(),
+            answers.collect(),
+            tasks.iter().any(|t| t.normalised.is_some()),
+            tasks.iter().all(|t| t.identical),
+        )
+    })
 }
 
 /// Of items, in order: all that a model sees or is held to.

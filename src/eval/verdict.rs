@@ -1,5 +1,6 @@
 //! A candidate against limits.
 
+use super::paired::{Paired, largest_drop};
 use super::task::TaskReport;
 use super::text::TextReport;
 use serde::Serialize;
@@ -10,6 +11,8 @@ use serde::Serialize;
 pub struct Limits {
     /// Most that the accuracy of a task may fall, in percentage points.
     pub accuracy_drop: Option<f64>,
+    /// Whether that is of the items of all tasks together, not of each task.
+    pub pool_tasks: bool,
     /// Largest mean divergence, in nats a token.
     pub divergence: Option<f64>,
     /// Most that a text's perplexity may rise, in percent.
@@ -74,28 +77,84 @@ impl Verdict {
                 checks.extend(limit.map(|limit| check(&text.file, figure, limit, bounds, text.identical)));
             }
         }
-        for task in tasks {
-            let kinds = [
-                (DROP, Some(task.accuracy.paired)),
-                (NORMALISED_DROP, task.normalised.map(|n| n.paired)),
-            ];
-            for (figure, paired) in kinds {
-                let both = limits.accuracy_drop.zip(paired);
-                checks.extend(both.map(|(limit, p)| {
-                    let (upper, bound) = p.largest_drop();
-                    check(
-                        &task.file,
-                        figure,
-                        limit,
-                        (-p.delta_points, upper, bound),
-                        task.identical,
-                    )
-                }));
+        let tasks = tasks.iter().map(|task| {
+            let change = |p: Paired| Change {
+                gained: p.gained,
+                lost: p.lost,
+                interval_points: p.interval_points,
+            };
+            TaskChange {
+                file: task.file.clone(),
+                items: task.items,
+                identical: task.identical,
+                accuracy: change(task.accuracy.paired),
+                normalised: task.normalised.map(|n| change(n.paired)),
             }
-        }
+        });
+        checks.extend(drops(tasks.collect(), limits));
         let outcome = checks.iter().map(|c| c.outcome).max()?;
         Some(Self { outcome, checks })
     }
+}
+
+/// How the accuracy on a task changes.
+pub(crate) struct TaskChange {
+    pub(crate) file: String,
+    pub(crate) items: usize,
+    pub(crate) identical: bool,
+    pub(crate) accuracy: Change,
+    pub(crate) normalised: Option<Change>,
+}
+
+/// Items gained and lost, and the interval of the difference in points.
+#[derive(Clone, Copy)]
+pub(crate) struct Change {
+    pub(crate) gained: usize,
+    pub(crate) lost: usize,
+    pub(crate) interval_points: [f64; 2],
+}
+
+/// What all tasks together are called.
+pub(crate) const TOGETHER: &str = "all tasks together";
+
+/// Accuracies against the limit on their drop.
+pub(crate) fn drops(mut tasks: Vec<TaskChange>, limits: &Limits) -> Vec<Check> {
+    let Some(limit) = limits.accuracy_drop else {
+        return Vec::new();
+    };
+    if limits.pool_tasks {
+        tasks = pooled(&tasks).into_iter().collect();
+    }
+    let mut checks = Vec::new();
+    for task in &tasks {
+        for (figure, change) in [(DROP, Some(task.accuracy)), (NORMALISED_DROP, task.normalised)] {
+            checks.extend(change.map(|c| {
+                let (upper, bound) = largest_drop(task.items, [c.gained, c.lost], c.interval_points);
+                let value = 100.0 * (c.lost as f64 - c.gained as f64) / task.items.max(1) as f64;
+                check(&task.file, figure, limit, (value, upper, bound), task.identical)
+            }));
+        }
+    }
+    checks
+}
+
+/// All items as of one task. The normalised accuracy is the plain one of tasks that have no other. Of the interval
+/// nothing is known: the bound is one that needs none.
+fn pooled(tasks: &[TaskChange]) -> Option<TaskChange> {
+    let sum = |of: &dyn Fn(&TaskChange) -> usize| tasks.iter().map(of).fold(0, usize::saturating_add);
+    let change = |of: &dyn Fn(&TaskChange) -> Change| Change {
+        gained: sum(&|t| of(t).gained),
+        lost: sum(&|t| of(t).lost),
+        interval_points: [f64::INFINITY; 2],
+    };
+    let normalised = tasks.iter().any(|t| t.normalised.is_some());
+    (!tasks.is_empty()).then(|| TaskChange {
+        file: TOGETHER.into(),
+        items: sum(&|t| t.items),
+        identical: tasks.iter().all(|t| t.identical),
+        accuracy: change(&|t| t.accuracy),
+        normalised: normalised.then(|| change(&|t| t.normalised.unwrap_or(t.accuracy))),
+    })
 }
 
 /// Names of the figures.

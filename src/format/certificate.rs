@@ -81,6 +81,9 @@ pub struct Options {
     /// Most that the accuracy of a task may fall, in percentage points.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_accuracy_drop: Option<f64>,
+    /// Whether that is of the items of all tasks together, not of each task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pool_tasks: bool,
     /// Whether a limit holds for the figure itself, not for its upper bound.
     pub accept_uncertain: bool,
 }

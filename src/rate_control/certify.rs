@@ -26,6 +26,7 @@ pub(super) fn blank(run: &Run) -> Result<Certificate> {
             options.max_kl = limits.divergence;
             options.max_ppl_increase = limits.perplexity_increase;
             options.max_accuracy_drop = limits.accuracy_drop;
+            options.pool_tasks = limits.pool_tasks;
             options.accept_uncertain = accept_uncertain;
         }
     }

@@ -1,8 +1,8 @@
 //! What was measured, in a certificate's words, and held against limits.
 
 use super::probe::holds;
-use crate::eval::verdict::{DIVERGENCE, DROP, INCREASE, NORMALISED_DROP, TWO_SIDED, check};
-use crate::eval::{self, Check, Limits, TaskReport, TextReport, Z95, largest_drop};
+use crate::eval::verdict::{Change, DIVERGENCE, INCREASE, TWO_SIDED, TaskChange, check, drops};
+use crate::eval::{self, Check, Limits, TaskReport, TextReport, Z95};
 use crate::format::certificate::{Accuracy, Certificate, Divergence, Task, Text, rounded};
 
 /// A file may have this part more or less than the bits that were asked for: small ones have an index that is guessed at.
@@ -73,18 +73,19 @@ pub(super) fn checks(texts: &[Text], tasks: &[Task], limits: &Limits) -> Vec<Che
             checks.extend(limit.map(|limit| check(&text.file, figure, limit, bounds, text.identical)));
         }
     }
-    for task in tasks {
-        let kinds = [(DROP, Some(task.accuracy)), (NORMALISED_DROP, task.normalised)];
-        for (figure, accuracy) in kinds {
-            let both = limits.accuracy_drop.zip(accuracy);
-            checks.extend(both.map(|(limit, accuracy)| {
-                let (upper, bound) =
-                    largest_drop(task.items, [accuracy.gained, accuracy.lost], accuracy.interval_points);
-                let bounds = (-accuracy.delta_points, upper, bound);
-                check(&task.file, figure, limit, bounds, task.identical)
-            }));
-        }
-    }
+    let change = |a: Accuracy| Change {
+        gained: a.gained,
+        lost: a.lost,
+        interval_points: a.interval_points,
+    };
+    let tasks = tasks.iter().map(|task| TaskChange {
+        file: task.file.clone(),
+        items: task.items,
+        identical: task.identical,
+        accuracy: change(task.accuracy),
+        normalised: task.normalised.map(change),
+    });
+    checks.extend(drops(tasks.collect(), limits));
     checks
 }
 
@@ -100,6 +101,7 @@ fn limits(certificate: &Certificate) -> Limits {
         divergence: options.max_kl,
         perplexity_increase: options.max_ppl_increase,
         accuracy_drop: options.max_accuracy_drop,
+        pool_tasks: options.pool_tasks,
     }
 }
 
@@ -117,7 +119,7 @@ pub(super) fn agree(certificate: &Certificate) -> Result<(), String> {
         ));
     }
     let asked = [limits.divergence, limits.perplexity_increase].iter().flatten().count() * certificate.texts.len()
-        + limits.accuracy_drop.iter().count() * certificate.tasks.len();
+        + limits.accuracy_drop.iter().count() * if limits.pool_tasks { 1 } else { certificate.tasks.len() };
     if limits != Limits::default() && (checks.is_empty() || checks.len() < asked) {
         return Err("its certificate claims a limit on what it has no figure of".into());
     }

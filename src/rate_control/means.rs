@@ -102,8 +102,11 @@ fn can_tell(suite: &Suite, limits: &Limits, accept_uncertain: bool) -> Result<()
         let what = "a limit on divergence or perplexity needs a text: one to calibrate on, or one to measure on";
         return Err(Error::usage(what));
     }
+    if limits.pool_tasks {
+        suite.check_distinct()?;
+    }
     if let Some(drop) = limits.accuracy_drop {
-        let Some((items, file)) = suite.fewest_items() else {
+        let Some((items, file)) = suite.fewest_items(limits.pool_tasks) else {
             return Err(Error::usage("a limit on accuracy needs a task to be measured on"));
         };
         // What a task of so many items leaves open even if none is lost.

@@ -5,6 +5,7 @@ use super::held_out;
 use super::request::{Evaluation, Stage, Watch};
 use crate::checkpoint::digest;
 use crate::error::display;
+use crate::eval::verdict::TOGETHER;
 use crate::eval::{
     self, At, Item, Models, TextEncoder, TextOptions, measure_task, measure_text, read_items, read_text,
     split_last_eighth,
@@ -208,9 +209,18 @@ impl Suite {
         !self.texts.is_empty()
     }
 
-    /// Items of the smallest task, with its file.
-    pub(super) fn fewest_items(&self) -> Option<(usize, &str)> {
-        self.tasks.iter().map(|t| (t.items.len(), &*t.file)).min()
+    /// Items of the smallest task, with its file; or of all together.
+    pub(super) fn fewest_items(&self, together: bool) -> Option<(usize, &str)> {
+        let items = self.tasks.iter().map(|t| (t.items.len(), &*t.file));
+        match together {
+            true => items.reduce(|(sum, _), (items, _)| (sum + items, TOGETHER)),
+            false => items.min(),
+        }
+    }
+
+    /// Refuses tasks that cannot be taken together.
+    pub(super) fn check_distinct(&self) -> Result<()> {
+        eval::check_distinct(self.tasks.iter().map(|t| &t.items))
     }
 
     /// Whether a text of this digest is measured on as a whole.

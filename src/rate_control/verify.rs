@@ -75,6 +75,9 @@ pub fn verify(
     claims::agree(&certificate).map_err(differs)?;
     check_reference(&certificate, reference)?;
     let suite = Suite::of_claims(&certificate.texts, &certificate.tasks, [texts, tasks])?;
+    if certificate.options.pool_tasks {
+        suite.check_distinct()?;
+    }
     let progress = (watch.progress)(Stage::Encoding);
     // The files are what their digests say, and so what the certificate is of.
     let verified = checkpoint::verify(path, None, options, &*progress)?;

@@ -120,6 +120,40 @@ fn the_bound_that_decided_is_shown() {
 }
 
 #[test]
+fn a_limit_on_all_tasks_together_is_in_the_certificate() {
+    let folder = setting();
+    let item = |i: usize| serde_json::json!({ "context": format!("In the year {i} the king"), "choices": [" said", " of"], "gold": i % 2 });
+    let other: String = (0..40).map(|i| format!("{}\n", item(i))).collect();
+    file(&folder, "other.jsonl", &other);
+    let goal = "--max-accuracy-drop 12 --pool-tasks --task task.jsonl --task other.jsonl";
+    let (status, value) = json(
+        &folder,
+        &format!("encode model -o out {goal} --calibrate calibration.txt --calibration-tokens 1024"),
+    );
+    assert_eq!(status, 0, "{value}");
+    assert_eq!(value["certificate"]["options"]["pool_tasks"], true);
+    let best = &value["probes"][value["best"].as_u64().unwrap() as usize];
+    let checks = best["checks"].as_array().unwrap();
+    assert!(
+        checks.len() == 2 && checks.iter().all(|c| c["file"] == "all tasks together"),
+        "{best}"
+    );
+    // Neither task could show as much by itself.
+    assert!(checks.iter().all(|c| c["upper"].as_f64().unwrap() <= 12.0), "{best}");
+    let said = program(
+        &folder,
+        "encode model -o none --max-accuracy-drop 12 --task task.jsonl --task other.jsonl",
+    );
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("6 items cannot show"), "{said}");
+    let check = "verify out --certificate --against model --task task.jsonl --task other.jsonl";
+    let (status, checked) = json(&folder, check);
+    assert_eq!(status, 0, "{checked}");
+    let shown = String::from_utf8(program(&folder, "inspect out/model.wcodec --summary").stdout).unwrap();
+    assert!(shown.contains("all tasks together"), "{shown}");
+}
+
+#[test]
 fn what_no_file_holds_is_said_and_nothing_is_written() {
     let folder = setting();
     let (status, value) = json(

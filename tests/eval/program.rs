@@ -188,6 +188,83 @@ fn the_bound_that_decided_is_named() {
     }
 }
 
+/// A task with other questions than `ITEMS`.
+fn other_items() -> String {
+    let item = |i: usize| {
+        let choices = [" the king", " they", " when"];
+        serde_json::json!({ "context": format!("And it came to pass in the year {i} that"), "choices": choices, "gold": i % 3 })
+    };
+    (0..30).map(|i| format!("{}\n", item(i))).collect()
+}
+
+#[test]
+fn of_several_tasks_the_items_of_all_are_told_together() {
+    let folder = measurable(1.7);
+    file(&folder, "other.jsonl", &other_items());
+    let on = "changed.safetensors --task task.jsonl --task other.jsonl --max-accuracy-drop 30";
+    let output = run(
+        &folder,
+        &format!("{on} --pool-tasks --json --markdown out.md --html out.html"),
+    );
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let candidate = &value["candidates"][0];
+    let sum = |field: &str, kind: &dyn Fn(&Value) -> Value| {
+        let tasks = candidate["tasks"].as_array().unwrap().iter();
+        tasks.map(|t| kind(t)["paired"][field].as_u64().unwrap()).sum::<u64>()
+    };
+    let plain = |t: &Value| t["accuracy"].clone();
+    // Of a task of other kinds, too, there is no normalised accuracy.
+    let normalised = |t: &Value| {
+        if t["normalised"].is_null() {
+            plain(t)
+        } else {
+            t["normalised"].clone()
+        }
+    };
+    let together = &candidate["together"];
+    assert_eq!(together["items"], 36);
+    assert!(sum("gained", &plain) + sum("lost", &plain) > 0, "{candidate}");
+    for field in ["gained", "lost"] {
+        assert_eq!(together["accuracy"]["paired"][field], sum(field, &plain));
+        assert_eq!(together["normalised"]["paired"][field], sum(field, &normalised));
+    }
+    // One check for each accuracy, of all items.
+    let checks = candidate["verdict"]["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 2, "{checks:?}");
+    for (check, kind) in checks.iter().zip(["accuracy", "normalised"]) {
+        let close = check["value"].as_f64().unwrap() + together[kind]["paired"]["delta_points"].as_f64().unwrap();
+        assert!(close.abs() < 1e-9 && check["file"] == "all tasks together", "{check}");
+        assert!(check["upper"].as_f64() > check["value"].as_f64(), "{check}");
+    }
+    // Each by itself is held to it without the option, and every report has the row.
+    let output = run(&folder, on);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("all tasks together: 36 items"), "{text}");
+    for name in ["out.md", "out.html"] {
+        let report = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(report.contains("all tasks together"), "{name}");
+    }
+    // A question that is in two tasks would count twice.
+    file(
+        &folder,
+        "again.jsonl",
+        &format!("{}{ITEMS}", other_items().lines().next().unwrap().to_owned() + "\n"),
+    );
+    let twice = "changed.safetensors --task task.jsonl --task again.jsonl --max-accuracy-drop 30 --pool-tasks";
+    let output = run(&folder, twice);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && said.contains("again.jsonl:2") && said.contains("task.jsonl:1"),
+        "{said}"
+    );
+    assert_eq!(
+        run(&folder, "changed.safetensors --task task.jsonl --pool-tasks")
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
 #[test]
 fn reports_replace_nothing_unasked() {
     let folder = folder();

@@ -37,6 +37,7 @@ FIELDS = {
         "max_kl?": NUMBER,
         "max_ppl_increase?": NUMBER,
         "max_accuracy_drop?": NUMBER,
+        "pool_tasks?": TRUTH,
     },
     "calibration?": ({"file": TEXT, "sha256": SHA256, "tokens": WHOLE, "window": WHOLE},),
     "bytes": WHOLE,

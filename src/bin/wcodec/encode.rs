@@ -50,7 +50,8 @@ the next file would be smaller by less than 1 %; the smallest that was made and 
 (--statistics, or by a run that was killed) saves time and changes no byte. Where a limit needs a \
 text and none is named, the last eighth of each of the calibration's is held out: it is measured on and never calibrated on. A limit \
 is held if the upper bound of the figure is within it; of an accuracy the bound is exact for few items, and the accuracy \
-normalised by length, where a task has one, must hold the limit too. --accept-uncertain takes the figure for its bound, and the \
+normalised by length, where a task has one, must hold the limit too. Of several texts or tasks each must hold it, or, with \
+--pool-tasks, the items of all tasks together. --accept-uncertain takes the figure for its bound, and the \
 certificate says so. A text needs four windows of tokens, 2048 or four times the model's positions, and less than a tenth of \
 it among what is calibrated on. If no file holds, none is written, and the exit status is 1. Whatever was measured stands in \
 the file, as a certificate that `wcodec verify --certificate` checks.

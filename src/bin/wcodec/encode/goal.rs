@@ -36,6 +36,9 @@ pub(crate) struct GoalArguments {
     #[arg(long, value_name = "POINTS", value_parser = limit, requires = "task", conflicts_with = "bits")]
     #[arg(allow_negative_numbers = true)]
     max_accuracy_drop: Option<f64>,
+    /// Hold the accuracy's limit by the items of all tasks together, not by each task's
+    #[arg(long, requires = "max_accuracy_drop")]
+    pool_tasks: bool,
     /// Take a figure within its limit as met, however wide its interval is
     #[arg(long, requires = "goal", conflicts_with = "bits")]
     accept_uncertain: bool,
@@ -113,6 +116,7 @@ impl GoalArguments {
                 limits.divergence = self.max_kl;
                 limits.perplexity_increase = self.max_ppl_increase;
                 limits.accuracy_drop = self.max_accuracy_drop;
+                limits.pool_tasks = self.pool_tasks;
                 limits
             }
         };

@@ -51,10 +51,10 @@ pub(super) fn side_by_side(report: &Report) -> Vec<Beside<'_>> {
             }
         })
     });
-    let tasks = first.tasks.iter().enumerate().map(|(i, task)| {
+    let tasks = first.all_tasks().into_iter().enumerate().map(|(i, task)| {
         table(&task.file, ["accuracy %", "change, points", "95 % interval"], &|c| {
-            let [_, accuracy, change, interval, ..] = cells(&c.tasks[i].accuracy);
-            match c.tasks[i].identical {
+            let [_, accuracy, change, interval, ..] = cells(&c.all_tasks()[i].accuracy);
+            match c.all_tasks()[i].identical {
                 true => identical(),
                 false => [accuracy, change, interval],
             }
@@ -145,8 +145,8 @@ pub(super) fn comparison(report: &Report, published: Option<&Published>) -> Sect
         figure.note = note;
         section.figures.push(figure);
     }
-    for (i, task) in first.iter().flat_map(|c| c.tasks.iter().enumerate()) {
-        let paired = |c: &Candidate| c.tasks[i].accuracy.paired;
+    for (i, task) in first.iter().flat_map(|c| c.all_tasks().into_iter().enumerate()) {
+        let paired = |c: &Candidate| c.all_tasks()[i].accuracy.paired;
         let all = || report.candidates.iter();
         let series = vec![Series {
             mark: Mark::Points,

@@ -242,7 +242,7 @@ fn tasks(report: &Report) -> Section {
             text: format!("{value:+.2}"),
             colour,
         };
-        for task in &candidate.tasks {
+        for task in candidate.all_tasks() {
             for (kind, accuracy) in accuracies(task) {
                 let label = format!("{}, {kind}", short(&task.file));
                 let items = task.items.to_string();

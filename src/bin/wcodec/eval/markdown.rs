@@ -79,7 +79,7 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
         out += "\n| task | items | accuracy, reference, % | candidate, % | change, points | 95 % interval | gained \
                 | lost | McNemar p |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     }
-    for task in &candidate.tasks {
+    for task in candidate.all_tasks() {
         for (name, accuracy) in accuracies(task) {
             let figures = if task.identical {
                 format!("{} | identical | | | | |", plus_minus(accuracy.reference, 100.0, 2))

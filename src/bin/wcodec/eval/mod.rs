@@ -41,7 +41,8 @@ reference is computed once.
 A figure is met if its upper bound is within the limit, exceeded if the figure itself is not, and else \
 uncertain. The bound is the upper end of the two-sided 95 % interval that is printed; of an accuracy, of which a \
 bootstrap says little where few items differ, it is a one-sided 97.5 % bound where that is higher: the exact one of \
-Clopper and Pearson where no item was gained, else Tango's score bound. The report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
+Clopper and Pearson where no item was gained, else Tango's score bound. Of several tasks each is held to the limit, or, with --pool-tasks, all their items together: \
+of few items the bound is wide. The report says which one decided. Exit status 1 if a limit is exceeded, or a figure is uncertain.
 
 Each model is computed as its own config.json says; one that asks for other shapes is an error, other differences \
 are said in the report, and --config names one for both. A candidate with another tokenizer.json is refused, as \
@@ -112,6 +113,9 @@ pub(crate) struct Eval {
     /// Most that a task's accuracy may fall, in percentage points
     #[arg(long, value_name = "POINTS", value_parser = limit)]
     max_accuracy_drop: Option<f64>,
+    /// Hold the accuracy's limit by the items of all tasks together, not by each task's
+    #[arg(long, requires = "max_accuracy_drop")]
+    pool_tasks: bool,
     /// Largest mean KL divergence of a text, in nats a token
     #[arg(long, value_name = "NATS", value_parser = limit)]
     max_kl: Option<f64>,
@@ -292,6 +296,7 @@ impl Eval {
     fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         limits.accuracy_drop = self.max_accuracy_drop;
+        limits.pool_tasks = self.pool_tasks;
         limits.divergence = self.max_kl;
         limits.perplexity_increase = self.max_ppl_increase;
         limits

@@ -34,6 +34,8 @@ pub(crate) struct Candidate {
     pub(crate) remarks: Vec<String>,
     pub(crate) texts: Vec<TextReport>,
     pub(crate) tasks: Vec<TaskReport>,
+    /// All tasks as one, if there are several.
+    pub(crate) together: Option<TaskReport>,
     pub(crate) verdict: Option<Verdict>,
 }
 
@@ -65,6 +67,11 @@ impl Candidate {
         self.texts.iter().all(|t| t.identical) && self.tasks.iter().all(|t| t.identical)
     }
 
+    /// Each task, and all together.
+    pub(super) fn all_tasks(&self) -> Vec<&TaskReport> {
+        self.tasks.iter().chain(&self.together).collect()
+    }
+
     fn json(&self) -> Value {
         let mut value = self.model.json();
         let texts = self.texts.iter().map(|t| timed(t, t.times));
@@ -72,6 +79,7 @@ impl Candidate {
         value["identical"] = self.identical().into();
         value["texts"] = texts.collect();
         value["tasks"] = tasks.collect();
+        value["together"] = json!(self.together);
         value["verdict"] = json!(self.verdict);
         value["remarks"] = json!(self.remarks);
         value["loading_seconds"] = seconds(self.loading);

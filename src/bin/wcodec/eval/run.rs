@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tempfile::TempDir;
 use wcodec::eval::{
-    At, Item, Limits, Load, ModelFiles, Models, Setting, StoredTensor, TextOptions, Verdict, measure_task,
-    measure_text, read_items, read_text,
+    At, Item, Limits, Load, ModelFiles, Models, Setting, StoredTensor, TextOptions, Verdict, check_distinct,
+    measure_task, measure_text, read_items, read_text, together,
 };
 
 /// What models are measured on.
@@ -93,6 +93,9 @@ impl Suite {
             .map(|files| setting.candidate(files).map(|(_, said)| said));
         let remarks = remarks.collect::<Result<Vec<_>, _>>()?;
         self.inputs.check(&setting, global)?;
+        if self.limits.pool_tasks {
+            check_distinct(&self.inputs.tasks)?;
+        }
         for (name, remark) in names
             .iter()
             .zip(&remarks)
@@ -142,6 +145,7 @@ impl Suite {
                 remarks,
                 texts: Vec::new(),
                 tasks: Vec::new(),
+                together: None,
                 verdict: None,
             };
             for text in &self.inputs.texts {
@@ -153,6 +157,7 @@ impl Suite {
                 let progress = Display::counting("answering", "tokens", global);
                 candidate.tasks.push(measure_task(models, items, &progress)?);
             }
+            candidate.together = together(&candidate.tasks);
             candidate.verdict = Verdict::of(&candidate.texts, &candidate.tasks, &self.limits);
             if !global.quiet && candidates.len() > 1 {
                 let (name, done) = (output::printable(&candidate.model.name), report.candidates.len() + 1);

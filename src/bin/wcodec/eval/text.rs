@@ -27,7 +27,7 @@ fn candidate(report: &Report, candidate: &Candidate) -> String {
         out += &format!("NOTE: its configuration differs, and it is computed as its own says: {remark}\n");
     }
     out += &candidate.texts.iter().map(text).collect::<String>();
-    out += &candidate.tasks.iter().map(task).collect::<String>();
+    out += &candidate.all_tasks().into_iter().map(task).collect::<String>();
     if candidate.identical() {
         out += "\nidentical: every logit is the reference's, bit by bit\n";
     }
@@ -112,8 +112,15 @@ fn task(task: &TaskReport) -> String {
         count(task.items, "item"),
         too_long(task).map_or(String::new(), |what| format!("; {what}")),
     );
-    out += &speed("time of the reference", task.items, "items", 2, times.reference);
-    out += &speed("time of the candidate", task.items, "items", 2, times.candidate);
+    for (model, spent) in [
+        ("time of the reference", times.reference),
+        ("time of the candidate", times.candidate),
+    ] {
+        // Of all tasks together none is taken.
+        if !spent.all.is_zero() {
+            out += &speed(model, task.items, "items", 2, spent);
+        }
+    }
     if task.identical {
         for (name, accuracy) in accuracies(task) {
             out += &format!("  {name:<13} {} %\n", plus_minus(accuracy.reference, 100.0, 2));
