@@ -9,7 +9,6 @@ use clap::Parser;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
-use wcodec::format::Method;
 use wcodec::{Backend, DecodeOptions, Decoder};
 
 /// Times decoding the tensors that are quantised in the first file.
@@ -45,7 +44,7 @@ fn main() -> Result<()> {
         let files = args.files.iter().map(open).collect::<Result<Vec<_>>>()?;
         let names: HashSet<String> = files[0]
             .tensors()
-            .filter(|t| matches!(t.info().recipe().map(|r| r.method), Some(Method::Levels { .. })))
+            .filter(|t| t.info().noise().is_some())
             .map(|t| t.info().name().to_owned())
             .collect();
         ensure!(!names.is_empty(), "nothing is quantised in the first file");

@@ -14,14 +14,21 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `count` bits (at most 64), the first read lowest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bits(&mut self, count: u32) -> Option<u64> {
         debug_assert!(count <= 64);
         let end = self.position.checked_add(count as usize)?;
         if end > self.bytes.len() * 8 {
             return None;
         }
-        let value = self.peek();
+        let value = match self.bytes.get(self.position / 8..) {
+            // Eight bytes hold so few bits wherever they start.
+            Some(rest) if count <= 56 && rest.len() >= 8 => {
+                let window = rest.first_chunk().map_or(0, |w| u64::from_le_bytes(*w));
+                window >> (self.position % 8)
+            }
+            _ => self.peek(),
+        };
         self.position = end;
         Some(value & u64::MAX.checked_shr(64 - count).unwrap_or(0))
     }

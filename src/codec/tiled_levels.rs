@@ -47,19 +47,11 @@ impl TiledLevelCoder {
         };
         self.tiles.decode(backend, &mut tiled)?;
         let (steps, float, first) = (&self.steps, self.float, chunk.first);
-        match bits {
-            8 => weights(
-                steps,
-                float,
-                first,
-                stored.iter().map(|&l| i16::from(l as i8)),
-                chunk.out,
-            ),
-            _ => {
-                let levels = stored.as_chunks().0.iter().map(|&l| i16::from_le_bytes(l));
-                weights(steps, float, first, levels, chunk.out);
-            }
-        }
+        let levels: Vec<i16> = match bits {
+            8 => stored.iter().map(|&l| i16::from(l as i8)).collect(),
+            _ => stored.as_chunks().0.iter().map(|&l| i16::from_le_bytes(l)).collect(),
+        };
+        weights(backend, steps, float, first, &levels, chunk.out);
         Ok(())
     }
 }

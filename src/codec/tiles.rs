@@ -140,9 +140,7 @@ impl TileCoder {
     ) -> Option<()> {
         let mut signed = [0i64; ELEMENTS];
         let signed = &mut signed[..elements.len()];
-        for ((value, &symbol), &context) in signed.iter_mut().zip(symbols).zip(contexts) {
-            *value = self.units.read(context, symbol, raw)?;
-        }
+        self.units.read(contexts, symbols, raw, signed)?;
         if mode.transforms != 0 {
             for (y, x, transform) in mode.blocks(tile).filter(|b| b.2 != Transform::None) {
                 let mut block = context::load_block(tile, signed, y, x);

@@ -23,20 +23,31 @@ pub(crate) fn split(value: u64) -> (u8, u64, u32) {
 }
 
 /// How many raw bits follow a token.
-pub(crate) fn raw_bits(token: u8) -> u32 {
-    if u64::from(token) < DIRECT {
+pub(crate) const fn raw_bits(token: u8) -> u32 {
+    if (token as u64) < DIRECT {
         0
     } else {
-        (u32::from(token) - 16) / 4 + 2
+        (token as u32 - 16) / 4 + 2
     }
 }
 
-/// The value of a token and its raw bits.
-pub(crate) fn join(token: u8, raw: u64) -> u64 {
-    if u64::from(token) < DIRECT {
-        return u64::from(token);
+/// Of every token the least value, and how many raw bits are added to it.
+pub(crate) const OF_TOKEN: [(u64, u8); 256] = {
+    let mut all = [(0, 0); 256];
+    let mut token = 0;
+    while token < 256 {
+        all[token] = (join(token as u8, 0), raw_bits(token as u8) as u8);
+        token += 1;
     }
-    let top = 4 | (u64::from(token) & 3);
+    all
+};
+
+/// The value of a token and its raw bits.
+pub(crate) const fn join(token: u8, raw: u64) -> u64 {
+    if (token as u64) < DIRECT {
+        return token as u64;
+    }
+    let top = 4 | (token as u64 & 3);
     top << raw_bits(token) | raw
 }
 

@@ -65,82 +65,93 @@ impl Float {
 /// # Panics
 /// If a length does not fit the others, or the matrix does not have those elements.
 pub(crate) fn dequantise(backend: Backend, steps: &Steps, float: Float, first: usize, symbols: &[u8], out: &mut [u8]) {
+    rows(steps, float, first, symbols, out, |mut part, mut out| {
+        let done = part.begin(backend, out);
+        if done > 0 {
+            (part.columns, part.levels) = (&part.columns[done..], &part.levels[done..]);
+            out = &mut out[done * float.bytes()..];
+        }
+        if !out.is_empty() {
+            vectorised(backend, Dequantise { part, out });
+        }
+    });
+}
+
+/// As [`dequantise`], of levels of any size.
+pub(crate) fn weights(backend: Backend, steps: &Steps, float: Float, first: usize, levels: &[i16], out: &mut [u8]) {
+    rows(steps, float, first, levels, out, |part, out| {
+        vectorised(backend, Dequantise { part, out });
+    });
+}
+
+/// Cuts elements where rows end.
+fn rows<L>(
+    steps: &Steps,
+    float: Float,
+    first: usize,
+    mut levels: &[L],
+    mut out: &mut [u8],
+    each: impl Fn(Part<L>, &mut [u8]),
+) {
     let columns = steps.columns();
     let (mut row, mut column) = (first / columns.len(), first % columns.len());
-    let (mut symbols, mut out) = (symbols, out);
-    assert!(symbols.len() * float.bytes() == out.len());
-    while !symbols.is_empty() {
-        let n = symbols.len().min(columns.len() - column);
+    assert!(levels.len() * float.bytes() == out.len());
+    while !levels.is_empty() {
+        let n = levels.len().min(columns.len() - column);
+        let (now, later) = out.split_at_mut(n * float.bytes());
         let part = Part {
             float,
             factor: steps.row(row),
             columns: &columns[column..column + n],
-            symbols: &symbols[..n],
+            levels: &levels[..n],
         };
-        let (now, later) = out.split_at_mut(n * float.bytes());
-        part.dequantise(backend, now);
-        (symbols, out) = (&symbols[n..], later);
-        row += 1;
-        column = 0;
+        each(part, now);
+        (levels, out) = (&levels[n..], later);
+        (row, column) = (row + 1, 0);
     }
 }
 
-/// Writes the weights of elements `first..` of the row-major matrix, a level each, of any size; little-endian.
-///
-/// # Panics
-/// If the matrix does not have those elements.
-pub(crate) fn weights(
-    steps: &Steps,
-    float: Float,
-    first: usize,
-    mut levels: impl Iterator<Item = i16>,
-    out: &mut [u8],
-) {
-    let (columns, bytes) = (steps.columns(), float.bytes());
-    let (mut row, mut column, mut out) = (first / columns.len(), first % columns.len(), out);
-    while !out.is_empty() {
-        let part = out.len().min((columns.len() - column) * bytes);
-        let (now, later) = out.split_at_mut(part);
-        let factor = steps.row(row);
-        let places = now.chunks_exact_mut(bytes).zip(&columns[column..]);
-        for ((to, &column), level) in places.zip(&mut levels) {
-            float.write(f32::from(level) * (factor * widen(column)), to);
-        }
-        (row, column, out) = (row + 1, 0, later);
+/// What stands for a level.
+trait Level: Copy {
+    fn number(self) -> f32;
+}
+
+/// A symbol.
+impl Level for u8 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        f32::from(integer(self))
+    }
+}
+
+/// Itself.
+impl Level for i16 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        f32::from(self)
     }
 }
 
 /// A part of a row.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct Part<'a, L> {
     float: Float,
     factor: f32,
     /// Factors of the columns, as BF16.
     columns: &'a [u16],
-    symbols: &'a [u8],
+    levels: &'a [L],
 }
 
-impl Part<'_> {
-    fn dequantise(mut self, backend: Backend, mut out: &mut [u8]) {
-        let done = self.begin(backend, out);
-        if done > 0 {
-            (self.columns, self.symbols) = (&self.columns[done..], &self.symbols[done..]);
-            out = &mut out[done * self.float.bytes()..];
-        }
-        if !out.is_empty() {
-            vectorised(backend, Dequantise { part: self, out });
-        }
-    }
-
+impl Part<'_, u8> {
     /// Writes the first weights with instructions made for them; gives their number, 0 if there are none such.
     #[cfg(target_arch = "x86_64")]
     fn begin(self, backend: Backend, out: &mut [u8]) -> usize {
         match (backend, self.float) {
             (Backend::Avx512, Float::Bf16) if avx512::is_available() => {
                 let out = out.as_chunks_mut().0;
-                avx512::row(self.factor, self.columns, self.symbols, out)
+                avx512::row(self.factor, self.columns, self.levels, out)
             }
-            (Backend::Avx2, Float::Bf16) => avx2::row(self.factor, self.columns, self.symbols, out.as_chunks_mut().0),
+            (Backend::Avx2, Float::Bf16) => avx2::row(self.factor, self.columns, self.levels, out.as_chunks_mut().0),
             _ => 0,
         }
     }
@@ -151,12 +162,12 @@ impl Part<'_> {
     }
 }
 
-struct Dequantise<'a> {
-    part: Part<'a>,
+struct Dequantise<'a, L> {
+    part: Part<'a, L>,
     out: &'a mut [u8],
 }
 
-impl Work for Dequantise<'_> {
+impl<L: Level> Work for Dequantise<'_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -169,14 +180,13 @@ impl Work for Dequantise<'_> {
     }
 }
 
-impl Dequantise<'_> {
+impl<L: Level> Dequantise<'_, L> {
     #[inline(always)]
     fn write<const N: usize>(self, bytes: impl Fn(f32) -> [u8; N]) {
         let part = self.part;
         let out = self.out.as_chunks_mut().0;
-        for ((to, &symbol), &column) in out.iter_mut().zip(part.symbols).zip(part.columns) {
-            let level = f32::from(integer(symbol));
-            *to = bytes(level * (part.factor * widen(column)));
+        for ((to, level), &column) in out.iter_mut().zip(part.levels).zip(part.columns) {
+            *to = bytes(level.number() * (part.factor * widen(column)));
         }
     }
 }

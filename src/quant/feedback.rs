@@ -211,7 +211,7 @@ mod tests {
 
     /// v H v' of each row.
     fn errors(weights: &[f32], levels: &Levels, hessian: &[f64], n: usize) -> Vec<f64> {
-        let decoded = Float::F32.read(&levels.decoded(Float::F32)).unwrap();
+        let decoded = Float::F32.read(&levels.decoded(Backend::Scalar, Float::F32)).unwrap();
         let v: Vec<f64> = weights.iter().zip(&decoded).map(|(a, b)| f64::from(a - b)).collect();
         let of_row = |v: &[f64]| -> f64 {
             let column = |i: usize| (0..n).map(|j| v[i] * v[j] * hessian[i * n + j]).sum::<f64>();

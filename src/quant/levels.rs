@@ -1,6 +1,7 @@
 //! A quantised matrix.
 
 use super::{Float, LEVEL_LIMIT, Steps, weights};
+use crate::backend::Backend;
 
 /// Levels of a matrix, row-major, and their steps.
 #[derive(Clone, Debug)]
@@ -26,9 +27,9 @@ impl Levels {
     }
 
     /// The weights that decoding gives, as little-endian elements.
-    pub(crate) fn decoded(&self, float: Float) -> Vec<u8> {
+    pub(crate) fn decoded(&self, backend: Backend, float: Float) -> Vec<u8> {
         let mut out = vec![0; self.levels.len() * float.bytes()];
-        weights(&self.steps, float, 0, self.levels.iter().copied(), &mut out);
+        weights(backend, &self.steps, float, 0, &self.levels, &mut out);
         out
     }
 }

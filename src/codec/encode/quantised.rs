@@ -31,7 +31,7 @@ impl Quantised {
     ) -> Option<Self> {
         let plan = levels::Plan::new(backend, &levels)?;
         let tiled = tiled_levels::Plan::new(backend, shape, &levels, plan.bits);
-        let decoded = levels.decoded(float);
+        let decoded = levels.decoded(backend, float);
         let noise = noise(weights, &float.read(&decoded)?);
         Some(Self {
             levels,

@@ -120,10 +120,25 @@ impl Units {
         }
     }
 
-    /// The signed number of a symbol and its raw bits: a residual, a coefficient, or (plain) the
-    /// unit less the middle of its range. `None` if the raw bits are cut off.
+    /// The signed numbers of symbols and their raw bits: residuals, coefficients, or (plain) the
+    /// units less the middle of their range. `None` if the raw bits are cut off.
+    pub(crate) fn read(&self, contexts: &[u8], symbols: &[u8], raw: &mut BitReader, out: &mut [i64]) -> Option<()> {
+        // Of integers of several bytes no context says anything.
+        if matches!(self.plain, Plain::Hybrid) {
+            for (value, &symbol) in out.iter_mut().zip(symbols) {
+                let (least, bits) = hybrid::OF_TOKEN[usize::from(symbol)];
+                *value = hybrid::unzigzag(least | raw.bits(bits.into())?);
+            }
+            return Some(());
+        }
+        for ((value, &symbol), &context) in out.iter_mut().zip(symbols).zip(contexts) {
+            *value = self.number(context, symbol, raw)?;
+        }
+        Some(())
+    }
+
     #[inline(always)]
-    pub(crate) fn read(&self, context: u8, symbol: u8, raw: &mut BitReader) -> Option<i64> {
+    fn number(&self, context: u8, symbol: u8, raw: &mut BitReader) -> Option<i64> {
         let bits = raw.bits(self.raw_bits(context, symbol))?;
         Some(match self.plain {
             Plain::Float(split) if context == PLAIN => {
