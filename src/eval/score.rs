@@ -158,7 +158,7 @@ pub(super) fn pairs<T: Send>(
             let b = Row::new(b).ok_or_else(|| ours.not_finite(at(first + i)))?;
             Ok(each(first + i, &a, &b))
         });
-        found.collect()
+        in_order(found)
     })
 }
 
@@ -179,8 +179,13 @@ pub(super) fn singles<T: Send>(
             let row = Row::new(row).ok_or_else(|| states.not_finite(at(first + i)))?;
             Ok(each(first + i, &row))
         });
-        found.collect()
+        in_order(found)
     })
+}
+
+/// What rows gave, or the error of the first row that has one, whichever thread met its own first.
+fn in_order<T: Send>(rows: impl IndexedParallelIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    rows.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Some rows at a time, so that logits take little memory.
