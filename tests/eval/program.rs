@@ -244,6 +244,9 @@ fn of_several_tasks_the_items_of_all_are_told_together() {
         let report = fs::read_to_string(folder.path().join(name)).unwrap();
         assert!(report.contains("all tasks together"), "{name}");
     }
+    // The plot marks the limit where it is held: here at the two accuracies of all items.
+    let page = fs::read_to_string(folder.path().join("out.html")).unwrap();
+    assert_eq!(page.matches("class=\"limit\"").count(), 2);
     // A question that is in two tasks would count twice.
     file(
         &folder,

@@ -231,7 +231,7 @@ fn tasks(report: &Report) -> Section {
     for (colour, candidate) in report.candidates.iter().enumerate() {
         let name = candidate.label.as_str();
         let mut sheet = Sheet::new(name, &columns);
-        let interval = |label: String, value: f64, [low, high]: [f64; 2]| Interval {
+        let interval = |label: String, value: f64, [low, high]: [f64; 2], limit: Option<f64>| Interval {
             label: match report.candidates.len() {
                 1 => label,
                 _ => format!("{name}: {label}"),
@@ -239,6 +239,7 @@ fn tasks(report: &Report) -> Section {
             low,
             value,
             high,
+            limit,
             text: format!("{value:+.2}"),
             colour,
         };
@@ -255,14 +256,15 @@ fn tasks(report: &Report) -> Section {
                 }
                 sheet.row([label.clone(), items].into_iter().chain(cells(accuracy)));
                 let p = &accuracy.paired;
-                rows.push(interval(label, p.delta_points, p.interval_points));
+                let limit = candidate.largest_drop(task);
+                rows.push(interval(label, p.delta_points, p.interval_points, limit.map(|l| -l)));
             }
             if !task.identical {
                 let label = format!("{}, {PROBABILITY}", short(&task.file));
                 let cells = probability_cells(&task.probability);
                 sheet.row([label.clone(), task.items.to_string()].into_iter().chain(cells));
                 let change = 100.0 * task.probability.change.mean;
-                rows.extend(probability_interval(&task.probability).map(|ends| interval(label, change, ends)));
+                rows.extend(probability_interval(&task.probability).map(|ends| interval(label, change, ends, None)));
             }
         }
         section.tables.extend((!candidate.tasks.is_empty()).then_some(sheet));
@@ -272,16 +274,12 @@ fn tasks(report: &Report) -> Section {
         section.note += &format!(" {}: {what}.", short(&task.file));
     }
     if !rows.is_empty() {
-        let limits = report
-            .checks()
-            .filter(|(_, c)| c.figure.contains("accuracy"))
-            .map(|(_, c)| -c.limit);
-        let limit = limits.reduce(f64::max);
-        let svg = intervals(&rows, limit, "percentage points", "Change of the accuracy");
+        let limited = rows.iter().any(|row| row.limit.is_some());
+        let svg = intervals(&rows, "percentage points", "Change of the accuracy");
         let mut figure = Figure::new("Change of the accuracy", Vec::new(), svg);
-        figure.note = match limit {
-            Some(_) => "Left of the dashed line the limit is exceeded.".into(),
-            None => "With 95 % intervals.".into(),
+        figure.note = match limited {
+            true => "With 95 % intervals. Left of a dashed line a limit is exceeded.".into(),
+            false => "With 95 % intervals.".into(),
         };
         section.figures.push(figure);
     }

@@ -72,6 +72,12 @@ impl Candidate {
         self.tasks.iter().chain(&self.together).collect()
     }
 
+    /// Most points that the accuracy on a task may fall, if it is held to a limit.
+    pub(super) fn largest_drop(&self, task: &TaskReport) -> Option<f64> {
+        let mut checks = self.verdict.iter().flat_map(|v| &v.checks);
+        checks.find(|c| c.file == task.file).map(|c| c.limit)
+    }
+
     fn json(&self) -> Value {
         let mut value = self.model.json();
         let texts = self.texts.iter().map(|t| timed(t, t.times));

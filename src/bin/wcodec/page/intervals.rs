@@ -15,15 +15,19 @@ pub(crate) struct Interval {
     pub(crate) low: f64,
     pub(crate) value: f64,
     pub(crate) high: f64,
+    /// Where a dashed line marks a limit, if it is held to one.
+    pub(crate) limit: Option<f64>,
     /// What is written behind the label.
     pub(crate) text: String,
     pub(crate) colour: usize,
 }
 
-/// Intervals over a line at 0, and one at a limit if there is one.
-pub(crate) fn intervals(rows: &[Interval], limit: Option<f64>, unit: &str, label: &str) -> String {
-    let ends = rows.iter().flat_map(|r| [r.low, r.value, r.high]);
-    let axis = Axis::new(Scale::Linear, ends.chain([0.0]).chain(limit), (EDGE, WIDTH - EDGE));
+/// Intervals over a line at 0, each with its limit if it has one.
+pub(crate) fn intervals(rows: &[Interval], unit: &str, label: &str) -> String {
+    let ends = rows
+        .iter()
+        .flat_map(|r| [r.low, r.value, r.high].into_iter().chain(r.limit));
+    let axis = Axis::new(Scale::Linear, ends.chain([0.0]), (EDGE, WIDTH - EDGE));
     let bottom = HEIGHT * rows.len() as f64 + 4.0;
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{}\">",
@@ -37,13 +41,6 @@ pub(crate) fn intervals(rows: &[Interval], limit: Option<f64>, unit: &str, label
         out,
         "<line class=\"axis\" x1=\"{zero:.2}\" x2=\"{zero:.2}\" y1=\"0\" y2=\"{bottom}\"/>"
     );
-    if let Some(limit) = limit {
-        let x = axis.place(limit);
-        let _ = write!(
-            out,
-            "<line class=\"limit\" x1=\"{x:.2}\" x2=\"{x:.2}\" y1=\"0\" y2=\"{bottom}\"/>"
-        );
-    }
     let _ = write!(
         out,
         "<text class=\"mid soft\" x=\"{}\" y=\"{}\">{}</text>",
@@ -60,6 +57,13 @@ pub(crate) fn intervals(rows: &[Interval], limit: Option<f64>, unit: &str, label
             escape(&row.label),
             escape(&row.text)
         );
+        if let Some(x) = row.limit.map(|limit| axis.place(limit)) {
+            let (from, to) = (y - 7.0, y + 7.0);
+            let _ = write!(
+                out,
+                "<line class=\"limit\" x1=\"{x:.2}\" x2=\"{x:.2}\" y1=\"{from}\" y2=\"{to}\"/>"
+            );
+        }
         let [low, value, high] = [row.low, row.value, row.high].map(|v| axis.place(v));
         let _ = write!(
             out,
